@@ -1,0 +1,30 @@
+# Every target prepares what it needs on a bare machine and asks nothing: scripts/setup is quick when nothing changed.
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench clean
+
+help:
+	@echo "make run     start the example garden: dashboard, agents, workflows"
+	@echo "make test    run the test suite"
+	@echo "make check   format, lint, strict types"
+	@echo "make bench   run the benchmarks, write docs/performance.md"
+
+setup:
+	@scripts/setup
+
+run: setup
+	$(BIN)/planaria up --garden examples/garden
+
+test: setup
+	@scripts/setup-browser || echo "make test: going on without a browser; its tests will say so" >&2
+	$(BIN)/pytest -n 2
+
+check: setup
+	@scripts/check
+
+bench: setup
+	$(BIN)/python -m benchmarks.run
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

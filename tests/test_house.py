@@ -1,0 +1,158 @@
+"""The house stands: imports point down, the kernel needs the standard library only, no import hides.
+
+`FLOORS` is the order of the house, lowest first, and its only copy in code. A floor may import itself and
+every floor below it.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "planaria"
+
+FLOORS = (
+    "otp",
+    "config",
+    "cortex",
+    "records",
+    "immune",
+    "membrane",
+    "rooms",
+    "agents",
+    "workflows",
+    "evolution",
+    "gateways",
+    "ganglion",
+    "nerve",
+    "tools",
+    "testing",  # beside the floors: it may use all of them, none of them may use it
+    "node",
+    "cli",
+)
+EVERYWHERE = frozenset({"__init__", "__main__"})  # the package's own files: `planaria.__version__`
+EVENT_LOOP_FLOORS = frozenset({"otp", "testing"})
+LAZY_FLOORS = frozenset({"cli"})  # a command imports what it needs: start-up time, said in cli/__init__.py
+
+
+class Import(NamedTuple):
+    """One imported module: its dotted name, its line, and whether it hides in a function."""
+
+    module: str
+    line: int
+    hidden: bool
+
+
+def imports(tree: ast.AST, package: str, hidden: bool = False) -> Iterator[Import]:
+    """Every import below `tree`, relative ones resolved against the dotted `package` of the file."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno, hidden) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                kept = parents[: len(parents) - node.level + 1]
+                base = ".".join([*kept, base] if base else kept)
+            # `from planaria import nerve` names a floor as surely as `import planaria.nerve`.
+            yield from (Import(f"{base}.{alias.name}", node.lineno, hidden) for alias in node.names)
+        else:
+            inside = hidden or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from imports(node, package, inside)
+
+
+def faults(source: Path) -> list[str]:
+    """What stands wrong in the house whose package folder is `source`, as `file:line: what`."""
+    found: list[str] = []
+    for file in sorted(source.rglob("*.py")):
+        inner = file.relative_to(source)
+        floor = inner.parts[0] if len(inner.parts) > 1 else inner.stem
+        package = ".".join(["planaria", *inner.parts[:-1]])
+        where = f"{source.name}/{inner}"
+        if floor not in FLOORS and floor not in EVERYWHERE:
+            found.append(f"{where}:1: {floor!r} is no floor of the house (FLOORS in tests/test_house.py)")
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+        for module, line, hidden in imports(tree, package):
+            found += [f"{where}:{line}: {fault}" for fault in _import_faults(floor, module, hidden)]
+    return found
+
+
+def _import_faults(floor: str, module: str, hidden: bool) -> Iterator[str]:
+    parts = module.split(".")
+    if parts[0] != "planaria":
+        if parts[0] == "asyncio" and floor not in EVENT_LOOP_FLOORS:
+            yield "imports asyncio; only otp knows the event loop"
+        if floor == "otp" and parts[0] not in sys.stdlib_module_names:
+            yield f"otp imports {parts[0]}; the kernel uses the standard library only"
+        return
+    if hidden and floor not in LAZY_FLOORS:
+        yield f"hides the import of {module} in a function"
+    target = parts[1] if len(parts) > 1 else ""
+    if target not in FLOORS:
+        return  # planaria.__version__
+    if target == "testing" and floor != "testing":
+        yield f"{floor} imports testing, which only tests and users import"
+    elif floor in EVERYWHERE or FLOORS.index(target) > FLOORS.index(floor):
+        yield f"{floor} imports {target}, which stands above it"
+
+
+def test_the_house_stands():
+    assert faults(SOURCE) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "fault"),
+    [
+        ("rooms/room.py", "from planaria.agents.agent import Agent", "rooms imports agents"),
+        ("rooms/room.py", "import planaria.nerve.web", "rooms imports nerve"),
+        ("rooms/room.py", "from planaria import nerve", "rooms imports nerve"),
+        ("rooms/room.py", "from ..nerve import web", "rooms imports nerve"),
+        ("rooms/deep/door.py", "from ...agents import agent", "rooms imports agents"),
+        ("tools/web.py", "import planaria.node", "tools imports node"),
+        ("node.py", "from planaria.cli import main", "node imports cli"),
+        ("node.py", "from planaria.testing import FakeClock", "node imports testing"),
+        ("rooms/room.py", "if True:\n    from planaria.nerve import web", "2: rooms imports nerve"),
+        (
+            "rooms/room.py",
+            "def f():\n    from planaria.otp import Pid",
+            "2: hides the import of planaria.otp",
+        ),
+        ("rooms/room.py", "class A:\n    async def f(self):\n        import planaria.otp", "3: hides"),
+        ("rooms/room.py", "import asyncio", "imports asyncio"),
+        ("rooms/room.py", "def f():\n    from asyncio import sleep", "imports asyncio"),
+        ("otp/process.py", "import msgspec", "otp imports msgspec"),
+        ("otp/process.py", "from planaria.config.settings import Settings", "otp imports config"),
+        ("attic/box.py", "", "'attic' is no floor"),
+        ("__init__.py", "from planaria.otp import Pid", "__init__ imports otp"),
+    ],
+)
+def test_an_import_that_should_not_be_is_named_with_its_line(tmp_path, file, text, fault):
+    assert fault in "\n".join(faults(_house(tmp_path, file, text)))
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("agents/agent.py", "from planaria.rooms.room import Room\nfrom planaria.otp import call"),
+        ("agents/agent.py", "from planaria.agents.prompt import Prompt\nfrom . import prompt"),
+        ("agents/agent.py", "from planaria import __version__"),
+        ("agents/agent.py", "def bridge():\n    import pydantic_ai"),
+        ("otp/scheduler.py", "import asyncio\nfrom .process import Process"),
+        ("cli/up.py", "def up():\n    from planaria.node import run"),
+        ("testing/clock.py", "import asyncio\nfrom planaria.tools import web"),
+        ("node.py", "from planaria.tools import web"),
+    ],
+)
+def test_an_import_that_points_down_is_welcome(tmp_path, file, text):
+    assert faults(_house(tmp_path, file, text)) == []
+
+
+def _house(tmp_path: Path, file: str, text: str) -> Path:
+    path = tmp_path / "planaria" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return tmp_path / "planaria"
