@@ -1,0 +1,1 @@
+"""Plain-text files: the records people edit, read safely, watched, searched."""

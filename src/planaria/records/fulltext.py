@@ -1,0 +1,257 @@
+"""Full-text search over notes in SQLite FTS5: the database behind the index, as plain blocking code.
+
+Two tables over the same rows: `words` (Porter stems, accents folded) answers most queries, `grams` (trigrams)
+finds parts of words and languages written without spaces. The file is a cache: a missing, old or corrupt one
+is made anew from the notes. One connection, one thread at a time.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from planaria.records.errors import PathRefused, RecordError, RecordsError
+from planaria.records.kinds import record_paths
+from planaria.records.paths import inside, read_file
+from planaria.records.record import MAX_RECORD, Record, decode_record
+
+VERSION = 1
+MARKS = ("\x02", "\x03")  # around each match in a snippet; characters no note may hold
+MAX_QUERY = 400
+MAX_TERMS = 16
+
+_SCHEMA = """
+create table notes (
+    id integer primary key, path text not null unique, title text not null, body text not null,
+    modified integer not null, size integer not null
+);
+create virtual table words using fts5(title, body, content='notes', content_rowid='id',
+    tokenize='porter unicode61 remove_diacritics 2');
+create virtual table grams using fts5(title, body, content='notes', content_rowid='id', tokenize='trigram');
+create trigger notes_added after insert on notes begin
+    insert into words(rowid, title, body) values (new.id, new.title, new.body);
+    insert into grams(rowid, title, body) values (new.id, new.title, new.body);
+end;
+create trigger notes_gone after delete on notes begin
+    insert into words(words, rowid, title, body) values ('delete', old.id, old.title, old.body);
+    insert into grams(grams, rowid, title, body) values ('delete', old.id, old.title, old.body);
+end;
+"""
+
+_IN_WORDS = """
+select notes.path, notes.title, snippet(words, 1, char(2), char(3), ' … ', 24), -bm25(words, 6.0, 1.0)
+from words join notes on notes.id = words.rowid
+where words match ? order by bm25(words, 6.0, 1.0), notes.path limit ?
+"""
+
+_IN_GRAMS = """
+select notes.path, notes.title, snippet(grams, 1, char(2), char(3), ' … ', 64), -bm25(grams, 6.0, 1.0)
+from grams join notes on notes.id = grams.rowid
+where grams match ? order by bm25(grams, 6.0, 1.0), notes.path limit ?
+"""
+
+_SUBSTRING = """
+select path, title, substr(body, max(1, instr(lower(body), ?1) - 40), 160), 0.0 from notes
+where instr(lower(title), ?1) or instr(lower(body), ?1) order by path limit ?2
+"""
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """One note that matches.
+
+    Attributes:
+        snippet: a piece of the body; each match stands between the two characters of `MARKS` (see `marked`).
+        score: higher is better; comparable within one answer only.
+    """
+
+    path: str
+    title: str
+    snippet: str
+    score: float
+
+
+class Corrupt(Exception):
+    """The index database is broken; it has to be made anew."""
+
+
+class FullText:
+    """The index database of one garden. Every method may raise `Corrupt`."""
+
+    def __init__(self, garden: Path, file: Path) -> None:
+        self.garden = garden
+        self.file = file
+        self._db: apsw.Connection | None = None
+
+    def open(self) -> bool:
+        """Open the database, or make it anew. True if a broken one had to be thrown away."""
+        existed = self.file.exists()
+        try:
+            self._connect()
+        except Corrupt:
+            self.discard()
+            self._connect()
+            return existed
+        return False
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def discard(self) -> None:
+        """Close and delete the database."""
+        self.close()
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
+
+    def sync(self) -> int:
+        """Make the index agree with the notes on disk; the number of notes read, all that changed."""
+        known = {
+            path: (modified, size)
+            for path, modified, size in self._rows("select path, modified, size from notes")
+        }
+        present = {path: stamp for path in record_paths(self.garden, "notes") if (stamp := self._stamp(path))}
+        read = 0
+        with self._transaction():
+            for path in known.keys() - present.keys():
+                self._delete(path)
+            for path, stamp in present.items():
+                if known.get(path) != stamp:
+                    read += self._put(path, self._read(path, keep_old=path in known), stamp)
+        return read
+
+    def put(self, record: Record) -> None:
+        """Index one note as it now is."""
+        stamp = self._stamp(record.path)
+        if stamp is not None:
+            with self._transaction():
+                self._put(record.path, record, stamp)
+
+    def delete(self, path: str) -> None:
+        with self._transaction():
+            self._delete(path)
+
+    def search(self, query: str, limit: int) -> list[Hit]:
+        """Notes that match, best first: all words, then any word, then parts of words."""
+        terms = query_terms(query)
+        hits: dict[str, Hit] = {}
+        for sql, match in _plans(terms):
+            if len(hits) >= limit:
+                break
+            for path, title, snippet, score in self._rows(sql, (match, limit)):
+                hits.setdefault(path, Hit(path, title, snippet, score))
+        for term in terms:
+            if len(hits) < limit and _needs_substring(term):
+                for path, title, snippet, score in self._rows(_SUBSTRING, (term.lower(), limit)):
+                    hits.setdefault(path, Hit(path, title, _mark_all(snippet, term), score))
+        return list(hits.values())[:limit]
+
+    def _connect(self) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = db = apsw.Connection(str(self.file))
+            db.set_busy_timeout(2000)
+            db.execute("pragma journal_mode = wal; pragma synchronous = normal")
+            version = db.pragma("user_version")
+            if version == 0 and not db.execute("select 1 from sqlite_schema").fetchall():
+                with db:
+                    db.execute(_SCHEMA)
+                    db.pragma("user_version", VERSION)
+            elif version != VERSION or db.pragma("quick_check(1)") != "ok":
+                raise Corrupt(f"{self.file}: not an index of version {VERSION}")
+            else:
+                db.execute("insert into words(words) values ('integrity-check')")
+                db.execute("insert into grams(grams) values ('integrity-check')")
+        except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
+            raise Corrupt(f"{self.file}: {error}") from error
+
+    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        assert self._db is not None, "open() comes first"
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            raise Corrupt(f"{self.file}: {error}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        assert self._db is not None, "open() comes first"
+        try:
+            with self._db:
+                yield
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            raise Corrupt(f"{self.file}: {error}") from error
+
+    def _delete(self, path: str) -> None:
+        self._rows("delete from notes where path = ?", (path,))
+
+    def _put(self, path: str, record: Record | None, stamp: tuple[int, int]) -> int:
+        if record is None:
+            return 0
+        self._delete(path)
+        clean = str.maketrans("", "", "".join(MARKS))
+        self._rows(
+            "insert into notes(path, title, body, modified, size) values (?, ?, ?, ?, ?)",
+            (path, record.title.translate(clean), record.body.translate(clean), *stamp),
+        )
+        return 1
+
+    def _read(self, path: str, keep_old: bool) -> Record | None:
+        """The note; a broken one keeps its old entry, or is found by its raw text if it never had one."""
+        data = b""
+        try:
+            data = read_file(self.garden, inside(self.garden, path), MAX_RECORD)
+            return decode_record(path, data)
+        except RecordError:
+            return None if keep_old else Record(path, {}, data[:MAX_RECORD].decode("utf-8", "replace"))
+        except (PathRefused, FileNotFoundError):
+            return None
+
+    def _stamp(self, path: str) -> tuple[int, int] | None:
+        with suppress(OSError, RecordsError):
+            status = (self.garden / inside(self.garden, path)).stat()
+            return status.st_mtime_ns, status.st_size
+        return None
+
+
+def query_terms(query: str) -> list[str]:
+    """The words and "quoted phrases" of what a person typed; everything else in it has no meaning."""
+    terms = []
+    for phrase, word in re.findall(r'"([^"]*)"|(\w+)', query[:MAX_QUERY]):
+        found = " ".join(re.findall(r"\w+", phrase)) if phrase else word
+        if found and found not in terms:
+            terms.append(found)
+    return terms[:MAX_TERMS]
+
+
+def marked(snippet: str, start: str = "**", end: str = "**") -> str:
+    """A snippet with its matches between `start` and `end`. For HTML, escape the snippet first."""
+    return snippet.replace(MARKS[0], start).replace(MARKS[1], end)
+
+
+def _plans(terms: list[str]) -> list[tuple[str, str]]:
+    """FTS5 queries to try in turn. A quoted string holds no syntax, so nothing typed can be an operator."""
+    if not terms:
+        return []
+    quoted = [f'"{term}"' for term in terms]
+    plans = [(_IN_WORDS, " AND ".join([*quoted[:-1], quoted[-1] + "*"]))]
+    if len(terms) > 1:
+        plans.append((_IN_WORDS, " OR ".join(quoted)))
+    long = [f'"{term}"' for term in terms if len(term) >= 3]
+    if long:
+        plans.append((_IN_GRAMS, " AND ".join(long)))
+    return plans
+
+
+def _needs_substring(term: str) -> bool:
+    """Short terms in scripts without spaces: too short for trigrams, no words for the other table."""
+    return len(term) < 3 and any(ord(letter) >= 0x2E80 for letter in term)
+
+
+def _mark_all(text: str, term: str) -> str:
+    return re.sub(
+        re.escape(term), lambda found: MARKS[0] + found.group() + MARKS[1], text, flags=re.IGNORECASE
+    )
