@@ -1,0 +1,281 @@
+"""`planaria.toml`: the few things a node must know before it can open its journal.
+
+Read once, by whoever starts the node; processes get the frozen parts they need. Every key has a default, so an
+empty file is a complete one. Secrets are never in it: `api_key_env` names the environment variable that has one.
+Does badly: a key set in two places of the file is reported at the first.
+
+    zone = "UTC"                    # an IANA name; what "every day at 8" means
+    [node]     name = "garden"
+    [web]      host = "127.0.0.1", port = 4747, allow_remote = false
+    [journal]  path = ".planaria/journal.db", commit_interval = 0.0 (seconds to collect appends for one commit)
+    [models]   default = "local/some-model"
+    [models.providers.local]  kind = "openai", base_url = "http://127.0.0.1:8080/v1", api_key_env, models = []
+"""
+
+import difflib
+import ipaddress
+import os.path
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from planaria.config.errors import SettingsError
+from planaria.config.toml_lines import KeyPath, key_lines
+
+FILE_NAME = "planaria.toml"
+
+_SECRET_KEYS = frozenset({"api_key", "apikey", "key", "token", "secret", "password"})
+_NODE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+
+
+class NodeSettings(msgspec.Struct, frozen=True):
+    """The node: its name stands in pids and events."""
+
+    name: str = "garden"
+
+
+class WebSettings(msgspec.Struct, frozen=True):
+    """Where the dashboard listens. A host beyond this machine must be allowed in words."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 4747
+    allow_remote: bool = False
+
+
+class JournalSettings(msgspec.Struct, frozen=True):
+    """The journal's file and how long (seconds) it collects appends before a commit; 0.0 is at once."""
+
+    path: str = ".planaria/journal.db"
+    commit_interval: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.0
+
+    def file(self, garden: Path) -> Path:
+        """The journal's database: `path` below `garden`, or itself when absolute."""
+        return garden / self.path
+
+
+class ProviderSettings(msgspec.Struct, frozen=True):
+    """One LLM service: the protocol it speaks, its address, and the variable that holds its key."""
+
+    kind: Literal["openai", "anthropic"] = "openai"
+    base_url: str | None = None
+    api_key_env: str | None = None
+    models: tuple[str, ...] = ()
+
+
+class ModelSettings(msgspec.Struct, frozen=True):
+    """The models on offer; `default` is `provider/model`."""
+
+    default: str | None = None
+    providers: dict[str, ProviderSettings] = {}
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """All of `planaria.toml`."""
+
+    zone: str = "UTC"
+    node: NodeSettings = NodeSettings()
+    web: WebSettings = WebSettings()
+    journal: JournalSettings = JournalSettings()
+    models: ModelSettings = ModelSettings()
+
+    def secret_variables(self) -> frozenset[str]:
+        """Names of the environment variables that hold secrets."""
+        return frozenset(p.api_key_env for p in self.models.providers.values() if p.api_key_env)
+
+
+def load_settings(garden: Path) -> Settings:
+    """Read and check the settings of the garden in this folder.
+
+    Raises:
+        SettingsError: no such file, bad TOML, an unknown key, a wrong type or a value that cannot work. It names
+            file, line and key, and says what to write.
+    """
+    file = garden / FILE_NAME
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        mend = f"name the garden's folder, or create {FILE_NAME} there (an empty file is enough)"
+        raise SettingsError(file, "no settings file", mend) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SettingsError(file, "text that is not UTF-8", "save the file as UTF-8", line=line) from error
+    except OSError as error:
+        raise SettingsError(file, f"cannot read: {error.strerror}", "make the file readable") from error
+    return parse_settings(text, file)
+
+
+def parse_settings(text: str, file: Path) -> Settings:
+    """Check the text of a settings file. Pure: `file` is only named in errors."""
+    text = text.removeprefix("\ufeff")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _bad_toml(error, text, file) from error
+    reader = _Reader(file, key_lines(text))
+    settings: Settings = reader.struct(Settings, data, ())
+    _check_node(settings, reader)
+    _check_web(settings, reader)
+    _check_journal(settings, reader)
+    _check_models(settings, reader)
+    _check_zone(settings, reader)
+    return settings
+
+
+class _Reader:
+    """Turns parsed TOML into structs; knows the line of every key."""
+
+    def __init__(self, file: Path, lines: Mapping[KeyPath, int]) -> None:
+        self.file = file
+        self.lines = lines
+
+    def fault(self, path: KeyPath, problem: str, mend: str) -> SettingsError:
+        line = next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), None)
+        return SettingsError(self.file, problem, mend, line=line, key=".".join(path))
+
+    def struct(self, kind: type[Any], data: object, path: KeyPath) -> Any:
+        if not isinstance(data, dict):
+            name = path[-1]
+            raise self.fault(
+                path, f"{name!r} must be a table, not {_shown(data)}", f"write [{'.'.join(path)}]"
+            )
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        values: dict[str, Any] = {}
+        for key, value in data.items():
+            if key not in fields:
+                raise self.unknown(key, fields.keys(), path)
+            values[key] = self.value(fields[key].type, value, (*path, key))
+        return kind(**values)
+
+    def value(self, kind: Any, value: object, path: KeyPath) -> Any:
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            return self.struct(kind, value, path)
+        if get_origin(kind) is dict:
+            entry = get_args(kind)[1]
+            if not isinstance(value, dict):
+                raise self.fault(path, f"{path[-1]!r} must be a table", f"write [{'.'.join(path)}.NAME]")
+            return {name: self.value(entry, inner, (*path, name)) for name, inner in value.items()}
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            wanted = str(error).split(" - at ", 1)[0].replace("`", "")
+            problem = f"{'.'.join(path)!r} is {_shown(value)}"
+            raise self.fault(path, problem, wanted[:1].lower() + wanted[1:]) from error
+
+    def unknown(self, key: str, known: Any, path: KeyPath) -> SettingsError:
+        place = f"in [{'.'.join(path)}]" if path else "at the top level"
+        if key.lower() in _SECRET_KEYS and "api_key_env" in known:
+            # The value is a secret and stays out of the message.
+            return self.fault(
+                (*path, key),
+                f"a literal key {key!r} {place}",
+                'secrets stay out of this file: write api_key_env = "NAME_OF_THE_VARIABLE" and set that variable',
+            )
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        mend = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return self.fault((*path, key), f"unknown key {key!r} {place}", mend)
+
+
+def _bad_toml(error: tomllib.TOMLDecodeError, text: str, file: Path) -> SettingsError:
+    """Python before 3.14 tells the place of a TOML error only in its message."""
+    message = str(error)
+    found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
+    line = text.count("\n") + 1
+    if found:
+        message = message[: found.start()]
+        line = int(found.group(1) or line)
+    return SettingsError(file, f"not valid TOML: {message}", "mend the syntax there", line=line)
+
+
+def _check_node(settings: Settings, reader: _Reader) -> None:
+    if not _NODE_NAME.fullmatch(settings.node.name):
+        mend = "use 1 to 63 of a-z, 0-9, - and _, beginning with a letter or digit"
+        raise reader.fault(("node", "name"), f"node name {settings.node.name!r}", mend)
+
+
+def _check_web(settings: Settings, reader: _Reader) -> None:
+    host, path = settings.web.host, ("web", "host")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError as error:
+        if not _HOST_NAME.fullmatch(host) or re.fullmatch(r"[0-9.]+", host):
+            mend = 'write an address or a host name, such as "127.0.0.1"'
+            raise reader.fault(path, f"'web.host' is {host!r}, no address or host name", mend) from error
+        local = host.lower() == "localhost"
+    else:
+        local = address.is_loopback
+    if not local and not settings.web.allow_remote:
+        mend = 'write host = "127.0.0.1", or allow_remote = true in [web] to let other machines connect'
+        raise reader.fault(path, f"'web.host' {host!r} is reachable from other machines", mend)
+
+
+def _check_journal(settings: Settings, reader: _Reader) -> None:
+    path = settings.journal.path
+    if path.startswith("~"):
+        raise reader.fault(
+            ("journal", "path"), f"'journal.path' is {path!r}", "write the absolute path; ~ is not expanded"
+        )
+    # By its words only: a link the owner made inside the garden may lead to another disk.
+    if not os.path.isabs(path):
+        plain = os.path.normpath(path)
+        if not path or plain in (".", "..") or plain.startswith(".." + os.sep):
+            mend = "write a path below the garden, or an absolute path"
+            raise reader.fault(("journal", "path"), f"'journal.path' {path!r} leaves the garden", mend)
+
+
+def _check_models(settings: Settings, reader: _Reader) -> None:
+    providers = settings.models.providers
+    for name, provider in providers.items():
+        path = ("models", "providers", name)
+        if not _NODE_NAME.fullmatch(name):
+            mend = "use a-z, 0-9, - and _, beginning with a letter or digit"
+            raise reader.fault(path, f"provider name {name!r}", mend)
+        if provider.base_url is not None:
+            _check_address(provider.base_url, (*path, "base_url"), reader)
+        if provider.api_key_env is not None and not _ENV_NAME.fullmatch(provider.api_key_env):
+            # What stands here may be the key itself, so it is not shown.
+            mend = (
+                'write its name, as in api_key_env = "OPENAI_API_KEY"; the key itself stays out of this file'
+            )
+            raise reader.fault((*path, "api_key_env"), "'api_key_env' is not the name of a variable", mend)
+
+
+def _check_address(address: str, path: KeyPath, reader: _Reader) -> None:
+    mend = "write an absolute address beginning with http:// or https://"
+    fault = reader.fault(path, f"'base_url' is {address!r}", mend)
+    try:
+        url = urlsplit(address)
+        port = url.port
+    except ValueError as error:
+        raise fault from error
+    if url.scheme not in ("http", "https") or not url.hostname or port == 0:
+        raise fault
+    if url.password or url.username:
+        raise reader.fault(
+            path, "'base_url' carries a name or password", "secrets stay out of this file: use api_key_env"
+        )
+
+
+def _check_zone(settings: Settings, reader: _Reader) -> None:
+    try:
+        ZoneInfo(settings.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        mend = 'write an IANA name such as "Europe/Berlin" or "UTC"'
+        raise reader.fault(("zone",), f"unknown time zone {settings.zone!r}", mend) from error
+
+
+def _shown(value: object) -> str:
+    """A value as its writer would know it again: TOML's words, cut short."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a table"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

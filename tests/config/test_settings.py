@@ -1,0 +1,213 @@
+"""`planaria.toml`: what is accepted, and how every mistake is named."""
+
+from pathlib import Path
+
+import pytest
+
+from planaria.config.errors import SettingsError
+from planaria.config.settings import (
+    JournalSettings,
+    ModelSettings,
+    NodeSettings,
+    ProviderSettings,
+    Settings,
+    WebSettings,
+    load_settings,
+    parse_settings,
+)
+
+FILE = Path("planaria.toml")
+
+
+def refused(text: str) -> SettingsError:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(text, FILE)
+    return caught.value
+
+
+def test_an_empty_file_is_a_complete_one() -> None:
+    assert parse_settings("", FILE) == Settings(
+        zone="UTC",
+        node=NodeSettings(name="garden"),
+        web=WebSettings(host="127.0.0.1", port=4747, allow_remote=False),
+        journal=JournalSettings(path=".planaria/journal.db", commit_interval=0.0),
+        models=ModelSettings(default=None, providers={}),
+    )
+
+
+def test_every_key_can_be_set(tmp_path: Path) -> None:
+    (tmp_path / "planaria.toml").write_text(
+        """
+zone = "Europe/Berlin"
+node.name = "attic"
+[web]
+host = "::1"
+port = 80
+[journal]
+path = "data/j.db"
+commit_interval = 0.002
+[models]
+default = "local/tiny"
+[models.providers.local]
+kind = "openai"
+base_url = "http://127.0.0.1:8080/v1"
+api_key_env = "LOCAL_KEY"
+models = ["tiny", "small"]
+[models.providers.claude]
+kind = "anthropic"
+"""
+    )
+    settings = load_settings(tmp_path)
+    assert settings.zone == "Europe/Berlin"
+    assert settings.node.name == "attic"
+    assert settings.web == WebSettings(host="::1", port=80)
+    assert settings.journal.commit_interval == 0.002
+    assert settings.journal.file(tmp_path) == tmp_path / "data/j.db"
+    assert settings.models.default == "local/tiny"
+    assert settings.models.providers == {
+        "local": ProviderSettings("openai", "http://127.0.0.1:8080/v1", "LOCAL_KEY", ("tiny", "small")),
+        "claude": ProviderSettings("anthropic"),
+    }
+    assert settings.secret_variables() == {"LOCAL_KEY"}
+
+
+def test_an_unknown_key_is_named_with_its_line_and_the_nearest_valid_one() -> None:
+    error = refused('zone = "UTC"\n\n# the dashboard\n[web]\nhost = "127.0.0.1"\n\nprot = 80\n')
+    assert str(error) == "unknown key 'prot' in [web], line 7 of planaria.toml; did you mean 'port'?"
+    assert (error.line, error.key) == (7, "web.prot")
+
+
+def test_an_unknown_table_is_named() -> None:
+    error = refused("\n[wbe]\nport = 80\n")
+    assert str(error) == "unknown key 'wbe' at the top level, line 2 of planaria.toml; did you mean 'web'?"
+
+
+def test_a_key_near_to_nothing_gets_the_list_of_known_ones() -> None:
+    assert refused("[journal]\nxyzzy = 1").mend == "known keys: path, commit_interval"
+
+
+def test_an_unknown_key_of_a_provider_is_found_below_its_name() -> None:
+    error = refused('[models.providers."local"]\nbase_ulr = "http://x"\n')
+    assert (error.key, error.line) == ("models.providers.local.base_ulr", 2)
+    assert "did you mean 'base_url'?" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[web]\nport = 70000", "'web.port' is 70000, line 2 of planaria.toml; expected int <= 65535"),
+        ("[web]\nport = 0", "'web.port' is 0, line 2 of planaria.toml; expected int >= 1"),
+        ('[web]\nport = "80"', "'web.port' is '80', line 2 of planaria.toml; expected int, got str"),
+        ("[web]\nport = true", "'web.port' is true, line 2 of planaria.toml; expected int, got bool"),
+        ("web = 3", "'web' must be a table, not 3, line 1 of planaria.toml; write [web]"),
+        (
+            "[models]\nproviders = []",
+            "'providers' must be a table, line 2 of planaria.toml; write [models.providers.NAME]",
+        ),
+        (
+            "[journal]\ncommit_interval = -1",
+            "'journal.commit_interval' is -1, line 2 of planaria.toml; expected float >= 0.0",
+        ),
+    ],
+)
+def test_a_wrong_type_or_range_is_named(text: str, message: str) -> None:
+    assert str(refused(text)) == message
+
+
+def test_a_wrong_element_of_a_list_is_named() -> None:
+    error = refused('[models.providers.local]\nmodels = [\n  "a",\n  3,\n]\n')
+    assert (error.key, error.line) == ("models.providers.local.models", 2)
+
+
+def test_bad_toml_is_named_with_its_line() -> None:
+    error = refused("zone = 'UTC'\n[web\nport = 1")
+    assert error.line == 2
+    assert "not valid TOML" in str(error) and "line 2 of planaria.toml" in str(error)
+
+
+def test_bad_toml_at_the_end_is_on_the_last_line() -> None:
+    assert refused('zone = "UTC"\nnode = "').line == 2
+
+
+def test_a_literal_key_is_refused_and_not_repeated() -> None:
+    error = refused('[models.providers.openai]\napi_key = "sk-verysecret"\n')
+    assert "api_key_env" in error.mend
+    assert "sk-verysecret" not in str(error)
+    assert error.line == 2
+
+
+def test_a_key_in_place_of_a_variable_name_is_refused_and_not_repeated() -> None:
+    error = refused('[models.providers.openai]\napi_key_env = "sk-very-secret"\n')
+    assert "sk-very-secret" not in str(error)
+
+
+def test_an_address_with_a_password_is_refused_and_not_repeated() -> None:
+    error = refused('[models.providers.openai]\nbase_url = "https://me:hunter22@example.org"\n')
+    assert "hunter22" not in str(error)
+
+
+@pytest.mark.parametrize("address", ["localhost:80", "ftp://x", "http://", "http://[::1", "http://x:99999"])
+def test_a_base_url_must_be_absolute(address: str) -> None:
+    assert refused(f'[models.providers.a]\nbase_url = "{address}"\n').key == "models.providers.a.base_url"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "example.org"])
+def test_a_host_open_to_others_needs_allow_remote(host: str) -> None:
+    error = refused(f'[web]\nhost = "{host}"\n')
+    assert "allow_remote = true" in error.mend and error.line == 2
+    assert parse_settings(f'[web]\nhost = "{host}"\nallow_remote = true\n', FILE).web.host == host
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1"])
+def test_a_local_host_is_accepted(host: str) -> None:
+    assert parse_settings(f'[web]\nhost = "{host}"\n', FILE).web.host == host
+
+
+@pytest.mark.parametrize("host", ["", "a b", "http://x", "127.0.0.1:80", "-x", "999.1.1.1"])
+def test_a_host_must_be_an_address_or_name(host: str) -> None:
+    assert "no address or host name" in str(refused(f'[web]\nhost = "{host}"\nallow_remote = true\n'))
+
+
+@pytest.mark.parametrize("path", ["../j.db", "a/../../j.db", "..", ".", "", "~/j.db"])
+def test_the_journal_stays_inside_the_garden(path: str) -> None:
+    assert refused(f'[journal]\npath = "{path}"\n').key == "journal.path"
+
+
+def test_the_journal_may_be_elsewhere_by_an_absolute_path(tmp_path: Path) -> None:
+    settings = parse_settings('[journal]\npath = "/var/lib/j.db"\n', FILE)
+    assert settings.journal.file(tmp_path) == Path("/var/lib/j.db")
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc/passwd", "/etc/localtime", ""])
+def test_a_zone_must_exist(zone: str) -> None:
+    error = refused(f'\nzone = "{zone}"\n')
+    assert (error.key, error.line) == ("zone", 2)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "A", "x" * 64])
+def test_a_node_name_is_plain(name: str) -> None:
+    assert refused(f'[node]\nname = "{name}"\n').key == "node.name"
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no settings file.*create planaria.toml there") as caught:
+        load_settings(tmp_path)
+    assert caught.value.line is None
+
+
+def test_a_file_in_another_encoding_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "planaria.toml").write_bytes(b"# ok\n# caf\xe9\n")
+    with pytest.raises(SettingsError, match="not UTF-8") as caught:
+        load_settings(tmp_path)
+    assert caught.value.line == 2
+
+
+def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "planaria.toml").mkdir()
+    with pytest.raises(SettingsError, match="cannot read"):
+        load_settings(tmp_path)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        parse_settings("", FILE).zone = "other"  # type: ignore[misc]
