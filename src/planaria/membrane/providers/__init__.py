@@ -1,0 +1,1 @@
+"""The LLM services, one wire dialect a file."""

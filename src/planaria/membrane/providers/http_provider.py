@@ -1,0 +1,120 @@
+"""What every provider over HTTP does alike: the connection, the key, the errors, the events of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from planaria.membrane.address import parse_address
+from planaria.membrane.errors import BadAnswer, StreamCut
+from planaria.membrane.http_stream import DEFAULT_LIMITS, HttpCall, HttpClient, Limits
+from planaria.membrane.secret import Secret
+from planaria.membrane.sse import EventParser, EventTooLong, ServerEvent
+from planaria.membrane.vendor_errors import Vendor, from_response
+
+MAX_ERROR_BODY = 64 * 1024
+MAX_WHOLE_ANSWER = 16 * 1024 * 1024
+
+
+class HttpProvider:
+    """Base of the dialects.
+
+    Args:
+        name: what people write before the slash.
+        base_url: up to and without the path of the call, e.g. `https://api.openai.com/v1`.
+        key: sent with every call; None for servers that want none.
+        key_variable: environment variable the key came from (or should), for error messages.
+        known_models: to name the nearest when one is missing.
+        local: whether it runs on this machine and costs nothing.
+        allow_http: take plain http to a public host.
+    Raises:
+        BadAddress: `base_url` cannot be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        key: Secret | None = None,
+        key_variable: str | None = None,
+        known_models: tuple[str, ...] = (),
+        local: bool = False,
+        allow_http: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.name = name
+        self.local = local
+        self.vendor = Vendor(name, key, key_variable, known_models, local)
+        self.client = HttpClient(parse_address(base_url, allow_http), limits)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} at {self.client.address}>"
+
+    def close(self) -> None:
+        """Close kept connections; the provider can still be used."""
+        self.client.close()
+
+    def headers(self) -> dict[str, str]:
+        """Headers of every call, the key among them."""
+        raise NotImplementedError
+
+    def call(self, method: str, path: str, body: bytes = b"") -> HttpCall:
+        """Open one call, to be used with `async with`."""
+        return self.client.request(method, path, {**self.headers(), "user-agent": "planaria"}, body)
+
+    async def expect_ok(self, response: HttpCall, model: str) -> None:
+        """Return if the answer is 200, raise what it means otherwise."""
+        if response.status != 200:
+            body = await response.read_all(MAX_ERROR_BODY)
+            raise from_response(self.vendor, model, response.status, response.headers, body)
+
+    async def get_json[T](self, path: str, kind: type[T]) -> T:
+        """One GET, decoded."""
+        async with self.call("GET", path) as response:
+            await self.expect_ok(response, "")
+            data = await response.read_all(MAX_WHOLE_ANSWER)
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise BadAnswer(f"{self.name} answered what cannot be read: {error}") from error
+
+    def unreadable(self, error: Exception) -> BadAnswer:
+        """The error for an event that is no JSON or of another shape."""
+        return BadAnswer(f"{self.name} sent an event that cannot be read: {error}")
+
+    def cut(self) -> StreamCut:
+        """The error for a stream that ended before its answer did."""
+        return StreamCut(f"{self.name} ended its stream in the middle of the answer")
+
+
+class EventReader:
+    """The events of a streamed answer, in the groups they arrived in."""
+
+    def __init__(self, provider: str, response: HttpCall) -> None:
+        self._provider = provider
+        self._response = response
+        self._parser = EventParser()
+        self._ended = False
+
+    async def next(self) -> list[ServerEvent]:
+        """The next events, at least one; an empty list after the last.
+
+        Raises:
+            TimedOut, StreamCut, BadAnswer: see `errors.py`.
+        """
+        try:
+            while not self._ended:
+                data = await self._response.read_some()
+                self._ended = not data
+                if events := self._parser.feed(data) if data else self._parser.finish():
+                    return events
+        except EventTooLong as error:
+            raise BadAnswer(f"{self._provider}: {error}") from error
+        return []
+
+
+def is_event_stream(headers: Mapping[str, str]) -> bool:
+    """Whether the body is server-sent events; servers that say nothing are believed to stream."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind in ("text/event-stream", "", "text/plain", "application/octet-stream")

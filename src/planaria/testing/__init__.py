@@ -1,0 +1,1 @@
+"""What tests use, ours and users': scripted models, servers to talk to, a virtual clock."""
