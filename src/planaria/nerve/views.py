@@ -9,13 +9,17 @@ import difflib
 import resource
 import sys
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from planaria.cortex.redact import Redactor
-from planaria.nerve.show import UNKNOWN_SECRETS, public_attributes, show, show_named
-from planaria.otp import MessageView, Node, Pid, TreeNode
+from planaria.nerve.show import UNKNOWN_SECRETS, clip, public_attributes, show, show_named
+from planaria.otp import ExitSignal, Node, Pid, TreeNode
+from planaria.otp.message import Envelope
+from planaria.otp.process import Request, mailbox
 
 VALUE_LIMIT = 2000
 """Characters of one attribute of a process's state."""
@@ -28,10 +32,10 @@ MOST_MESSAGES = 50
 class TreeView(msgspec.Struct, frozen=True):
     """One process and those it supervises, in start order."""
 
-    pid: str
+    pid: str  # "" for a child that has no process now
     name: str | None
     label: str
-    kind: str  # "supervisor", "server", "task", ...
+    kind: str  # the class of the server in it, or "function"
     status: str  # "waiting", "ready", "running", "suspended", "dead"
     queue_len: int
     reductions: int
@@ -155,7 +159,8 @@ def process_view(node: Node, what: str | Pid, redactor: Redactor = UNKNOWN_SECRE
     pid = find_process(node, what) if isinstance(what, str) else what
     info = node.info(pid)
     now = node.clock.now()
-    queued, consumed = node.messages(pid)
+    queued = islice(mailbox(pid), MOST_MESSAGES)
+    consumed = islice((envelope for who, envelope in reversed(node.recent) if who is pid), MOST_MESSAGES)
     return ProcessView(
         pid=str(pid),
         name=info.name,
@@ -171,11 +176,11 @@ def process_view(node: Node, what: str | Pid, redactor: Redactor = UNKNOWN_SECRE
         monitors=_pids(info.monitors),
         monitored_by=_pids(info.monitored_by),
         trap_exit=info.trap_exit,
-        current=None if info.current is None else _message(info.current, now, redactor).text,
+        current=None if info.current is None or pid.current is None else _message_text(pid.current, redactor),
         awaits=tuple(FrameView(short_file(f.file), f.line, f.function) for f in info.awaits),
         state=_state(node.state(pid), redactor),
-        queued=tuple(_message(message, now, redactor) for message in queued[:MOST_MESSAGES]),
-        consumed=tuple(_message(message, now, redactor) for message in consumed[:MOST_MESSAGES]),
+        queued=tuple(_message(envelope, now, redactor) for envelope in queued),
+        consumed=tuple(_message(envelope, now, redactor) for envelope in consumed),
     )
 
 
@@ -234,7 +239,7 @@ def resident_mb() -> float:
 
 def _tree(tree: TreeNode) -> TreeView:
     return TreeView(
-        pid=str(tree.pid),
+        pid="" if tree.pid is None else str(tree.pid),
         name=tree.name,
         label=tree.label,
         kind=tree.kind,
@@ -265,13 +270,32 @@ def _pids(pids: Iterable[Pid | str]) -> tuple[str, ...]:
     return tuple(sorted(pid_text(pid) for pid in pids))
 
 
-def _message(message: MessageView, now: float, redactor: Redactor) -> MessageLine:
+def _message(envelope: Envelope, now: float, redactor: Redactor) -> MessageLine:
+    kind, _, sender, _, _, _, at = envelope
     return MessageLine(
-        kind=message.kind,
-        sender="" if message.sender is None else pid_text(message.sender),
-        text=show(message.body, redactor, MESSAGE_LIMIT),
-        age=max(0.0, now - message.at),
+        kind=kind,
+        sender="" if sender is None else pid_text(sender),
+        text=_message_text(envelope, redactor),
+        age=max(0.0, now - at),
     )
+
+
+def _message_text(envelope: Envelope, redactor: Redactor) -> str:
+    """A call as the call it is, anything else as the value it is."""
+    match envelope:
+        case (_, Request(handler=handler, args=args, kwargs=kwargs), *_):
+            return _call_text(handler, args, kwargs, redactor)
+        case ("cast", (str(handler), tuple(args), dict(kwargs)), *_):
+            return _call_text(handler, args, kwargs, redactor)
+        case (_, ExitSignal(sender=sender, reason=reason), *_):
+            return f"exit of {pid_text(sender)}: {show(reason, redactor, MESSAGE_LIMIT)}"
+    return show(envelope[1], redactor, MESSAGE_LIMIT)
+
+
+def _call_text(handler: str, args: tuple[Any, ...], kwargs: dict[str, Any], redactor: Redactor) -> str:
+    shown = [show(value, redactor, MESSAGE_LIMIT) for value in args]
+    shown += [f"{name}={show_named(name, value, redactor, MESSAGE_LIMIT)}" for name, value in kwargs.items()]
+    return clip(f"{handler}({', '.join(shown)})", MESSAGE_LIMIT)
 
 
 def _state(state: object, redactor: Redactor) -> tuple[FieldView, ...]:
