@@ -1,0 +1,1 @@
+"""The kernel's promises, and the scenarios recorded from a real Erlang."""
