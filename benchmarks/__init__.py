@@ -1,0 +1,1 @@
+"""What things cost, measured: one question per file."""

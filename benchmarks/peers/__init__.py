@@ -1,0 +1,1 @@
+"""The same work done by other means, to compare with."""
