@@ -1,0 +1,300 @@
+"""One run of a workflow, carried through step by step.
+
+Started by `Workflows` under the supervisor `runs`, as `run:<id>`; restarted by it after a crash or a kill. It
+keeps nothing that is not in the journal: it folds its session, asks `advance` what follows, writes the facts
+down, and only then acts. A tool call is a linked task through the gate, so a killed run leaves no call behind,
+and a call whose end the gate has noted is not made again.
+While the journal cannot be written the run waits with the outcome in hand, and nothing is called twice.
+
+Does badly: a call that was cut off in the middle is made again, with the same call id; a tool that must not
+act twice keys its effect by it.
+Emits: the events of `state.py`; `RunChanged` on `workflows` and `run:<id>`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import msgspec
+
+from planaria.cortex.errors import EventRefused, JournalUnavailable
+from planaria.cortex.event import Event as JournalEvent
+from planaria.cortex.event import NewEvent, new_id
+from planaria.cortex.journal import Journal
+from planaria.cortex.query import Query
+from planaria.membrane.gate import Gate
+from planaria.membrane.tool import Context, Done, Failed
+from planaria.otp import (
+    CallError,
+    CallFailed,
+    Crash,
+    Down,
+    ExitSignal,
+    GenServer,
+    Task,
+    TaskDone,
+    TaskRef,
+    broadcast,
+    call,
+    send_after,
+    wall_time,
+)
+from planaria.workflows.advance import Answer, Begin, Call, Cancel, Due, Event, Look, Over, Wait, advance
+from planaria.workflows.definition import FAILED, Workflow, unpack
+from planaria.workflows.messages import TOPIC, RunChanged, run_name
+from planaria.workflows.state import Fact, Result, RunStarted, State, apply, begin, read_fact
+from planaria.workflows.views import summary
+
+JOURNAL_PAUSE = (1.0, 2.0, 5.0, 15.0)
+"""Seconds between tries while the journal cannot be used; the last one repeats."""
+
+
+class RetryDue(msgspec.Struct, frozen=True):
+    """To itself: the pause before another attempt is over."""
+
+    until: float
+
+
+class TimeUp(msgspec.Struct, frozen=True):
+    """To itself: the call with this id has taken as long as it may."""
+
+    call_id: str
+
+
+class JournalAgain(msgspec.Struct, frozen=True):
+    """To itself: try the journal once more."""
+
+
+class Run(GenServer):
+    """One run. The state is public for those who look at the process; others ask `Workflows.show`."""
+
+    trap_exit = True
+
+    def init(self, run_id: str, gate: Gate, base: Context) -> None:
+        """Begin with nothing but the name; the journal tells the rest.
+
+        Args:
+            run_id: its `workflow.run.started` is in the journal.
+            gate: where tools are called.
+            base: the garden and the services that tools may ask for.
+        """
+        self.run_id = run_id
+        self.session = run_name(run_id)
+        self.gate = gate
+        self.base = base
+        self.answers: dict[str, dict[str, Any]] = {}  # calls that were finished before this process began
+        self.workflow: Workflow | None = None
+        self.state: State | None = None
+        self.trace_id = ""
+        self.cause_id: str | None = None
+        self.task: TaskRef | None = None
+        self.calling: Call | None = None
+        self.unsaved: tuple[tuple[NewEvent, ...], tuple[Fact, ...]] | None = None
+        self.cancelled: str | None = None
+        self.tries = 0
+        self.continue_with("resume")
+
+    async def handle_continue(self, what: object) -> None:
+        await self._resume()
+
+    @call
+    async def cancel(self, reason: str = "cancelled by hand") -> bool:
+        """End the run: the call in hand is killed, no further step is taken. False if it was over already."""
+        if self.state is not None and self.state.status != "running":
+            return False
+        self.cancelled = reason
+        self._drop_call()
+        if self.state is not None and self.unsaved is None:
+            await self._go(Cancel(at=wall_time(), reason=reason))
+        return True
+
+    async def handle_info(self, message: Any) -> None:
+        match message:
+            case TaskDone(ref=ref, value=(Result() as result, bool(retry))) if ref is self.task:
+                self.task = self.calling = None
+                await self._go(Answer(at=wall_time(), result=result, retry=retry))
+            case Down(ref=ref, reason=reason) if ref is self.task:
+                self.task = self.calling = None
+                if _journal_is_out(reason):
+                    self._pause()
+                    return
+                crashed = Result(FAILED, error=f"the tool crashed: {reason}")
+                await self._go(Answer(at=wall_time(), result=crashed))
+            case TimeUp(call_id=call_id) if self.calling and self.calling.id == call_id:
+                late = Result(FAILED, error=f"no answer within {self.calling.timeout:g} seconds")
+                self._drop_call()
+                await self._go(Answer(at=wall_time(), result=late, retry=True))
+            case RetryDue(until=until) if self.state and self.state.current:
+                if self.state.current.due == until and self.task is None and self.unsaved is None:
+                    await self._go(Due(at=max(until, wall_time())))
+            case JournalAgain():
+                await self._journal_again()
+            case TaskDone() | Down() | TimeUp() | RetryDue() | ExitSignal():
+                pass  # of a call that was dropped, or a task's orderly end
+            case _:
+                super().handle_info(message)
+
+    async def _resume(self) -> None:
+        try:
+            events = await Journal.read("journal", Query(session=self.session))
+        except (JournalUnavailable, CallError):
+            self._pause()
+            return
+        self.tries = 0
+        known = rebuild(events)
+        if known is None:
+            self.stop("normal")
+            return
+        self.workflow, self.state, self.answers = known.workflow, known.state, known.answers
+        self.trace_id, self.cause_id = known.trace_id, known.cause_id
+        if self.cancelled is not None:
+            await self._go(Cancel(at=wall_time(), reason=self.cancelled))
+        else:
+            await self._go(Begin(at=wall_time()))
+
+    async def _go(self, event: Event) -> None:
+        """Decide, write down, then act."""
+        while self.workflow is not None and self.state is not None:
+            decision = advance(self.workflow, self.state, event)
+            if decision.facts:
+                if not await self._record(decision.facts):
+                    return  # `_journal_again` goes on from here
+                # What counts is what the journal kept (secrets masked), so that a resumed run sees the same.
+                event = Look(at=event.at)
+                continue
+            match decision.effect:
+                case Call(id=call_id) if call_id in self.answers:
+                    event = _answer(self.answers.pop(call_id), wall_time())
+                    continue
+                case Call() as wanted:
+                    self._call(wanted)
+                case Wait(until=until):
+                    send_after(max(0.0, until - wall_time()), self.pid, RetryDue(until))
+                case Over():
+                    self.stop("normal")
+            return
+
+    async def _record(self, facts: tuple[Fact, ...]) -> bool:
+        events = []
+        for fact in facts:
+            event_id = new_id()
+            events.append(
+                NewEvent(
+                    fact.KIND,
+                    fact.payload(),
+                    session=self.session,
+                    trace_id=self.trace_id,
+                    cause_id=self.cause_id,
+                    id=event_id,
+                )
+            )
+            self.cause_id = event_id
+        self.unsaved = (tuple(events), facts)
+        return await self._save()
+
+    async def _save(self) -> bool:
+        assert self.unsaved is not None and self.state is not None
+        events, facts = self.unsaved
+        try:
+            kept = await Journal.append("journal", events)
+        except (JournalUnavailable, CallError):
+            self._pause()
+            return False
+        except EventRefused as error:
+            if error.duplicate_of is None:
+                raise
+            told: list[Fact | None] = list(facts)  # an earlier try was written after all
+        else:
+            told = [read_fact(event.kind, event.payload) for event in kept]
+        for fact in told:
+            if fact is not None:
+                self.state = apply(self.state, fact)
+        self.unsaved = None
+        self.tries = 0
+        changed = RunChanged(self.run_id, summary(self.state))
+        broadcast(TOPIC, changed)
+        broadcast(self.session, changed)
+        return True
+
+    async def _journal_again(self) -> None:
+        if self.state is None:
+            await self._resume()
+        elif self.task is None and (self.unsaved is None or await self._save()):
+            at = wall_time()
+            await self._go(Look(at=at) if self.cancelled is None else Cancel(at=at, reason=self.cancelled))
+
+    def _pause(self) -> None:
+        send_after(JOURNAL_PAUSE[min(self.tries, len(JOURNAL_PAUSE) - 1)], self.pid, JournalAgain())
+        self.tries += 1
+
+    def _call(self, wanted: Call) -> None:
+        assert self.workflow is not None
+        self.calling = wanted
+        grants = tuple(sorted({step.tool for step in self.workflow.steps.values()}))
+        context = replace(
+            self.base,
+            caller=f"workflow:{self.workflow.name}",
+            session=self.session,
+            room=self.workflow.room,
+            trace_id=self.trace_id,
+            cause_id=self.cause_id,
+            call_id=wanted.id,
+        )
+        self.task = Task.start_link(
+            call_tool, self.gate, wanted, context, grants, label=f"{self.session}/{wanted.step}"
+        )
+        send_after(wanted.timeout, self.pid, TimeUp(wanted.id))
+
+    def _drop_call(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+        self.task = self.calling = None
+
+
+class Rebuilt(NamedTuple):
+    """A run as its session tells it; `answers` are the calls that were finished, by id."""
+
+    workflow: Workflow
+    state: State
+    trace_id: str
+    cause_id: str
+    answers: dict[str, dict[str, Any]]
+
+
+def rebuild(events: Iterable[JournalEvent]) -> Rebuilt | None:
+    """Fold the session of a run; None if it does not begin with its start."""
+    known: Rebuilt | None = None
+    for event in events:
+        fact = read_fact(event.kind, event.payload)
+        if isinstance(fact, RunStarted):
+            known = Rebuilt(unpack(fact.definition), begin(fact), event.trace_id, event.id, {})
+        elif known is not None and fact is not None:
+            known = known._replace(state=apply(known.state, fact), cause_id=event.id)
+        elif known is not None and event.kind == "tool.finished":
+            known.answers[str(event.payload.get("call_id"))] = event.payload
+    return known
+
+
+async def call_tool(
+    gate: Gate, wanted: Call, context: Context, grants: tuple[str, ...]
+) -> tuple[Result, bool]:
+    """Call a tool, in the task's process; gives its result, and whether trying again may help."""
+    match await gate.call(wanted.tool, wanted.arguments, context, grants):
+        case Done(value=value, branch=branch, text=text):
+            return Result(branch, value, text), False
+        case Failed(error=error, retry=retry, branch=branch):
+            return Result(branch, error=error), retry
+
+
+def _answer(finished: dict[str, Any], at: float) -> Answer:
+    """The outcome of a call, from the gate's note of its end."""
+    outcome = finished.get("outcome") or {}
+    result = Result(str(finished["branch"]), outcome.get("value"), outcome.get("text"), finished.get("error"))
+    return Answer(at=at, result=result, retry=bool(finished.get("retry")))
+
+
+def _journal_is_out(reason: object) -> bool:
+    """Whether a task ended because the gate could not note its call."""
+    return isinstance(reason, CallFailed) or (
+        isinstance(reason, Crash) and isinstance(reason.error, JournalUnavailable | CallError)
+    )
