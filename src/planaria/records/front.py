@@ -9,7 +9,7 @@ expand into a large one.
 
 import re
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
@@ -75,7 +75,7 @@ def dump_front(front: dict[str, Any]) -> str:
     text = yaml.dump(
         front, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, default_flow_style=False, width=100
     )
-    return cast(str, text)
+    return str(text)
 
 
 class _Reader:

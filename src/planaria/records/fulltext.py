@@ -2,14 +2,19 @@
 
 Two tables over the same rows: `words` (Porter stems, accents folded) answers most queries, `grams` (trigrams)
 finds parts of words and languages written without spaces. The file is a cache: a missing, old or corrupt one
-is made anew from the notes. One connection, one thread at a time.
+is made anew from the notes. One connection; a lock, since the thread of a task that was killed may still be
+at work when the next comes or the database is closed.
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from threading import RLock
+from typing import Any, Concatenate
 
 import apsw
 import msgspec
@@ -78,6 +83,17 @@ class Corrupt(Exception):
     """The index database is broken; it has to be made anew."""
 
 
+def _alone[**P, R](method: Callable[Concatenate[FullText, P], R]) -> Callable[Concatenate[FullText, P], R]:
+    """Let one thread at a time into the store."""
+
+    @wraps(method)
+    def locked(self: FullText, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
 class FullText:
     """The index database of one garden. Every method may raise `Corrupt`."""
 
@@ -85,7 +101,9 @@ class FullText:
         self.garden = garden
         self.file = file
         self._db: apsw.Connection | None = None
+        self._lock = RLock()
 
+    @_alone
     def open(self) -> bool:
         """Open the database, or make it anew. True if a broken one had to be thrown away."""
         existed = self.file.exists()
@@ -97,17 +115,20 @@ class FullText:
             return existed
         return False
 
+    @_alone
     def close(self) -> None:
         if self._db is not None:
             self._db.close()
             self._db = None
 
+    @_alone
     def discard(self) -> None:
         """Close and delete the database."""
         self.close()
         for suffix in ("", "-wal", "-shm", "-journal"):
             self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
 
+    @_alone
     def sync(self) -> int:
         """Make the index agree with the notes on disk; the number of notes read, all that changed."""
         known = {
@@ -124,6 +145,7 @@ class FullText:
                     read += self._put(path, self._read(path, keep_old=path in known), stamp)
         return read
 
+    @_alone
     def put(self, record: Record) -> None:
         """Index one note as it now is."""
         stamp = self._stamp(record.path)
@@ -131,10 +153,12 @@ class FullText:
             with self._transaction():
                 self._put(record.path, record, stamp)
 
+    @_alone
     def delete(self, path: str) -> None:
         with self._transaction():
             self._delete(path)
 
+    @_alone
     def search(self, query: str, limit: int) -> list[Hit]:
         """Notes that match, best first: all words, then any word, then parts of words."""
         terms = query_terms(query)

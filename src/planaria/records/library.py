@@ -32,7 +32,7 @@ class Library(GenServer):
 
     async def init(self, garden: Path) -> None:
         self.garden = Path(garden)
-        self.good: dict[str, Record | None] = {}  # None: a note, read from disk when asked for
+        self.good: dict[str, Record | int] = {}  # of a note only the hash of its text, to see a change
         self.broken: dict[str, RecordError] = {}
         self.reported: dict[str, Problems] = {}
         self.lane = Lane()
@@ -135,7 +135,7 @@ class Library(GenServer):
             paths = [path for path in self.good if path.startswith("notes/")]
             self.lane.put(partial(_read_all, self.garden, sorted(paths)), answer.reply)
             return
-        held = [(path, record) for path, record in self.good.items() if record is not None]
+        held = [(path, record) for path, record in self.good.items() if isinstance(record, Record)]
         answer.reply([record for path, record in sorted(held) if (kind_of(path) or ("",))[0] == kind])
 
     def _update(self, found: Found, gone: tuple[str, ...] | Names) -> None:
@@ -148,13 +148,15 @@ class Library(GenServer):
             if isinstance(record, RecordError):
                 if self.broken.get(path) is None or str(self.broken[path]) != str(record):
                     self.broken[path] = record
-                    self._tell(path, self.good.get(path), record)
+                    held = self.good.get(path)
+                    self._tell(path, held if isinstance(held, Record) else None, record)
                 continue
             mended = self.broken.pop(path, None) is not None
-            if not mended and self.good.get(path) == record:
+            held = hash((record.front_text, record.body)) if path.startswith("notes/") else record
+            if not mended and self.good.get(path) == held:
                 continue
             self.reported.pop(path, None)
-            self.good[path] = None if path.startswith("notes/") else record
+            self.good[path] = held
             self._tell(path, record, None)
 
     def _tell(self, path: str, record: Record | None, error: RecordError | None) -> None:

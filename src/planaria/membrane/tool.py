@@ -1,0 +1,175 @@
+"""The contract of a tool: a typed async function that agents, workflows and people call through the gate.
+
+    @tool(needs={"http"}, branches=("ok", "empty"))
+    async def fetch(context: Context, url: str, limit: int = 20) -> Done | Failed: ...
+
+The rest is derived: the model's schema from the signature, help from the docstring, workflow arrows from
+`branches`. A tool is plain code: it runs in the process that calls the gate, which is a task, so it may await
+anything.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from planaria.cortex.event import NewEvent
+from planaria.membrane.parameters import Parameters, ToolDefinitionError, derive
+from planaria.membrane.provider import ToolSpec
+
+FAILED = "failed"
+_BRANCH = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A tool's answer.
+
+    Attributes:
+        value: JSON-like; what workflow steps hand on.
+        branch: one of the tool's declared branches; picks the next step of a workflow.
+        text: what a model reads; None lets it read the value as JSON.
+        events: what the tool has to remember for its next call. The gate journals them in one commit with
+            `tool.finished`, so that the memory and the answer survive together or not at all.
+    """
+
+    value: Any = None
+    branch: str = "ok"
+    text: str | None = None
+    events: tuple[NewEvent, ...] = ()
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """News that a tool could not do it: an answer, not a crash.
+
+    Attributes:
+        error: what went wrong and, where there is one, the mend.
+        retry: whether the same call may succeed later.
+    """
+
+    error: str
+    retry: bool = False
+    branch: str = FAILED
+
+
+type Outcome = Done | Failed
+type ToolFunction = Callable[..., Awaitable[Outcome]]
+
+
+class MissingService(LookupError):
+    """A tool asked its context for a service this node does not offer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who calls a tool, and where it may look.
+
+    Attributes:
+        caller: `agent:scout`, `workflow:digest`, `person:ada`.
+        garden: the garden's folder.
+        session: the journal stream of the caller, in which the gate notes the call.
+        call_id: unique per call; an effect that must not happen twice is keyed by it.
+        services: what `get` finds, by type: settings and functions of floors the membrane does not know.
+    """
+
+    caller: str
+    garden: Path
+    session: str = ""
+    room: str | None = None
+    trace_id: str = ""
+    cause_id: str | None = None
+    call_id: str = ""
+    services: Mapping[type, object] = field(default_factory=dict)
+
+    def get[T](self, service: type[T]) -> T:
+        """The service of this type.
+
+        Raises:
+            MissingService: the node offers none.
+        """
+        found = self.find(service)
+        if found is None:
+            raise MissingService(f"this node offers no {service.__name__}")
+        return found
+
+    def find[T](self, service: type[T]) -> T | None:
+        """The service of this type, or None; for settings that have a default."""
+        found = self.services.get(service)
+        assert found is None or isinstance(found, service)
+        return found
+
+    def with_call(self, call_id: str) -> "Context":
+        """The same context for another call."""
+        return replace(self, call_id=call_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool: what models, workflows and the dashboard know about it, and the function.
+
+    Attributes:
+        name: `<module>.<function>`: `web.fetch` for `fetch` in `tools/web.py`.
+        description: the docstring without its sections.
+        branches: the outcomes it may have; `failed` is always one.
+        needs: capabilities it uses, such as `http`, `files`, `processes`.
+        idempotent: whether a call that was cut off may simply be made again.
+    """
+
+    name: str
+    description: str
+    arguments: Parameters
+    branches: tuple[str, ...]
+    needs: frozenset[str]
+    function: ToolFunction
+    idempotent: bool = False
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The JSON schema of its arguments."""
+        return self.arguments.schema
+
+    @property
+    def spec(self) -> ToolSpec:
+        """As a model is offered it."""
+        return ToolSpec(self.name, self.description, self.parameters)
+
+    async def __call__(self, context: Context, **arguments: Any) -> Outcome:
+        """Run the function with checked arguments, without the gate: nothing is journaled.
+
+        Raises:
+            ArgumentError: if the arguments do not fit.
+        """
+        return await self.function(context, **self.arguments.bind(arguments))
+
+
+def tool(
+    *,
+    needs: Collection[str] = (),
+    branches: Iterable[str] = ("ok",),
+    idempotent: bool = False,
+    name: str | None = None,
+) -> Callable[[ToolFunction], Tool]:
+    """Make a tool of an async function; its signature and docstring say the rest.
+
+    Args:
+        needs: capabilities, for people to judge it by.
+        branches: the outcomes `Done.branch` may name, the usual one first.
+        idempotent: whether a call that was cut off may simply be made again.
+        name: by default `<last part of the module>.<function>`.
+    Raises:
+        ToolDefinitionError: when the module is imported, saying what to write.
+    """
+
+    def decorate(function: ToolFunction) -> Tool:
+        full = name or f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        outcomes = tuple(dict.fromkeys((*branches, FAILED)))
+        if len(outcomes) < 2 or not all(_BRANCH.match(each) for each in outcomes):
+            raise ToolDefinitionError(
+                f"tool {full}: branches are words such as 'ok' or 'not_found', at least one"
+            )
+        description, arguments = derive(full, function)
+        return Tool(full, description, arguments, outcomes, frozenset(needs), function, idempotent)
+
+    return decorate

@@ -1,0 +1,119 @@
+"""Run one command of the operating system and wait for it.
+
+Runs in the process that calls; stands on asyncio's subprocess transport. The command gets its own process group, and
+the whole group is killed when the time is up, when the caller is cancelled or killed, and when the command has ended
+but left children behind. Output past the limit is read and dropped, so that the command never blocks on it.
+Does badly: a child that makes itself a session of its own escapes the group; only a sandbox holds that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+_READ_ON = 0.5
+"""Seconds a command that has ended may still have its output open, before what holds it is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A command that ended.
+
+    Attributes:
+        returncode: as the system gives it; negative for a signal.
+        stdout, stderr: at most `max_output` bytes each.
+        truncated: whether there was more.
+    """
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    truncated: bool = False
+
+
+async def run_command(
+    argv: Sequence[str],
+    *,
+    cwd: str | os.PathLike[str],
+    env: Mapping[str, str],
+    timeout: float = 30.0,
+    max_output: int = 1_000_000,
+    stdin: bytes | None = None,
+) -> Completed:
+    """Run a command without a shell.
+
+    Args:
+        argv: program and arguments; a program without `/` is looked up on `PATH` of `env`.
+        cwd: its working directory.
+        env: its whole environment; nothing is inherited.
+        timeout: seconds by the machine's clock.
+        max_output: bytes of each stream that are kept.
+        stdin: what it may read; None: nothing.
+    Raises:
+        TimeoutError: the time was up; the group is dead.
+        OSError: it could not be started: no such program, no such folder, no permission.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    # A child lives on the loop, so it is addressed by pid here; the transport reaps it.
+    transport, protocol = await loop.subprocess_exec(
+        lambda: _Collector(ended, max_output),
+        *argv,
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env=dict(env),
+        start_new_session=True,
+    )
+    group = transport.get_pid()
+    try:
+        if stdin is not None:
+            pipe = transport.get_pipe_transport(0)
+            assert isinstance(pipe, asyncio.WriteTransport)
+            pipe.write(stdin)
+            pipe.write_eof()
+        async with asyncio.timeout(timeout):
+            await protocol.exited
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_READ_ON):
+                    await asyncio.shield(ended)
+        code = transport.get_returncode()
+        assert code is not None
+        return Completed(code, bytes(protocol.kept[1]), bytes(protocol.kept[2]), protocol.truncated)
+    finally:
+        # No await here: this also runs when the kernel throws the coroutine away.
+        if not ended.done() or transport.get_returncode() is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+        transport.close()
+
+
+class _Collector(asyncio.SubprocessProtocol):
+    """Keeps the first bytes of both streams."""
+
+    def __init__(self, ended: asyncio.Future[None], limit: int) -> None:
+        self.kept = {1: bytearray(), 2: bytearray()}
+        self.truncated = False
+        self.exited: asyncio.Future[None] = ended.get_loop().create_future()
+        self._ended = ended
+        self._limit = limit
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        kept = self.kept[fd]
+        room = self._limit - len(kept)
+        kept += data[:room]
+        self.truncated = self.truncated or len(data) > room
+
+    def process_exited(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)

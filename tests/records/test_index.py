@@ -1,0 +1,144 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from planaria.otp import Node, Pid, child, stop, supervisor
+from planaria.records.fulltext import FullText, marked
+from planaria.records.index import Index, IndexRebuilt
+from planaria.records.library import Library
+
+
+@pytest.fixture
+def garden(tmp_path: Path) -> Path:
+    (tmp_path / "notes" / "deep").mkdir(parents=True)
+    (tmp_path / "notes" / "worm.md").write_text(
+        "---\ntitle: Flatworms\n---\nPlanarians are regenerating animals.\n"
+    )
+    (tmp_path / "notes" / "deep" / "cafe.md").write_text("# Coffee\n\nThe café near the worm museum.\n")
+    (tmp_path / "notes" / "zh.md").write_text("# 机器\n我喜欢机器学习和蠕虫\n")
+    (tmp_path / "notes" / "broken.md").write_text("---\na: [\n---\na zebra\n")
+    (tmp_path / "SOUL.md").write_text("not a note, though it says worm")
+    return tmp_path
+
+
+@pytest.fixture
+def store(garden: Path) -> FullText:
+    store = FullText(garden, garden / ".planaria" / "index.db")
+    store.open()
+    store.sync()
+    return store
+
+
+@pytest.fixture
+async def node(garden: Path) -> AsyncIterator[Node]:
+    async with Node("test") as node:
+        tree = supervisor(
+            child(Library, garden, name="library"), child(Index, garden, name="index"), name="records"
+        )
+        await node.start(tree)
+        await Library.list(node["library"], "notes")
+        yield node
+
+
+def found(store: FullText, query: str) -> list[str]:
+    return [hit.path for hit in store.search(query, 10)]
+
+
+def test_a_word_is_found_in_its_other_forms_and_without_accents(store: FullText) -> None:
+    assert found(store, "regenerate animal") == ["notes/worm.md"]
+    assert found(store, "CAFE") == ["notes/deep/cafe.md"]
+
+
+def test_a_match_in_the_title_comes_first(store: FullText) -> None:
+    store.file.parent.parent.joinpath("notes/long.md").write_text("flatworms " * 5)
+    store.sync()
+    assert found(store, "flatworms")[0] == "notes/worm.md"
+
+
+def test_the_beginning_of_a_word_and_a_part_of_one_are_found(store: FullText) -> None:
+    assert found(store, "planar") == ["notes/worm.md"]
+    assert found(store, "enerat") == ["notes/worm.md"]
+
+
+def test_languages_without_spaces_are_searched(store: FullText) -> None:
+    assert found(store, "机器学习") == ["notes/zh.md"]
+    assert found(store, "学习") == ["notes/zh.md"]
+
+
+def test_notes_with_all_words_come_before_notes_with_some(store: FullText) -> None:
+    assert found(store, "worm museum")[0] == "notes/deep/cafe.md"
+    assert found(store, "museum regenerating") == ["notes/deep/cafe.md", "notes/worm.md"]
+
+
+def test_a_phrase_is_kept_together(store: FullText) -> None:
+    assert found(store, '"regenerating animals"') == ["notes/worm.md"]
+    assert found(store, '"animals regenerating"') == []
+
+
+def test_the_snippet_marks_the_match(store: FullText) -> None:
+    (hit,) = store.search("regenerate", 10)
+    assert hit.title == "Flatworms"
+    assert marked(hit.snippet).strip() == "Planarians are **regenerating** animals."
+
+
+def test_a_note_with_broken_front_matter_is_still_found(store: FullText) -> None:
+    assert found(store, "zebra") == ["notes/broken.md"]
+
+
+@given(
+    query=st.text(max_size=40)
+    | st.sampled_from(['"', "a AND", "NEAR(", "title:x", "-", "*", "^a", 'a" OR "b', "{a}"])
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+def test_nothing_a_person_types_is_an_error(store: FullText, query: str) -> None:
+    store.search(query, 3)
+
+
+def test_a_note_is_read_again_only_if_it_changed(store: FullText) -> None:
+    assert store.sync() == 0
+    (store.garden / "notes" / "worm.md").write_text("nothing here")
+    (store.garden / "notes" / "zh.md").unlink()
+    assert store.sync() == 1
+    assert found(store, "regenerate") == found(store, "机器学习") == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database " * 400])
+def test_a_missing_or_corrupt_database_is_made_anew(garden: Path, content: bytes) -> None:
+    (garden / ".planaria").mkdir()
+    (garden / ".planaria" / "index.db").write_bytes(content)
+    store = FullText(garden, garden / ".planaria" / "index.db")
+    assert store.open() is bool(content)
+    assert store.sync() == 4
+    assert found(store, "regenerate") == ["notes/worm.md"]
+
+
+async def test_the_index_follows_what_the_library_tells(node: Node) -> None:
+    await Library.write(node["library"], "notes/new.md", None, "a brand new armadillo")
+    (hit,) = await Index.search(node["index"], "armadillos")
+    assert hit.path == "notes/new.md"
+    await Library.write(node["library"], "notes/new.md", None, "a pangolin now")
+    assert await Index.search(node["index"], "armadillos") == []
+
+
+async def test_the_index_survives_its_process(node: Node, garden: Path) -> None:
+    first = node["index"]
+    await stop(first)
+    (garden / "notes" / "while-away.md").write_text("okapi")
+    async with Node("again") as again:
+        index: Pid = await again.start(child(Index, garden, name="index"))
+        assert [hit.path for hit in await Index.search(index, "okapi")] == ["notes/while-away.md"]
+
+
+async def test_a_database_that_breaks_in_use_is_made_anew_and_told(node: Node, garden: Path) -> None:
+    await Index.search(node["index"], "worm")
+    async with node.open_port() as port:
+        node.subscribe("index", port.pid)
+        for suffix in ("", "-wal"):
+            file = garden / ".planaria" / f"index.db{suffix}"
+            file.write_bytes(b"x" * file.stat().st_size)
+        (hit,) = await Index.search(node["index"], "museum")
+        assert hit.path == "notes/deep/cafe.md"
+        assert isinstance(await port.receive(timeout=5), IndexRebuilt)
