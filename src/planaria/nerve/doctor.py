@@ -1,0 +1,159 @@
+"""The doctor: looks at a garden and says what is well, what is not, and how to mend it.
+
+`examine` is plain blocking code over files and sockets, so that it works when no node runs; a running node adds
+`examine_node`. Nothing is changed. Does badly: a model service that takes connections but answers nonsense looks well.
+"""
+
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from planaria.config.errors import SettingsError
+from planaria.config.lock import STATE_FOLDER, PrivateFolderError, find_holder
+from planaria.config.settings import ProviderSettings, Settings, load_settings
+from planaria.nerve.views import TreeView
+from planaria.records.errors import RecordError
+from planaria.records.scan import scan
+
+CONNECT_TIME = 2.0
+"""Seconds a model service may take to accept a connection."""
+LITTLE_ROOM = 200_000_000
+"""Bytes free on the garden's disk below which the doctor speaks up."""
+
+type Level = Literal["ok", "warning", "error"]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing looked at. `mend` says what to do, and is empty where nothing needs doing."""
+
+    level: Level
+    what: str
+    detail: str
+    mend: str = ""
+
+
+def examine(garden: Path, environ: Mapping[str, str]) -> list[Finding]:
+    """Look at a garden's files and its model services."""
+    findings = [_python(), _lock(garden), _private(garden), _room(garden)]
+    try:
+        settings = load_settings(garden)
+    except SettingsError as error:
+        findings.append(Finding("error", "settings", str(error), error.mend))
+    else:
+        findings.append(Finding("ok", "settings", str(garden / "planaria.toml")))
+        findings += _providers(settings, environ)
+    findings += _records(garden)
+    return findings
+
+
+def examine_node(trees: Iterable[TreeView]) -> list[Finding]:
+    """Look at what runs: children that are not there, and processes that were restarted or have much to do."""
+    findings: list[Finding] = []
+    waiting = list(trees)
+    count = 0
+    while waiting:
+        view = waiting.pop()
+        waiting += view.children
+        count += 1
+        if not view.pid:
+            findings.append(
+                Finding("error", "process", f"{view.title} does not run", "restart its supervisor")
+            )
+        elif view.restarts:
+            mend = f"`planaria inspect {view.name or view.pid}` and `planaria journal tail` show why"
+            findings.append(
+                Finding("warning", "process", f"{view.title} restarted {view.restarts} times", mend)
+            )
+        if view.queue_len > 1000:
+            mend = f"`planaria inspect {view.name or view.pid}` shows what it waits for"
+            findings.append(
+                Finding("warning", "process", f"{view.title}: {view.queue_len} messages wait", mend)
+            )
+    return findings or [Finding("ok", "processes", f"{count} run, none was restarted")]
+
+
+def worst(findings: Iterable[Finding]) -> Level:
+    """The gravest level among findings."""
+    levels = {finding.level for finding in findings}
+    return "error" if "error" in levels else "warning" if "warning" in levels else "ok"
+
+
+def _python() -> Finding:
+    return Finding("ok", "python", platform.python_version())
+
+
+def _lock(garden: Path) -> Finding:
+    try:
+        found = find_holder(garden)
+    except PrivateFolderError as error:
+        return Finding("error", "node", str(error), "make the folder yours")
+    if found is None:
+        return Finding("ok", "node", "not running; the garden is free")
+    return Finding("ok", "node", f"running as process {found.pid}{' at ' + found.url if found.url else ''}")
+
+
+def _private(garden: Path) -> Finding:
+    folder = garden / STATE_FOLDER
+    try:
+        mode = folder.stat().st_mode
+    except FileNotFoundError:
+        return Finding("ok", "private folder", f"{folder} will be made by the first start")
+    except OSError as error:
+        return Finding("error", "private folder", f"{folder}: {error.strerror}", "make it yours")
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return Finding("error", "private folder", f"{folder} cannot be written", "make it yours")
+    if mode & 0o077:
+        return Finding("warning", "private folder", f"{folder} is open to others", f"chmod 700 {folder}")
+    return Finding("ok", "private folder", str(folder))
+
+
+def _room(garden: Path) -> Finding:
+    try:
+        free = shutil.disk_usage(garden).free
+    except OSError as error:
+        return Finding("error", "disk", f"{garden}: {error.strerror}", "name an existing garden")
+    if free < LITTLE_ROOM:
+        return Finding("warning", "disk", f"{free // 1_000_000} MB free", "make room: the journal only grows")
+    return Finding("ok", "disk", f"{free // 1_000_000_000} GB free")
+
+
+def _records(garden: Path) -> list[Finding]:
+    found = scan(garden)
+    broken = [
+        Finding("error", "record", f"{error.path}:{error.line}: {error.problem}", error.mend)
+        for error in found.values()
+        if isinstance(error, RecordError)
+    ]
+    return broken or [Finding("ok", "records", f"{len(found)} read, none broken")]
+
+
+def _providers(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
+    if not settings.models.providers:
+        detail = "no provider in planaria.toml: what the environment offers is used, else the offline model"
+        return [Finding("ok", "models", detail)]
+    return [_provider(name, provider, environ) for name, provider in settings.models.providers.items()]
+
+
+def _provider(name: str, provider: ProviderSettings, environ: Mapping[str, str]) -> Finding:
+    what = f"provider {name}"
+    if provider.api_key_env and not environ.get(provider.api_key_env):
+        return Finding(
+            "warning", what, f"{provider.api_key_env} is not set", f"export {provider.api_key_env}=..."
+        )
+    if provider.base_url is None:
+        return Finding("ok", what, f"{provider.kind}, its key is set")
+    url = urlsplit(provider.base_url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        socket.create_connection((url.hostname or "", port), CONNECT_TIME).close()
+    except OSError as error:
+        mend = f"start it, or correct base_url of {name!r} in planaria.toml"
+        return Finding("error", what, f"{url.hostname}:{port}: {error.strerror or error}", mend)
+    return Finding("ok", what, f"{url.hostname}:{port} takes connections")

@@ -1,0 +1,53 @@
+"""What a method of the control protocol is: an async function over its parameters and the node's services."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from planaria.config.settings import Settings
+from planaria.cortex.redact import Redactor
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What methods may use besides the processes they find by name. Given by the node.
+
+    Attributes:
+        garden: the garden's folder.
+        stop: begins the orderly end of the node and returns at once.
+        redactor: knows the secrets of this node.
+        url: the dashboard's address.
+        since: unix seconds at which the node started.
+    """
+
+    garden: Path
+    settings: Settings
+    stop: Callable[[], object]
+    redactor: Redactor
+    url: str = ""
+    since: float = 0.0
+
+
+class Channel:
+    """Where a streaming method sends its events."""
+
+    def __init__(self, send: Callable[[object], None]) -> None:
+        self.send = send
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A method without parameters."""
+
+
+class Method[P: msgspec.Struct](msgspec.Struct, frozen=True):
+    """One entry of the table.
+
+    Attributes:
+        params: its parameters; unknown ones are refused.
+        function: runs in a process of its own; may use whatever processes may. Raises `ControlError` for what a
+            client should hear; any other error is a crash.
+    """
+
+    params: type[P]
+    function: Callable[[P, Services, Channel], Awaitable[Any]]

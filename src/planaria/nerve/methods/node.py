@@ -1,0 +1,167 @@
+"""Methods about the node itself: what runs, how it is, ending and restarting it."""
+
+import os
+import platform
+
+import msgspec
+
+from planaria import __version__
+from planaria.nerve.doctor import Finding, examine, examine_node
+from planaria.nerve.methods.method import Channel, Nothing, Services
+from planaria.nerve.protocol import ControlError
+from planaria.nerve.views import (
+    NoSuchProcess,
+    ProcessRow,
+    ProcessView,
+    TreeView,
+    find_process,
+    node_view,
+    pid_text,
+    process_rows,
+    process_view,
+    tree_views,
+)
+from planaria.otp import (
+    Pid,
+    Supervisor,
+    exit_signal,
+    node_,
+    run_blocking,
+    wait_down,
+    wall_time,
+    whereis,
+)
+from planaria.records.library import Library
+
+KILL_TIME = 5.0
+"""Seconds to wait for a killed process to be gone, and for its successor."""
+
+
+class WhichProcess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A process: its registered name, `<node.id>`, or the bare id."""
+
+    process: str
+
+
+class StatusView(msgspec.Struct, frozen=True):
+    """The node in figures. `since` is unix seconds, `problems` how many records need a mend."""
+
+    name: str
+    version: str
+    python: str
+    pid: int
+    garden: str
+    url: str
+    since: float
+    uptime: float
+    processes: int
+    queued: int
+    reductions: int
+    restarts: int
+    rss_mb: float
+    problems: int | None
+
+
+class Killed(msgspec.Struct, frozen=True):
+    """A process was ended; `successor` is who has its name now, if it had one."""
+
+    process: str
+    successor: str | None
+
+
+async def status(params: Nothing, services: Services, channel: Channel) -> StatusView:
+    """The node in figures."""
+    view = node_view(node_())
+    problems = len(await Library.problems("library")) if whereis("library") is not None else None
+    return StatusView(
+        name=view.name,
+        version=__version__,
+        python=platform.python_version(),
+        pid=os.getpid(),
+        garden=str(services.garden),
+        url=services.url,
+        since=services.since,
+        uptime=max(0.0, wall_time() - services.since),
+        processes=view.processes,
+        queued=view.queued,
+        reductions=view.reductions,
+        restarts=view.restarts,
+        rss_mb=view.rss_mb,
+        problems=problems,
+    )
+
+
+async def tree(params: Nothing, services: Services, channel: Channel) -> tuple[TreeView, ...]:
+    """The supervision tree."""
+    return tree_views(node_())
+
+
+async def processes(params: Nothing, services: Services, channel: Channel) -> tuple[ProcessRow, ...]:
+    """Every process."""
+    return process_rows(node_())
+
+
+async def inspect(params: WhichProcess, services: Services, channel: Channel) -> ProcessView:
+    """Everything there is to see of one process."""
+    return process_view(node_(), _find(params), services.redactor)
+
+
+async def kill(params: WhichProcess, services: Services, channel: Channel) -> Killed:
+    """End a process at once, as an untrappable `kill`; its supervisor decides what follows."""
+    pid = _find(params)
+    name, text = pid.name, pid_text(pid)
+    exit_signal(pid, "kill")
+    await wait_down(pid, KILL_TIME)
+    successor = whereis(name) if name else None
+    return Killed(text, None if successor is None else str(successor))
+
+
+async def restart(params: WhichProcess, services: Services, channel: Channel) -> Killed:
+    """Let the supervisor of a process end it in order and start it anew; it counts no failure."""
+    pid = _find(params)
+    text = pid_text(pid)
+    found = _place(pid)
+    if found is None:
+        raise ControlError(
+            "refused",
+            f"{text} has no supervisor that could start it anew",
+            f"`planaria kill {params.process}` ends it; one that is supervised dynamically may come back",
+        )
+    parent, id_ = found
+    await Supervisor.terminate_child.within(None)(parent, id_)
+    successor = await Supervisor.restart_child.within(None)(parent, id_)
+    return Killed(text, None if successor is None else str(successor))
+
+
+async def stop(params: Nothing, services: Services, channel: Channel) -> dict[str, bool]:
+    """Begin the orderly end of the node."""
+    services.stop()
+    return {"stopping": True}
+
+
+async def doctor(params: Nothing, services: Services, channel: Channel) -> list[Finding]:
+    """What is well with the garden and the node, what is not, and how to mend it."""
+    findings = await run_blocking(examine, services.garden, dict(os.environ))
+    return [*findings, *examine_node(tree_views(node_()))]
+
+
+def _place(pid: Pid) -> tuple[Pid, object] | None:
+    """The supervisor of a process and its id there; None for one without, or with a dynamic one."""
+    for parent in node_().info(pid).links:
+        if isinstance(parent.body, Supervisor):
+            for id_, child, _ in parent.body.children_now():
+                if child is pid:
+                    return parent, id_
+    return None
+
+
+def _find(params: WhichProcess) -> Pid:
+    try:
+        return find_process(node_(), params.process)
+    except NoSuchProcess as error:
+        mend = (
+            f"did you mean {' or '.join(map(repr, error.near))}?"
+            if error.near
+            else "`planaria tree` lists them"
+        )
+        raise ControlError("not_found", f"no process {params.process!r}", mend) from error
