@@ -1,0 +1,420 @@
+"""What running code may do as the process it is: spawn, send, receive, link, monitor, name, time.
+
+Each function acts for the running process and raises `NotAProcess` where none runs; `Node` has the methods for
+code outside. A process that has been killed while its code still runs gets `Killed` from every one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from planaria.otp.message import Down, Envelope, ExitSignal
+from planaria.otp.process import (
+    DEAD,
+    Monitor,
+    Process,
+    announce,
+    create,
+    deliver,
+    deliver_kernel,
+    name_of,
+    take_where,
+    unwatch,
+    wake,
+    watch,
+)
+from planaria.otp.process import link as link_processes
+from planaria.otp.process import signal as signal_process
+from planaria.otp.process import unlink as unlink_processes
+from planaria.otp.reason import Killed, NoProcess, NotAProcess
+from planaria.otp.scheduler import RECEIVE, Throw, running, suspend
+
+if TYPE_CHECKING:
+    from planaria.otp.node import Node
+    from planaria.otp.timers import TimerRef
+
+type Server = Process | str
+"""Whom to address: a pid, or a registered name looked up at each use."""
+
+
+def self_() -> Process:
+    """The running process.
+
+    Raises:
+        NotAProcess: in code outside any process.
+        Killed: if the process is dead already and only its code still runs.
+    """
+    process = running.process
+    if process is None:
+        raise NotAProcess(
+            "this acts as the running process: call it in a process, or use the methods of Node"
+        )
+    if process.status == DEAD:
+        raise Killed
+    return process
+
+
+def node_() -> Node:
+    """The node of the running process."""
+    return self_().node
+
+
+def resolve(server: Server) -> Process:
+    """The process a name stands for now; raises `NoProcess` for an unknown name."""
+    if isinstance(server, Process):
+        return server
+    process = self_().node.names.get(server)
+    if process is None:
+        raise NoProcess(server)
+    return process
+
+
+# --- processes ---------------------------------------------------------------------------------------------------
+
+
+def spawn(
+    fn: Callable[..., Awaitable[object] | object],
+    *args: Any,
+    name: str | None = None,
+    label: str | None = None,
+) -> Process:
+    """Run `fn(*args)` as a new process; it starts on its next turn.
+
+    Raises:
+        StartFailed: with `AlreadyStarted`, if the name is taken.
+    """
+    return _spawn(self_().node, fn, args, name, label, None)
+
+
+def spawn_link(
+    fn: Callable[..., Awaitable[object] | object],
+    *args: Any,
+    name: str | None = None,
+    label: str | None = None,
+) -> Process:
+    """Like `spawn`, linked to the running process from the first moment."""
+    me = self_()
+    return _spawn(me.node, fn, args, name, label, me)
+
+
+def spawn_monitor(
+    fn: Callable[..., Awaitable[object] | object],
+    *args: Any,
+    name: str | None = None,
+    label: str | None = None,
+) -> tuple[Process, Monitor]:
+    """Like `spawn`, watched by the running process from the first moment."""
+    me = self_()
+    process = _spawn(me.node, fn, args, name, label, None)
+    return process, watch(process, me)
+
+
+def _spawn(
+    node: Node,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    name: str | None,
+    label: str | None,
+    linked_to: Process | None,
+) -> Process:
+    process = create(node, label or name_of(fn), name=name, linked_to=linked_to)
+    process.coro = fn(*args) if asyncio.iscoroutinefunction(fn) else _plain(fn, args)
+    announce(process)
+    node.scheduler.enqueue(process)
+    return process
+
+
+async def _plain(fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    value = fn(*args)
+    if hasattr(value, "__await__"):
+        await value
+
+
+# --- messages ----------------------------------------------------------------------------------------------------
+
+
+def send(to: Server, message: object) -> None:
+    """Send an info message. The dead take nothing and say nothing.
+
+    Raises:
+        NoProcess: for a name nobody has.
+    """
+    me = self_()
+    target = to if isinstance(to, Process) else resolve(to)
+    current = me.current
+    if current is None:
+        deliver(target, ("info", message, me, me.node.next_id(), None, 0, me.node.now))
+    else:
+        deliver(target, ("info", message, me, me.node.next_id(), current[4], current[3], me.node.now))
+
+
+async def receive(
+    match: type | tuple[type, ...] | Callable[[object], bool] | None = None, timeout: float | None = None
+) -> Any:
+    """Take the oldest message that matches, waiting for one; the others keep their order.
+
+    Only for processes that are plain functions: a server's messages go to its handlers. A trapped exit arrives
+    as `ExitSignal`, a cast or call made by mistake to such a process as its raw request.
+
+    Args:
+        match: a class, a tuple of classes, or a predicate; None takes any message.
+        timeout: seconds; 0 only looks.
+    Raises:
+        TimeoutError: when the time is up.
+    """
+    me = self_()
+
+    def matches(envelope: Envelope) -> bool:
+        if match is None:
+            return True
+        if isinstance(match, type | tuple):
+            return isinstance(envelope[1], match)
+        return match(envelope[1])
+
+    timer = None
+    try:
+        while True:
+            envelope = take_where(me, matches)
+            if envelope is not None:
+                me.current = envelope
+                me.reductions += 1
+                me.node.recent.append((me, envelope))
+                return envelope[1]
+            if timeout is not None and timeout <= 0:
+                raise TimeoutError("no matching message")
+            if timeout is not None and timer is None:
+                timer = me.node.timers.plan(timeout, lambda: time_up(me, RECEIVE))
+            me.wait = RECEIVE
+            await suspend()
+    finally:
+        if timer is not None:
+            me.node.timers.cancel(timer)
+
+
+def time_up(process: Process, waited_for: object) -> None:
+    """Raise `TimeoutError` in `process` if it still waits for that."""
+    if process.wait is waited_for:
+        wake(process, Throw(TimeoutError("time is up")))
+
+
+async def sleep(seconds: float) -> None:
+    """Wait; the process handles nothing meanwhile. Virtual where the node's clock is."""
+    process = running.process
+    if process is None:
+        await asyncio.sleep(seconds)
+        return
+    me = self_()
+    token = object()
+    me.wait = token
+    timer = me.node.timers.plan(seconds, lambda: wake(me, None) if me.wait is token else None)
+    try:
+        await suspend()
+    finally:
+        me.node.timers.cancel(timer)
+
+
+async def hang() -> None:
+    """Wait for ever: until the process is ended."""
+    me = self_()
+    me.wait = object()
+    await suspend()
+
+
+def timeout(seconds: float | None) -> asyncio.Timeout:
+    """`async with timeout(2):` bounds waits for the outside by the machine's clock, raising `TimeoutError`."""
+    return asyncio.timeout(seconds)
+
+
+# --- links, monitors, signals ---------------------------------------------------------------------------------------
+
+
+def link(pid: Process) -> None:
+    """Share exits with `pid`.
+
+    Raises:
+        NoProcess: if it is dead and the running process does not trap exits; one that traps gets `ExitSignal`.
+    """
+    me = self_()
+    if pid.status == DEAD:
+        if not me.trap_exit:
+            raise NoProcess(pid)
+        deliver_kernel(me, "exit", ExitSignal(pid, "noproc"), pid)
+        return
+    link_processes(me, pid)
+
+
+def unlink(pid: Process) -> None:
+    """No longer share exits with `pid`."""
+    unlink_processes(self_(), pid)
+
+
+def monitor(server: Server) -> Monitor:
+    """Get one `Down` when `server` ends; at once with reason `noproc` if it is not there."""
+    me = self_()
+    if isinstance(server, Process):
+        return watch(server, me)
+    target = me.node.names.get(server)
+    if target is None:
+        nobody = Process(me.node, "nobody")
+        nobody.status = DEAD
+        return watch(nobody, me, server)
+    return watch(target, me, server)
+
+
+def demonitor(ref: Monitor, *, flush: bool = False) -> bool:
+    """End a monitor; True if it was active. `flush` also removes its `Down` from the mailbox."""
+    active = unwatch(ref)
+    if flush and not active:
+        take_where(self_(), lambda envelope: isinstance(envelope[1], Down) and envelope[1].ref is ref)
+    return active
+
+
+def exit_signal(pid: Process, reason: object) -> None:
+    """Send an exit signal; `"kill"` cannot be trapped and ends `pid` at once, as `"killed"`."""
+    me = self_()
+    signal_process(pid, me, reason)
+    if me.status == DEAD:
+        raise Killed
+
+
+def trap_exits(on: bool = True) -> None:
+    """Receive exit signals as `ExitSignal` messages rather than die of them."""
+    self_().trap_exit = on
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+def register(name: str, pid: Process | None = None) -> None:
+    """Give a process (the running one by default) a name, unique in the node.
+
+    Raises:
+        ValueError: if the name is taken, or the process is dead or has a name.
+    """
+    me = self_()
+    process = me if pid is None else pid
+    holder = me.node.names.get(name)
+    if holder is not None:
+        raise ValueError(f"the name {name!r} belongs to {holder}")
+    if process.status == DEAD or process.name is not None:
+        raise ValueError(f"{process!r} is dead or has a name already")
+    process.name = name
+    me.node.names[name] = process
+
+
+def unregister(name: str) -> None:
+    """Free a name; raises `ValueError` if nobody has it."""
+    process = self_().node.names.pop(name, None)
+    if process is None:
+        raise ValueError(f"nobody has the name {name!r}")
+    process.name = None
+
+
+def whereis(name: str) -> Process | None:
+    """Who has the name now."""
+    return self_().node.names.get(name)
+
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+def send_after(seconds: float, to: Server, message: object) -> TimerRef:
+    """Send `message` to `to` after `seconds`; a name is looked up when the time has come."""
+    return self_().node.timers.send_after(seconds, to, message)
+
+
+def start_timer(seconds: float, to: Server, message: object) -> TimerRef:
+    """Like `send_after`; the message arrives as `TimerFired(ref, message)`."""
+    return self_().node.timers.send_after(seconds, to, message, tagged=True)
+
+
+def cancel_timer(ref: TimerRef) -> float | None:
+    """Forget a timer; the seconds that were left, None if it has fired or was cancelled."""
+    return self_().node.timers.cancel(ref)
+
+
+def read_timer(ref: TimerRef) -> float | None:
+    """Seconds until the timer fires; None if it has fired or was cancelled."""
+    return self_().node.timers.left(ref)
+
+
+def now() -> float:
+    """Seconds on the node's monotonic clock; the machine's outside a process."""
+    process = running.process
+    return time.monotonic() if process is None else process.node.clock.now()
+
+
+def wall_time() -> float:
+    """Seconds since 1970 on the node's clock; the machine's outside a process."""
+    process = running.process
+    return time.time() if process is None else process.node.clock.wall()
+
+
+# --- groups and topics -------------------------------------------------------------------------------------------------
+
+
+def join(group: str, pid: Process | None = None) -> None:
+    """Add a process to a group; as often as it joins, it must leave."""
+    me = self_()
+    me.node.groups.join(group, me if pid is None else pid)
+
+
+def leave(group: str, pid: Process | None = None) -> bool:
+    """Take one membership away; False if there was none."""
+    me = self_()
+    return me.node.groups.leave(group, me if pid is None else pid)
+
+
+def members(group: str) -> list[Process]:
+    """The members of a group, one entry per membership."""
+    return self_().node.groups.members(group)
+
+
+def subscribe(topic: str, pid: Process | None = None) -> None:
+    """Get what is broadcast on `topic` as info messages, until unsubscribed or dead."""
+    me = self_()
+    me.node.topics.join(topic, me if pid is None else pid, once=True)
+
+
+def unsubscribe(topic: str, pid: Process | None = None) -> None:
+    """End a subscription."""
+    me = self_()
+    me.node.topics.leave(topic, me if pid is None else pid)
+
+
+def broadcast(topic: str, message: object) -> int:
+    """Send `message` to every subscriber of `topic`; how many that are."""
+    me = self_()
+    subscribers = me.node.topics.members(topic)
+    for subscriber in subscribers:
+        send(subscriber, message)
+    return len(subscribers)
+
+
+async def wait_down(pid: Process, timeout: float | None = None) -> object:
+    """Wait in place for the end of `pid` and return its reason (`noproc` if it was dead before).
+
+    Raises:
+        TimeoutError: after `timeout` seconds.
+    """
+    me = self_()
+    if pid.status == DEAD:
+        return pid.reason if pid.reason is not None else "noproc"
+    token = object()
+
+    def tell(down: Down) -> None:
+        if me.wait is token:
+            wake(me, down.reason)
+
+    ref = watch(pid, tell)
+    timer = None if timeout is None else me.node.timers.plan(timeout, lambda: time_up(me, token))
+    me.wait = token
+    try:
+        return await suspend()
+    finally:
+        unwatch(ref)
+        if timer is not None:
+            me.node.timers.cancel(timer)

@@ -1,0 +1,103 @@
+"""Child specifications: how a supervisor starts, restarts and stops one process. They read like the tree they make.
+
+```python
+supervisor(
+    child(Journal, settings.journal),
+    supervisor(child(Index), child(Watcher), strategy="rest_for_one", name="records"),
+    dynamic(name="agents"),
+    name="node", strategy="one_for_one", max_restarts=3, within=5.0,
+)
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from planaria.otp.ambient import spawn, spawn_link
+from planaria.otp.gen_server import GenServer, start_server
+from planaria.otp.process import Process, name_of
+
+type Restart = Literal["permanent", "transient", "temporary"]
+type ShutdownTime = float | Literal["infinity", "brutal_kill"]
+type ChildKind = Literal["worker", "supervisor"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """One child.
+
+    Attributes:
+        id: unique among its siblings.
+        start: starts the process linked to the running one and returns it, or None if it declined; raises
+            `StartFailed`. With `link=False` it is a root.
+        restart: `permanent` always restarted, `transient` after an abnormal end, `temporary` never.
+        shutdown: seconds it may take to end when asked; `"infinity"`, or `"brutal_kill"`: not asked.
+        kind: whether it has children of its own.
+        significant: its own end may end the supervisor (see `auto_shutdown`).
+    """
+
+    id: object
+    start: Callable[..., Awaitable[Process | None]] = field(repr=False)
+    restart: Restart = "permanent"
+    shutdown: ShutdownTime = 5.0
+    kind: ChildKind = "worker"
+    significant: bool = False
+
+    async def start_child(self) -> Process | None:
+        """Start it as a root: linked to nobody."""
+        return await self.start(link=False)
+
+
+def child(
+    cls: type[GenServer],
+    /,
+    *args: Any,
+    id: object = None,
+    name: str | None = None,
+    label: str | None = None,
+    restart: Restart = "permanent",
+    shutdown: ShutdownTime = 5.0,
+    significant: bool = False,
+    start_timeout: float | None = None,
+) -> ChildSpec:
+    """A server as a child.
+
+    Args:
+        cls: its class; `args` are for its `init`.
+        id: defaults to the name, else the class's name.
+        name: registered before `init`, at every start: others address it by name across restarts.
+        label: what people see; defaults to the name, else the class's name.
+        start_timeout: seconds for `init`; None: no limit.
+    """
+
+    async def start(*, link: bool = True) -> Process | None:
+        return await start_server(cls, args, {}, name=name, label=label, timeout=start_timeout, link=link)
+
+    return ChildSpec(id or name or cls.__qualname__, start, restart, shutdown, "worker", significant)
+
+
+def task_child(
+    fn: Callable[..., Awaitable[object]],
+    /,
+    *args: Any,
+    id: object = None,
+    name: str | None = None,
+    label: str | None = None,
+    restart: Restart = "permanent",
+    shutdown: ShutdownTime = 5.0,
+    significant: bool = False,
+) -> ChildSpec:
+    """A plain async function as a child: a server loop, a watcher. Its return is a normal end."""
+    if not asyncio.iscoroutinefunction(fn) and not callable(fn):
+        raise TypeError(f"task_child takes an async function, not {fn!r}")
+    what = label or name or name_of(fn)
+
+    async def start(*, link: bool = True) -> Process | None:
+        begin = spawn_link if link else spawn
+        return begin(fn, *args, name=name, label=what)
+
+    return ChildSpec(id or what, start, restart, shutdown, "worker", significant)

@@ -1,0 +1,156 @@
+"""The dynamic supervisor: children come and go at run time, are restarted one for one, and stop all at once.
+
+Source: OTP's simple_one_for_one and Elixir's DynamicSupervisor: each child has its own specification, children
+are addressed by pid, and all share one shutdown time when the supervisor ends.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from planaria.otp.ambient import node_, now, self_
+from planaria.otp.child import ChildSpec, Restart, ShutdownTime
+from planaria.otp.event import ChildRestarted, RestartsExceeded
+from planaria.otp.gen_server import GenServer, start_server
+from planaria.otp.handler import Deferred, call
+from planaria.otp.message import ExitSignal
+from planaria.otp.process import DEAD, Process, deliver_kernel, link
+from planaria.otp.reason import ChildError, StartFailed, is_orderly
+from planaria.otp.restart_window import RestartWindow
+from planaria.otp.shutdown import stop_all, stop_child
+from planaria.otp.supervisor import Child, ChildCounts, ChildInfo, start_of
+
+
+class TryAgainChild:
+    """To itself: the restart of this child failed and is tried once more."""
+
+    __slots__ = ("child",)
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+
+
+class DynamicSupervisor(GenServer):
+    """Use `dynamic(...)` to describe one; children are added with `start_child`."""
+
+    trap_exit: ClassVar[bool] = True
+
+    def init(self, max_restarts: int = 3, within: float = 5.0, max_children: int | None = None) -> None:
+        """Begin without children."""
+        self.window = RestartWindow(max_restarts, within)
+        self.max_children = max_children
+        self.children: dict[Process, Child] = {}
+        self.waiting: list[Child] = []  # those whose restart failed and is tried again
+
+    @call
+    async def start_child(self, spec: ChildSpec) -> Process | Deferred[Process | None] | None:
+        """Start a child. None if it declined; it is not kept then.
+
+        Raises:
+            StartFailed: it did not start and is not kept; `"max_children"` if there are that many.
+        """
+        if self.max_children is not None and len(self.children) >= self.max_children:
+            return self.refuse(StartFailed(spec.id, "max_children"))
+        try:
+            process = await start_of(spec)
+        except StartFailed as error:
+            return self.refuse(error)
+        if process is not None:
+            added = self.children[process] = Child(spec)
+            added.process = process
+        return process
+
+    @call
+    async def terminate_child(self, process: Process | str) -> Deferred[None] | None:
+        """Stop a child and forget it. A dead process is fine, a living one that is no child is not.
+
+        Raises:
+            ChildError: `not_found`; `simple_one_for_one` for anything but a pid.
+        """
+        if not isinstance(process, Process):
+            return self.refuse(ChildError("simple_one_for_one", process))
+        known = self.children.pop(process, None)
+        if known is None:
+            return None if process.status == DEAD else self.refuse(ChildError("not_found", process))
+        await stop_child(process, known.spec.shutdown)
+        return None
+
+    @call
+    def which_children(self) -> list[ChildInfo]:
+        """The children, oldest first; those being restarted have no process."""
+        running = [ChildInfo(c.spec.id, p, False, c.spec.kind, c.restarts) for p, c in self.children.items()]
+        return running + [ChildInfo(c.spec.id, None, True, c.spec.kind, c.restarts) for c in self.waiting]
+
+    @call
+    def count_children(self) -> ChildCounts:
+        """How many there are."""
+        known = [*self.children.values(), *self.waiting]
+        supervisors = sum(c.spec.kind == "supervisor" for c in known)
+        active = sum(p.status != DEAD for p in self.children)
+        return ChildCounts(len(known), active, supervisors, len(known) - supervisors)
+
+    def adopt(self, process: Process, spec: ChildSpec) -> None:
+        """Take a process that another has just made as a child; for `Task`, which cannot wait for a call."""
+        link(self.pid, process)
+        process.parent = self.pid
+        added = self.children[process] = Child(spec)
+        added.process = process
+
+    async def handle_info(self, message: Any) -> None:
+        """The end of a child, or another try at a restart."""
+        if isinstance(message, ExitSignal):
+            known = self.children.pop(message.sender, None)
+            if known is not None:
+                kind = known.spec.restart
+                if kind == "permanent" or (kind == "transient" and not is_orderly(message.reason)):
+                    await self._restart(known, message.reason)
+        elif isinstance(message, TryAgainChild) and message.child in self.waiting:
+            self.waiting.remove(message.child)
+            await self._restart(message.child, "restart failed")
+
+    async def _restart(self, known: Child, reason: object) -> None:
+        node = node_()
+        if not self.window.allow(now()):
+            node.emit(RestartsExceeded(self_(), known.spec.id, reason))
+            self.stop("shutdown")
+            return
+        try:
+            process = await start_of(known.spec)
+        except StartFailed:
+            self.waiting.append(known)
+            deliver_kernel(self_(), "info", TryAgainChild(known))
+            return
+        known.restarts += 1
+        known.process = process
+        if process is not None:
+            self.children[process] = known
+            node.restarts[process] = known.restarts
+        node.emit(ChildRestarted(self_(), known.spec.id, process, reason))
+
+    def children_now(self) -> list[tuple[object, Process | None, int]]:
+        """(id, process, restarts) of the children in order, for those who look."""
+        return [(c.spec.id, p, c.restarts) for p, c in self.children.items()]
+
+    async def terminate(self, reason: object) -> None:
+        """Tell all children to stop at once and wait for them."""
+        await stop_all((process, known.spec.shutdown) for process, known in self.children.items())
+
+
+def dynamic(
+    *,
+    name: str | None = None,
+    id: object = None,
+    max_restarts: int = 3,
+    within: float = 5.0,
+    max_children: int | None = None,
+    restart: Restart = "permanent",
+    shutdown: ShutdownTime = "infinity",
+    significant: bool = False,
+) -> ChildSpec:
+    """A dynamic supervisor as a child; see `supervisor` for the arguments."""
+
+    async def start(*, link: bool = True) -> Process | None:
+        args = (max_restarts, within, max_children)
+        return await start_server(DynamicSupervisor, args, {}, name=name, label=name or "dynamic", link=link)
+
+    return ChildSpec(id or name or "dynamic", start, restart, shutdown, "supervisor", significant)

@@ -1,0 +1,68 @@
+"""Events of the kernel: what subscribers of `Node.subscribe_events` are given. Built only when somebody listens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planaria.otp.process import Process
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStarted:
+    """`process.started`: a process exists; a server has finished its `init`."""
+
+    process: Process
+    name: str | None
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessExited:
+    """`process.exited`: a process ended."""
+
+    process: Process
+    name: str | None
+    label: str
+    reason: object
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRestarted:
+    """`child.restarted`: a supervisor put a new process in the place of one that ended."""
+
+    supervisor: Process
+    id: object
+    process: Process | None
+    reason: object
+
+
+@dataclass(frozen=True, slots=True)
+class RestartsExceeded:
+    """`supervisor.gave_up`: more restarts than allowed; the supervisor ends and its own supervisor decides."""
+
+    supervisor: Process
+    id: object
+    reason: object
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDropped:
+    """`message.dropped`: a server had no handler for a message."""
+
+    process: Process
+    message: object
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupFailed:
+    """`cleanup.failed`: a dead process raised while it let go of what it held."""
+
+    process: Process
+    error: BaseException
+
+
+type KernelEvent = (
+    ProcessStarted | ProcessExited | ChildRestarted | RestartsExceeded | MessageDropped | CleanupFailed
+)

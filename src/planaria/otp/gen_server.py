@@ -1,0 +1,420 @@
+"""The generic server: state behind a mailbox, one message at a time, reached by typed client functions.
+
+```python
+class Counter(GenServer):
+    def init(self, start: int = 0) -> None:
+        self.count = start
+
+    @call
+    def add(self, by: int = 1) -> int:
+        self.count += by
+        return self.count
+
+pid = await Counter.start_link(10)
+await Counter.add(pid, by=5)          # 15
+```
+
+Every callback may be a plain or an async method. A handler never awaits the outside (network, disk, a model): it
+starts a `Task` and answers later through `self.defer()`, so that `stop`, exits and questions always get through.
+Source: OTP's gen_server. Differs: what OTP's callbacks return beside the state is said by methods (`stop`,
+`defer`, `continue_with`, `timeout_after`), since a Python method returns its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from types import CoroutineType
+from typing import Any, ClassVar
+
+from planaria.otp.ambient import Server, resolve, self_, wait_down
+from planaria.otp.event import MessageDropped
+from planaria.otp.handler import CallHandler, CastHandler, Deferred
+from planaria.otp.message import Envelope
+from planaria.otp.process import (
+    DEAD,
+    RUNNING,
+    Process,
+    Request,
+    announce,
+    create,
+    deliver,
+    deliver_kernel,
+    die,
+)
+from planaria.otp.reason import (
+    CallError,
+    Exit,
+    Ignore,
+    Killed,
+    NoProcess,
+    StartFailed,
+    reason_of,
+)
+from planaria.otp.scheduler import MAX_DEPTH, suspend
+
+type Work = Coroutine[Any, Any, None]
+
+
+class Terminate:
+    """The body of the kernel message that asks a server to end (`stop`)."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: object) -> None:
+        self.reason = reason
+
+
+class GenServer:
+    """Subclass it, write `init` and handlers; instances live inside their process and are never touched outside.
+
+    Class attributes:
+        trap_exit: receive exit signals of linked processes in `handle_info`, and run `terminate` when the
+            parent ends or asks to; default False.
+    """
+
+    trap_exit: ClassVar[bool] = False
+    _handlers: ClassVar[dict[str, Callable[..., Any]]] = {}
+    _process: Process
+    _told = False  # a callback has said more than its return value; class-level, so quiet servers pay nothing
+    _stopping: object = None
+    _stop_asked = False
+    _continue: tuple[object] | None = None
+    _timeout: float | None = None
+    _silence: object = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        handlers: dict[str, Callable[..., Any]] = {}
+        for base in reversed(cls.__mro__):
+            for name, value in vars(base).items():
+                if isinstance(value, CallHandler | CastHandler):
+                    handlers[name] = value.fn
+                elif name in handlers and callable(value):
+                    handlers[name] = value  # overridden by a plain method: still the handler
+        cls._handlers = handlers
+
+    # --- callbacks ----------------------------------------------------------------------------------------------
+
+    def init(self, *args: Any, **kwargs: Any) -> Any:
+        """Set the state up; called first, in the new process, while the starter waits.
+
+        `raise Stop(reason)` refuses the start, `raise Ignore()` declines it; anything else raised is a crash,
+        and the starter gets `StartFailed`.
+        """
+
+    def handle_info(self, message: Any) -> Any:
+        """A message that is neither call nor cast: `send`, `Down`, `TaskDone`, timers, trapped `ExitSignal`."""
+        node = self._process.node
+        if node.listeners:
+            node.emit(MessageDropped(self._process, message))
+
+    def handle_continue(self, what: Any) -> Any:
+        """Work put off by `continue_with`; runs before any other message."""
+
+    def handle_timeout(self) -> Any:
+        """No message came for the time given to `timeout_after`."""
+
+    def terminate(self, reason: object) -> Any:
+        """Let go of things; called on `stop`, on a crash, and on the parent's exit if exits are trapped.
+
+        Not called on a kill, on an untrapped signal, or when `init` failed. What it raises replaces the reason.
+        """
+
+    # --- what callbacks may say ------------------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> Process:
+        """This server's process."""
+        return self._process
+
+    def stop(self, reason: object = "normal") -> None:
+        """End after this message; the answer being returned is still sent."""
+        self._told = self._stop_asked = True
+        self._stopping = reason
+
+    def defer(self) -> Deferred[Any]:
+        """Put the call in hand aside: return this from the handler and `reply` to it later."""
+        envelope = self._process.current
+        if envelope is None or envelope[0] != "call":
+            raise RuntimeError("defer() is for the handler of a call")
+        request: Request = envelope[1]
+        calls = self._process.calls
+        if calls is None:
+            calls = self._process.calls = set()
+        calls.add(request)
+        return request
+
+    def refuse(self, error: Exception) -> Deferred[Any]:
+        """Return this from a call's handler to raise `error` at the caller; the server goes on."""
+        deferred = self.defer()
+        deferred.fail(error)
+        return deferred
+
+    def caller(self) -> Process | None:
+        """Who sent the message in hand; None for code outside."""
+        envelope = self._process.current
+        return None if envelope is None else envelope[2]
+
+    def continue_with(self, what: object) -> None:
+        """Run `handle_continue(what)` next, before any other message."""
+        self._told = True
+        self._continue = (what,)
+
+    def timeout_after(self, seconds: float) -> None:
+        """Run `handle_timeout` unless a message comes within `seconds`."""
+        self._told = True
+        self._timeout = seconds
+
+    # --- start -----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    async def start(
+        cls, *args: Any, name: str | None = None, timeout: float | None = None, **kwargs: Any
+    ) -> Process:
+        """Start a server nobody is linked to; returns when its `init` is done.
+
+        Args:
+            args, kwargs: for `init`.
+            name: registered before `init` runs.
+            timeout: seconds for `init`; beyond it the new process is killed. None: no limit.
+        Raises:
+            StartFailed: with the reason; `"ignore"` if `init` declined.
+        """
+        return cls._started(await start_server(cls, args, kwargs, name=name, timeout=timeout, link=False))
+
+    @classmethod
+    async def start_link(
+        cls, *args: Any, name: str | None = None, timeout: float | None = None, **kwargs: Any
+    ) -> Process:
+        """Like `start`, linked to the running process, which becomes the parent."""
+        return cls._started(await start_server(cls, args, kwargs, name=name, timeout=timeout, link=True))
+
+    @classmethod
+    def _started(cls, process: Process | None) -> Process:
+        if process is None:
+            raise StartFailed(cls.__qualname__, "ignore")
+        return process
+
+    # --- the loop: one call per message -------------------------------------------------------------------------------
+
+    def handle(self, envelope: Envelope) -> Work | None:
+        """Handle one message; called by the scheduler."""
+        kind, body = envelope[0], envelope[1]
+        request: Request | None = None
+        if self._silence is not None:
+            if kind == "system" and body is self._silence:
+                self._silence = None
+                return self._run(self.handle_timeout())
+            self._silence = None
+        try:
+            if kind == "call":
+                request = body
+                handler = self._handlers.get(request.handler)
+                if handler is None:
+                    request.fail(_no_handler(self, request))
+                    return None
+                result = handler(self, *request.args, **request.kwargs)
+                if type(result) is CoroutineType:
+                    return self._answer_later(result, request)
+                if result is not request and not self._told:
+                    request.reply(result)
+                    return None
+            elif kind == "cast":
+                handler = self._handlers.get(body[0])
+                if handler is None:
+                    self.handle_info(body)
+                    return None
+                result = handler(self, *body[1], **body[2])
+            elif kind == "info":
+                result = self.handle_info(body)
+            elif kind == "exit":
+                if body.sender is self._process.parent:
+                    return self._end(body.reason)
+                result = self.handle_info(body)
+            elif kind == "start":
+                return self._init(body)
+            elif type(body) is Terminate:
+                return self._end(body.reason)
+            else:
+                return None  # the timer of a silence that was broken
+        except Exception as error:  # the process loop: a crash runs `terminate` first
+            return self._end(reason_of(error))
+        if type(result) is CoroutineType:
+            return self._run(result)
+        if self._told:
+            return self._follow(request, result)
+        return None
+
+    async def _run(self, result: Any) -> None:
+        try:
+            if type(result) is CoroutineType:
+                await result
+        except Exception as error:  # the process loop
+            await self._end(reason_of(error))
+        if self._told:
+            await self._follow(None, None)
+
+    async def _answer_later(self, coro: Coroutine[Any, Any, Any], request: Request) -> None:
+        try:
+            result = await coro
+        except Exception as error:  # the process loop
+            await self._end(reason_of(error))
+            return
+        if self._told:
+            await self._follow(request, result)
+        elif result is not request:
+            request.reply(result)
+
+    async def _follow(self, request: Request | None, result: object) -> None:
+        """Do what the callback said beside its answer: stop, continue, wait for silence."""
+        while self._told:
+            self._told = False
+            if self._stop_asked:
+                # As OTP: terminate first, then the answer, then the end.
+                reason = self._stopping
+                try:
+                    await self._end(reason)
+                finally:
+                    if request is not None and result is not request:
+                        request.reply(result)
+            if request is not None and result is not request:
+                request.reply(result)
+            request = None
+            if self._continue is not None:
+                (what,), self._continue = self._continue, None
+                try:
+                    value = self.handle_continue(what)
+                    if type(value) is CoroutineType:
+                        await value
+                except Exception as error:  # the process loop
+                    await self._end(reason_of(error))
+            elif self._timeout is not None:
+                seconds, self._timeout = self._timeout, None
+                self._silence = silence = object()
+                process = self._process
+                process.node.timers.plan(seconds, lambda: deliver_kernel(process, "system", silence))
+
+    async def _end(self, reason: object) -> None:
+        """Terminate and leave with `reason`: always raises."""
+        try:
+            value = self.terminate(reason)
+            if type(value) is CoroutineType:
+                await value
+        except Exception as error:  # the process loop: an error in terminate replaces the reason
+            raise Exit(reason_of(error)) from error
+        raise Exit(reason)
+
+    async def _init(self, request: Request) -> None:
+        process = self._process
+        try:
+            value = self.init(*request.args, **request.kwargs)
+            if type(value) is CoroutineType:
+                await value
+        except Ignore:
+            self._unname()
+            request.reply(None)
+            raise Exit("normal") from None
+        except Exception as error:  # the process loop: the starter is told, then the process ends
+            reason = reason_of(error)
+            self._unname()
+            request.fail(StartFailed(process.label, reason))
+            raise Exit(reason) from error
+        announce(process)
+        request.reply(process)
+        if self._told:
+            await self._follow(None, None)
+
+    def _unname(self) -> None:
+        process = self._process
+        if process.name is not None:
+            process.node.names.pop(process.name, None)
+            process.name = None
+
+
+async def start_server(
+    cls: type[GenServer],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    name: str | None = None,
+    label: str | None = None,
+    timeout: float | None = None,
+    link: bool,
+) -> Process | None:
+    """Start a server from the running process and wait for its `init`; None if that declined.
+
+    Raises:
+        StartFailed: with the reason.
+    """
+    me = self_()
+    node = me.node
+    process = create(
+        node,
+        label or name or cls.__qualname__,
+        name=name,
+        linked_to=me if link else None,
+        parent=me if link else None,
+    )
+    server = cls.__new__(cls)
+    server._process = process
+    server.__init__()  # type: ignore[misc]  # a user's __init__, if there is one, takes no arguments
+    process.body = server
+    process.trap_exit = cls.trap_exit
+    request = Request("init", args, kwargs, me, process)
+    envelope: Envelope = ("start", request, me, node.next_id(), None, 0, node.now)
+    scheduler = node.scheduler
+    if scheduler.budget > 0 and scheduler.depth < MAX_DEPTH:
+        process.pending = envelope
+        scheduler.depth += 1
+        try:
+            scheduler.activate(process, 1)
+        finally:
+            scheduler.depth -= 1
+        if me.status != RUNNING:
+            raise Killed
+    else:
+        deliver(process, envelope)
+    if not request.done:
+        if timeout is not None:
+            node.timers.limit(request, timeout)
+        me.wait = request
+        try:
+            await suspend()
+        finally:
+            request.done = True
+    error = request.error
+    if error is None:
+        return request.value  # type: ignore[no-any-return]
+    if isinstance(error, CallError):
+        if error.why == "timeout":
+            die(process, "killed")
+        raise StartFailed(process.label, error.why)
+    raise error
+
+
+async def stop(server: Server, reason: object = "normal", timeout: float | None = 5.0) -> None:
+    """Ask a server or supervisor to end with `reason` and wait until it has (gen_server:stop).
+
+    Raises:
+        NoProcess: it is not there.
+        TimeoutError: it has not ended within `timeout` seconds; it still may.
+        Exit: it ended with another reason.
+    """
+    process = resolve(server)
+    if process.status == DEAD:
+        raise NoProcess(server)
+    deliver_kernel(process, "system", Terminate(reason), self_())
+    ended = await wait_down(process, timeout)
+    if ended != reason:
+        raise Exit(ended)
+
+
+def _no_handler(server: GenServer, request: Request) -> CallError:
+    known = ", ".join(sorted(server._handlers)) or "none"
+    text = f"{type(server).__qualname__} has no handler {request.handler!r}; it has: {known}"
+    return CallError(server.pid, "no_handler", text)
+
+
+def server_of(process: Process) -> GenServer | None:
+    """The server object inside a process, for those who look at its state."""
+    return process.body if isinstance(process.body, GenServer) else None

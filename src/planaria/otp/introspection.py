@@ -1,0 +1,236 @@
+"""Looking at processes from outside: what they are, hold, wait for and have handled. Nothing is asked of them.
+
+Works on a process that is suspended, busy or frozen, since it only reads the kernel's own objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from planaria.otp.message import Envelope, ExitSignal
+from planaria.otp.process import (
+    DEAD,
+    STATUS_NAMES,
+    Process,
+    Request,
+    mailbox,
+    queue_length,
+)
+
+if TYPE_CHECKING:
+    from planaria.otp.node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One line in the chain of awaits, outermost first."""
+
+    file: str
+    line: int
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """One message as people read it."""
+
+    id: int
+    kind: str
+    text: str
+    sender: str | None
+    trace: str | None
+    cause: int
+    at: float
+    """Seconds on the node's monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """One process at this moment. Times are seconds on the node's monotonic clock."""
+
+    pid: Process
+    name: str | None
+    label: str
+    kind: str
+    """Class of the server inside, or `function`."""
+    status: str
+    """waiting, ready, running, suspended or dead."""
+    reason: object
+    """Why it ended, if it has."""
+    queue_len: int
+    reductions: int
+    restarts: int
+    """How often its supervisor has restarted it."""
+    trap_exit: bool
+    parent: Process | None
+    links: list[Process]
+    monitors: list[Process]
+    monitored_by: list[Process]
+    current: MessageView | None
+    """The message in hand."""
+    awaits: list[Frame]
+    started_at: float
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNode:
+    """One process in the supervision tree, or a child that has none now (`pid` is None)."""
+
+    pid: Process | None
+    id: str
+    name: str | None
+    label: str
+    kind: str
+    status: str
+    queue_len: int
+    reductions: int
+    restarts: int
+    children: list[TreeNode] = field(default_factory=list)
+
+
+@runtime_checkable
+class HasChildren(Protocol):
+    """A body that supervises."""
+
+    def children_now(self) -> list[tuple[object, Process | None, int]]:
+        """(id, process, restarts) of each child, in order."""
+        ...
+
+
+def process_info(node: Node, process: Process) -> ProcessInfo:
+    """See `Node.info`."""
+    current = process.current
+    busy = process.status != DEAD and current is not None
+    return ProcessInfo(
+        pid=process,
+        name=process.name,
+        label=process.label,
+        kind=_kind(process),
+        status=STATUS_NAMES[process.status],
+        reason=process.reason,
+        queue_len=queue_length(process),
+        reductions=process.reductions,
+        restarts=node.restarts.get(process, 0),
+        trap_exit=process.trap_exit,
+        parent=process.parent,
+        links=sorted(process.links or (), key=lambda p: p.id),
+        monitors=sorted((m.target for m in process.monitors or ()), key=lambda p: p.id),
+        monitored_by=[m.watcher for m in process.watchers or () if isinstance(m.watcher, Process)],
+        current=message_view(current) if busy and current is not None else None,
+        awaits=await_chain(process),
+        started_at=process.started_at,
+        age=max(0.0, node.clock.now() - process.started_at),
+    )
+
+
+def await_chain(process: Process) -> list[Frame]:
+    """Where the code of a process waits: the frames of its coroutine, outermost first."""
+    chain: list[Frame] = []
+    awaitable: Any = process.coro
+    while awaitable is not None and len(chain) < 100:
+        frame = getattr(awaitable, "cr_frame", None) or getattr(awaitable, "gi_frame", None)
+        if frame is None:
+            frame = getattr(awaitable, "ag_frame", None)
+        if frame is not None and "planaria/otp/" not in frame.f_code.co_filename.replace("\\", "/"):
+            chain.append(Frame(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname))
+        awaitable = getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None)
+    return chain
+
+
+def queued_messages(process: Process) -> list[MessageView]:
+    """What waits in the mailbox, oldest first."""
+    return [message_view(envelope) for envelope in mailbox(process)]
+
+
+def consumed_messages(node: Node, process: Process) -> list[MessageView]:
+    """What the process has handled, oldest first, as far as the node remembers."""
+    return [message_view(envelope) for who, envelope in tuple(node.recent) if who is process]
+
+
+def process_state(process: Process) -> dict[str, object]:
+    """The attributes of the server inside, or the local variables of a plain function."""
+    if process.body is not None:
+        return {k: v for k, v in getattr(process.body, "__dict__", {}).items() if not k.startswith("_")}
+    frame = getattr(process.coro, "cr_frame", None)
+    return dict(frame.f_locals) if frame is not None else {}
+
+
+def message_view(envelope: Envelope) -> MessageView:
+    """One envelope for people."""
+    kind, body, sender, id, trace, cause, at = envelope
+    return MessageView(id, kind, message_text(kind, body), str(sender) if sender else None, trace, cause, at)
+
+
+def message_text(kind: str, body: object, limit: int = 500) -> str:
+    """What a message says, on one line."""
+    if isinstance(body, Request):
+        text = f"{body.handler}({_arguments(body.args, body.kwargs)})"
+    elif kind == "cast" and isinstance(body, tuple):
+        text = f"{body[0]}({_arguments(body[1], body[2])})"
+    elif isinstance(body, ExitSignal):
+        text = f"exit of {body.sender}: {body.reason!r}"
+    else:
+        text = safe_repr(body)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def safe_repr(value: object) -> str:
+    """`repr`, or a word about why there is none: a broken `__repr__` must not hide a process."""
+    try:
+        return repr(value)
+    except Exception as error:  # user code inside repr; looking must always work
+        return f"<{type(value).__name__}: repr raised {type(error).__name__}>"
+
+
+def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    parts = [safe_repr(a) for a in args] + [f"{k}={safe_repr(v)}" for k, v in kwargs.items()]
+    return ", ".join(parts)
+
+
+def _kind(process: Process) -> str:
+    return "function" if process.body is None else type(process.body).__qualname__
+
+
+def process_tree(node: Node) -> list[TreeNode]:
+    """See `Node.tree`."""
+    seen: set[Process] = set()
+    roots = [root for root in node.roots if root.status != DEAD]
+    trees = [_branch(node, root, root.label, 0, seen) for root in roots]
+    others = [p for p in node.processes() if p not in seen and (p.parent is None or p.parent.status == DEAD)]
+    return trees + [_branch(node, p, p.label, 0, seen) for p in others if p not in seen]
+
+
+def _branch(node: Node, process: Process, id: str, restarts: int, seen: set[Process]) -> TreeNode:
+    seen.add(process)
+    children: list[TreeNode] = []
+    if isinstance(process.body, HasChildren):
+        children = [
+            _gone(child_id, count) if child is None else _branch(node, child, str(child_id), count, seen)
+            for child_id, child, count in _children(process.body)
+            if child is None or (child.status != DEAD and child not in seen)
+        ]
+    return TreeNode(
+        pid=process,
+        id=id,
+        name=process.name,
+        label=process.label,
+        kind=_kind(process),
+        status=STATUS_NAMES[process.status],
+        queue_len=queue_length(process),
+        reductions=process.reductions,
+        restarts=restarts,
+        children=children,
+    )
+
+
+def _children(body: HasChildren) -> Iterator[tuple[object, Process | None, int]]:
+    # A supervisor whose init has only begun has no children yet.
+    if getattr(body, "children", None) is not None:
+        yield from body.children_now()
+
+
+def _gone(id: object, restarts: int) -> TreeNode:
+    return TreeNode(None, str(id), None, str(id), "child", "dead", 0, 0, restarts)

@@ -1,0 +1,65 @@
+"""What lies in mailboxes: the envelope around every message, and the messages the kernel itself sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from planaria.otp.process import Process
+
+type Kind = Literal["info", "call", "cast", "exit", "start", "system"]
+
+
+type Envelope = tuple[Kind, Any, Process | None, int, str | None, int, float]
+"""One entry of a mailbox: (kind, body, sender, id, trace, cause, at). A bare tuple, since every message needs one.
+
+- body: info: the message; call and start: a `Request`; cast: (handler name, args, kwargs); exit: an `ExitSignal`.
+- sender: the process that sent it; None for code outside, timers and the kernel.
+- id: unique and growing in its node.
+- trace: the run of causes the message belongs to, handed on to whatever its handler sends.
+- cause: id of the message the sender had in hand, 0 for none.
+- at: seconds on the node's monotonic clock, as of the last turn of the run queue.
+"""
+
+
+class Ref:
+    """Names one monitor, timer or task. Compared by identity."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lower()} {id(self):x}>"
+
+
+@dataclass(frozen=True, slots=True)
+class ExitSignal:
+    """What a process that traps exits finds in its mailbox when `sender` signalled or a linked process ended."""
+
+    sender: Process
+    reason: object
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The watched process ended. `process` is the registered name if it was watched by name."""
+
+    ref: Ref
+    process: Process | str
+    reason: object
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone:
+    """A task started by the receiver returned `value`."""
+
+    ref: Ref
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The message of a timer made with `start_timer`."""
+
+    ref: Ref
+    message: object

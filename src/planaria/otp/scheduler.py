@@ -1,0 +1,407 @@
+"""Drives the processes of one node: one run queue, one callback in the event loop, pooled runners.
+
+The event loop sees a single callback, `_turn`, which activates ready processes until a budget of reductions is
+spent and then lets I/O have its turn. A handler that is a plain function is simply called. A coroutine is driven
+by hand, under the identity of a *runner*: a parked `asyncio.Task` that makes `asyncio.current_task()`,
+`asyncio.timeout`, task groups and context variables right inside handlers, without a task per process. A runner
+stays with a coroutine while that is suspended and returns to the pool afterwards.
+
+Does badly: a handler that computes for long holds up everybody in the node.
+Source: measured designs of run queues and pooled runners; reductions are the BEAM's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections import deque
+from collections.abc import Generator
+from contextvars import Context, copy_context
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from planaria.otp.event import CleanupFailed
+from planaria.otp.message import Envelope
+from planaria.otp.process import (
+    DEAD,
+    READY,
+    RECEIVING,
+    RUNNING,
+    SUSPENDED,
+    WAITING,
+    Process,
+    die,
+    take,
+)
+from planaria.otp.reason import Killed, reason_of
+
+if TYPE_CHECKING:
+    from planaria.otp.node import Node
+
+_swap_current_task = asyncio.tasks._swap_current_task  # type: ignore[attr-defined]
+
+TURN_REDUCTIONS = 2000
+"""Reductions before the event loop gets a turn."""
+BATCH = 16
+"""Messages one process handles before the next has its turn."""
+MAX_DEPTH = 12
+"""How deep calls to idle processes run on the caller's stack."""
+
+
+class Running:
+    """Which process runs now. One for the interpreter's event loop thread, like asyncio's current task."""
+
+    __slots__ = ("process",)
+
+    def __init__(self) -> None:
+        self.process: Process | None = None
+
+
+running = Running()
+
+
+class Throw:
+    """Set as `process.resume` to raise `error` in suspended code."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class _Mark:
+    """Yielded by kernel waits; what asyncio yields are futures or None."""
+
+    __slots__ = ()
+
+
+SUSPEND = _Mark()
+FINISHED = _Mark()
+RECEIVE = _Mark()
+"""The `wait` of a plain function that takes the next message."""
+
+
+@types.coroutine
+def suspend() -> Generator[Any, Any, Any]:
+    """Give up the turn until `wake(process, value)`; the caller has set `process.wait`."""
+    return (yield SUSPEND)
+
+
+class Runner:
+    """The identity a coroutine runs under: a parked task and its context."""
+
+    __slots__ = ("bound", "closing", "context", "future", "park", "scheduler", "size", "task")
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.bound: Process | None = None
+        self.future: asyncio.Future[Any] | None = None  # what the bound coroutine awaits outside the kernel
+        self.closing = False
+        self.park: asyncio.Future[None] | None = None
+        self.context: Context = scheduler.context.copy()
+        self.task: asyncio.Task[None] = asyncio.Task(
+            self._stand_by(),
+            loop=scheduler.loop,
+            eager_start=True,
+            context=self.context,
+            name="planaria runner",
+        )
+        self.size = len(self.context)
+
+    async def _stand_by(self) -> None:
+        """Only cancellation wakes this task: hand it to the coroutine that runs under its name."""
+        while not self.closing:
+            self.park = self.scheduler.loop.create_future()
+            try:
+                await self.park
+            except asyncio.CancelledError as error:
+                if self.bound is None:
+                    return  # the loop is closing down around a node that was not stopped
+                if not self.closing:
+                    self.scheduler.cancelled(self, error)
+
+    def reusable(self) -> bool:
+        """Whether the last coroutine left nothing behind: no pending cancellation, no context variables."""
+        undisturbed = self.park is not None and not self.park.done()
+        return undisturbed and not self.task.cancelling() and len(self.context) == self.size
+
+    def close(self) -> None:
+        """End the parked task."""
+        self.closing = True
+        self.bound = None
+        if not self.task.done():
+            self.task.cancel()
+
+
+class Scheduler:
+    """The run queue of one node."""
+
+    def __init__(self, node: Node, seed: int | None) -> None:
+        self.node = node
+        self.random: Random | None = None if seed is None else Random(seed)
+        self.ready: deque[Process] = deque()
+        self.zombies: deque[Process] = deque()
+        self.pool: list[Runner] = []
+        self.suspended: set[Process] = set()  # keeps coroutines alive while only the outside knows them
+        self.scheduled = False
+        self.depth = 0
+        self.budget = 0
+        self.loop: asyncio.AbstractEventLoop
+        self.context: Context
+        self.idle_waiters: list[asyncio.Future[None]] = []
+
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use this event loop from now on."""
+        self.loop = loop
+        self.context = copy_context()
+
+    # --- run queue ---------------------------------------------------------------------------------------------
+
+    def enqueue(self, process: Process) -> None:
+        """Give a waiting or suspended process a turn."""
+        process.status = READY
+        self.ready.append(process)
+        if not self.scheduled:
+            self.scheduled = True
+            self.loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        node = self.node
+        node.now = node.clock.now()
+        self.budget = TURN_REDUCTIONS
+        ready = self.ready
+        random = self.random
+        try:
+            while ready or self.zombies:
+                if self.zombies:
+                    self._let_go(self.zombies.popleft(), Throw(Killed()))
+                    continue
+                if random is not None and len(ready) > 1:
+                    ready.rotate(-random.randrange(len(ready)))
+                process = ready.popleft()
+                if process.status == READY:
+                    self.activate(process, BATCH)
+                if self.budget <= 0:
+                    break
+        except BaseException:  # Ctrl-C in a handler: the node must still be able to stop
+            self.loop.call_soon(self._turn)
+            raise
+        if ready or self.zombies:
+            self.loop.call_soon(self._turn)
+            return
+        self.scheduled = False
+        if self.idle_waiters:
+            waiters, self.idle_waiters = self.idle_waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def activate(self, process: Process, limit: int) -> None:
+        """One activation: go on with suspended code, then handle up to `limit` messages."""
+        before = running.process
+        running.process = process
+        process.status = RUNNING
+        try:
+            if process.coro is not None:
+                resume, process.resume = process.resume, None
+                if not self._drive(process, resume):
+                    return
+            body = process.body
+            if body is None:
+                die(process, "normal")  # a plain function has returned
+                return
+            recent = self.node.recent
+            while process.status == RUNNING:
+                envelope = take(process)
+                if envelope is None:
+                    process.status = WAITING
+                    return
+                if limit == 0:
+                    self._put_back(process, envelope)
+                    return
+                limit -= 1
+                self.budget -= 1
+                process.reductions += 1
+                process.current = envelope
+                recent.append((process, envelope))
+                coro = body.handle(envelope)
+                if coro is not None:
+                    process.coro = coro
+                    if not self._drive(process, None):
+                        return
+                process.current = None
+        except (KeyboardInterrupt, SystemExit):
+            die(process, "killed")
+            raise
+        except Killed:
+            die(process, "killed")
+        except BaseException as error:  # the process loop: whatever the code raised is its exit reason
+            die(process, reason_of(error))
+        finally:
+            running.process = before
+
+    def _put_back(self, process: Process, envelope: Envelope) -> None:
+        """The batch is used up: to the end of the run queue with the rest."""
+        if process.pending is None:
+            process.pending = envelope
+        else:
+            if process.queue is None:
+                process.queue = deque()
+            process.queue.appendleft(process.pending)
+            process.pending = envelope
+        self.enqueue(process)
+
+    # --- coroutines ---------------------------------------------------------------------------------------------
+
+    def _step(self, process: Process, value: object) -> object:
+        """Run the coroutine of `process` to its next wait and return what it yielded, or FINISHED."""
+        coro = process.coro
+        assert coro is not None
+        runner = process.runner
+        if runner is None:
+            runner = self.pool.pop() if self.pool else Runner(self)
+            runner.bound = process
+        before = _swap_current_task(self.loop, runner.task)
+        try:
+            if type(value) is Throw:
+                yielded = runner.context.run(coro.throw, value.error)
+            else:
+                yielded = runner.context.run(coro.send, value)
+        except StopIteration:
+            process.coro = None
+            self._release(process, runner)
+            return FINISHED
+        except BaseException:
+            process.coro = None
+            self._release(process, runner)
+            raise
+        finally:
+            _swap_current_task(self.loop, before)
+        process.runner = runner
+        return yielded
+
+    def _drive(self, process: Process, value: object) -> bool:
+        """Run the coroutine of `process` until it ends (True) or suspends (False). Lets its exceptions through."""
+        yielded = self._step(process, value)
+        if yielded is FINISHED:
+            return True
+        if process.status == DEAD:  # killed while on the stack, and suspended all the same: it must let go
+            self._await_outside(process, yielded)
+            self.unwind(process)
+        elif yielded is SUSPEND:
+            process.status = RECEIVING if process.wait is RECEIVE else SUSPENDED
+        else:
+            process.status = SUSPENDED
+            self._await_outside(process, yielded)
+        return False
+
+    def _await_outside(self, process: Process, yielded: object) -> None:
+        runner = process.runner
+        if yielded is SUSPEND or runner is None:
+            return
+        self.suspended.add(process)
+        if isinstance(yielded, asyncio.Future):
+            yielded._asyncio_future_blocking = False
+            runner.future = yielded
+            yielded.add_done_callback(lambda future: self._outside_done(process, runner, future))
+        elif yielded is None:  # a bare yield, as of asyncio.sleep(0): the others first
+            self.loop.call_soon(self._outside_done, process, runner, None)
+        else:
+            process.resume = Throw(
+                RuntimeError(f"a process awaited {yielded!r}, which is no asyncio awaitable")
+            )
+            self.loop.call_soon(self._outside_done, process, runner, None)
+
+    def _outside_done(self, process: Process, runner: Runner, future: asyncio.Future[Any] | None) -> None:
+        if runner.bound is not process or runner.future is not future:
+            return  # it was thrown out of that wait meanwhile
+        runner.future = None
+        self.suspended.discard(process)
+        if process.status == SUSPENDED:
+            self.enqueue(process)
+        elif process.status == DEAD:
+            self._let_go(process, None)
+
+    def cancelled(self, runner: Runner, error: asyncio.CancelledError) -> None:
+        """Somebody cancelled the task a coroutine runs as (`asyncio.timeout`, a task group, anyio)."""
+        process = runner.bound
+        if process is None or not runner.task.cancelling():
+            return  # too late: the code has left what was to be cancelled
+        if runner.future is not None:
+            runner.future.cancel(*error.args)  # its end wakes the coroutine with a CancelledError
+        elif process.status in (SUSPENDED, RECEIVING):
+            process.wait = None
+            process.resume = Throw(asyncio.CancelledError(*error.args))
+            self.enqueue(process)
+        elif process.status == READY:
+            process.resume = Throw(asyncio.CancelledError(*error.args))
+
+    def _release(self, process: Process, runner: Runner) -> None:
+        process.runner = None
+        runner.bound = None
+        runner.future = None
+        if runner.reusable() and len(self.pool) < 64:
+            self.pool.append(runner)
+        else:
+            runner.close()
+
+    # --- the dead ---------------------------------------------------------------------------------------------
+
+    def unwind(self, process: Process) -> None:
+        """Throw `Killed` into the suspended code of a dead process, on the next turn."""
+        if process.coro is None:
+            return
+        self.zombies.append(process)
+        if not self.scheduled:
+            self.scheduled = True
+            self.loop.call_soon(self._turn)
+
+    def _let_go(self, process: Process, value: object) -> None:
+        """Run the clean-up code of a dead process. It may await the outside; kernel waits end at once."""
+        runner = process.runner
+        if process.coro is None:
+            return
+        if type(value) is Throw and runner is not None and runner.future is not None:
+            future = runner.future
+            runner.future = None
+            future.cancel()
+        before = running.process
+        running.process = process
+        try:
+            yielded = self._step(process, value)
+        except asyncio.CancelledError:
+            self.suspended.discard(process)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # it is dead already: its last words become an event
+            self.suspended.discard(process)
+            self.node.emit(CleanupFailed(process, error))
+        else:
+            if yielded is FINISHED:
+                self.suspended.discard(process)
+            elif yielded is SUSPEND:
+                self.unwind(process)
+            else:
+                self._await_outside(process, yielded)
+        finally:
+            running.process = before
+
+    # --- quiet ------------------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether any process could go on without time passing or the outside answering."""
+        return self.scheduled or bool(self.ready) or bool(self.zombies)
+
+    async def quiet(self) -> None:
+        """Return when the run queue is empty."""
+        while self.busy:
+            waiter = self.loop.create_future()
+            self.idle_waiters.append(waiter)
+            await waiter
+
+    def close(self) -> None:
+        """End the pooled runners; those of suspended coroutines end with them."""
+        for runner in self.pool:
+            runner.close()
+        self.pool.clear()

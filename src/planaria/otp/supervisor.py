@@ -1,0 +1,344 @@
+"""The supervisor: starts children in order, restarts them by rule, stops them in reverse order.
+
+Source: OTP's supervisor, to the letter (`tests/otp/vectors`): the order of stops and starts, what counts as a
+restart, retries through a message to itself so that it stays responsive, the escalation when it gives up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from planaria.otp.ambient import node_, now, self_
+from planaria.otp.child import ChildKind, ChildSpec, Restart, ShutdownTime
+from planaria.otp.event import ChildRestarted, RestartsExceeded
+from planaria.otp.gen_server import GenServer, start_server
+from planaria.otp.handler import Deferred, call
+from planaria.otp.message import ExitSignal
+from planaria.otp.process import DEAD, Process, deliver_kernel
+from planaria.otp.reason import (
+    AlreadyStarted,
+    ChildError,
+    Exit,
+    FailedToStartChild,
+    Shutdown,
+    StartFailed,
+    StartRaised,
+    Stop,
+    is_orderly,
+    reason_of,
+)
+from planaria.otp.restart_window import RestartWindow
+from planaria.otp.shutdown import stop_child
+
+type Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
+type AutoShutdown = Literal["never", "any_significant", "all_significant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """How a supervisor treats its children; see `supervisor`."""
+
+    strategy: Strategy = "one_for_one"
+    max_restarts: int = 3
+    within: float = 5.0
+    auto_shutdown: AutoShutdown = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class ChildInfo:
+    """One line of `which_children`."""
+
+    id: object
+    process: Process | None
+    restarting: bool
+    kind: ChildKind
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCounts:
+    """What `count_children` answers."""
+
+    specs: int
+    active: int
+    supervisors: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """To itself: the restart of child `id` failed and is tried once more."""
+
+    id: object
+
+
+class Child:
+    """A child as it stands: its specification and its process, if it has one."""
+
+    __slots__ = ("process", "restarting", "restarts", "spec")
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self.spec = spec
+        self.process: Process | None = None
+        self.restarting = False
+        self.restarts = 0
+
+
+async def start_of(spec: ChildSpec) -> Process | None:
+    """Start a child; whatever its start function raises becomes the reason of a `StartFailed`."""
+    try:
+        return await spec.start(link=True)
+    except StartFailed:
+        raise
+    except Exit as error:
+        raise StartFailed(spec.id, StartRaised(error.reason)) from error
+    except Exception as error:  # a start function is the child's code, not the supervisor's
+        raise StartFailed(spec.id, StartRaised(reason_of(error))) from error
+
+
+class Supervisor(GenServer):
+    """Use `supervisor(...)` to describe one, the calls below to change it while it runs."""
+
+    trap_exit: ClassVar[bool] = True
+
+    async def init(self, flags: Flags, specs: Sequence[ChildSpec]) -> None:
+        """Start the children in order; the first failure stops those started and refuses the start."""
+        self.flags = flags
+        self.window = RestartWindow(flags.max_restarts, flags.within)
+        self.children: dict[object, Child] = {spec.id: Child(spec) for spec in specs}
+        failed = await self._start_all(list(self.children.values()))
+        if failed is not None:
+            await self._stop_all(list(self.children.values()))
+            raise Stop(Shutdown(failed))
+
+    # --- requests ------------------------------------------------------------------------------------------------
+
+    @call
+    async def start_child(self, spec: ChildSpec) -> Process | Deferred[Process | None] | None:
+        """Add and start a child, last in order.
+
+        Returns:
+            Its process; None if it declined (it is kept without a process, unless temporary).
+        Raises:
+            StartFailed: it did not start and is not kept; `AlreadyStarted` if a child with that id runs.
+            ChildError: `already_present`: a child with that id is known but not running.
+        """
+        known = self.children.get(spec.id)
+        if known is not None:
+            if known.process is not None:
+                return self.refuse(StartFailed(spec.id, AlreadyStarted(known.process)))
+            return self.refuse(ChildError("already_present", spec.id))
+        try:
+            process = await start_of(spec)
+        except StartFailed as error:
+            return self.refuse(error)
+        if process is not None or spec.restart != "temporary":
+            added = self.children[spec.id] = Child(spec)
+            added.process = process
+        return process
+
+    @call
+    async def terminate_child(self, id: object) -> Deferred[None] | None:
+        """Stop a child and leave it stopped; a temporary one is forgotten.
+
+        Raises:
+            ChildError: `not_found`.
+        """
+        known = self.children.get(id)
+        if known is None:
+            return self.refuse(ChildError("not_found", id))
+        await self._stop_all([known])
+        return None
+
+    @call
+    async def restart_child(self, id: object) -> Process | Deferred[Process | None] | None:
+        """Start a stopped child again.
+
+        Raises:
+            ChildError: `not_found`, `running` or `restarting`.
+            StartFailed: it did not start; it stays stopped.
+        """
+        known = self.children.get(id)
+        if known is None:
+            return self.refuse(ChildError("not_found", id))
+        if known.restarting or known.process is not None:
+            return self.refuse(ChildError("restarting" if known.restarting else "running", id))
+        try:
+            known.process = await start_of(known.spec)
+        except StartFailed as error:
+            return self.refuse(error)
+        return known.process
+
+    @call
+    def delete_child(self, id: object) -> Deferred[None] | None:
+        """Forget a stopped child.
+
+        Raises:
+            ChildError: `not_found`, `running` or `restarting`.
+        """
+        known = self.children.get(id)
+        if known is None:
+            return self.refuse(ChildError("not_found", id))
+        if known.restarting or known.process is not None:
+            return self.refuse(ChildError("restarting" if known.restarting else "running", id))
+        del self.children[id]
+        return None
+
+    @call
+    def which_children(self) -> list[ChildInfo]:
+        """The children, in the order they are started."""
+        return [
+            ChildInfo(c.spec.id, c.process, c.restarting, c.spec.kind, c.restarts)
+            for c in self.children.values()
+        ]
+
+    @call
+    def count_children(self) -> ChildCounts:
+        """How many there are."""
+        children = self.children.values()
+        supervisors = sum(c.spec.kind == "supervisor" for c in children)
+        active = sum(c.process is not None and c.process.status != DEAD for c in children)
+        return ChildCounts(len(children), active, supervisors, len(children) - supervisors)
+
+    @call
+    def get_child_spec(self, id: object) -> ChildSpec | Deferred[ChildSpec]:
+        """The specification of a child.
+
+        Raises:
+            ChildError: `not_found`.
+        """
+        known = self.children.get(id)
+        return self.refuse(ChildError("not_found", id)) if known is None else known.spec
+
+    # --- ends and restarts ---------------------------------------------------------------------------------------
+
+    async def handle_info(self, message: Any) -> None:
+        """The end of a child, or another try at a restart."""
+        if isinstance(message, ExitSignal):
+            for known in self.children.values():
+                if known.process is message.sender:
+                    await self._ended(known, message.reason)
+                    return
+        elif isinstance(message, TryAgain):
+            known_again = self.children.get(message.id)
+            if known_again is not None and known_again.restarting:
+                await self._restart(known_again, "restart failed")
+
+    def children_now(self) -> list[tuple[object, Process | None, int]]:
+        """(id, process, restarts) of the children in order, for those who look."""
+        return [(c.spec.id, c.process, c.restarts) for c in self.children.values()]
+
+    async def terminate(self, reason: object) -> None:
+        """Stop the children, last first."""
+        await self._stop_all(list(self.children.values()))
+
+    async def _ended(self, known: Child, reason: object) -> None:
+        kind = known.spec.restart
+        if kind == "permanent" or (kind == "transient" and not is_orderly(reason)):
+            await self._restart(known, reason)
+            return
+        self._clear(known)
+        if known.spec.significant and self.flags.auto_shutdown != "never":
+            others = any(
+                c.spec.significant and (c.process is not None or c.restarting) for c in self.children.values()
+            )
+            if self.flags.auto_shutdown == "any_significant" or not others:
+                self.stop("shutdown")
+
+    async def _restart(self, known: Child, reason: object) -> None:
+        node = node_()
+        if not self.window.allow(now()):
+            node.emit(RestartsExceeded(self_(), known.spec.id, reason))
+            self._clear(known)
+            self.stop("shutdown")
+            return
+        strategy = self.flags.strategy
+        if strategy == "one_for_one":
+            failed = await self._start_all([known])
+        else:
+            group = list(self.children.values())
+            if strategy == "rest_for_one":
+                group = group[group.index(known) :]
+            # The one that ended has no process to stop, yet is started again with the others, whatever its kind.
+            known.process = None
+            known.restarting = False
+            await self._stop_all(group, keep=known)
+            failed = await self._start_all([c for c in group if self.children.get(c.spec.id) is c])
+        if failed is not None:
+            again = self.children[failed.id]
+            again.process = None
+            again.restarting = True
+            deliver_kernel(self_(), "info", TryAgain(failed.id))
+        known.restarts += 1
+        if known.process is not None:
+            node.restarts[known.process] = known.restarts
+            node.emit(ChildRestarted(self_(), known.spec.id, known.process, reason))
+
+    def _clear(self, known: Child) -> None:
+        known.process = None
+        known.restarting = False
+        if known.spec.restart == "temporary":
+            self.children.pop(known.spec.id, None)
+
+    async def _start_all(self, children: list[Child]) -> FailedToStartChild | None:
+        for known in children:
+            try:
+                known.process = await start_of(known.spec)
+            except StartFailed as error:
+                return FailedToStartChild(known.spec.id, error.reason)
+            known.restarting = False
+            if known.process is None and known.spec.restart == "temporary":
+                self.children.pop(known.spec.id, None)
+        return None
+
+    async def _stop_all(self, children: list[Child], keep: Child | None = None) -> None:
+        for known in reversed(children):
+            process = known.process
+            if process is not None:
+                await stop_child(process, known.spec.shutdown)
+            if known is keep:
+                known.process = None
+            else:
+                self._clear(known)
+
+
+def supervisor(
+    *children: ChildSpec,
+    name: str | None = None,
+    id: object = None,
+    strategy: Strategy = "one_for_one",
+    max_restarts: int = 3,
+    within: float = 5.0,
+    auto_shutdown: AutoShutdown = "never",
+    restart: Restart = "permanent",
+    shutdown: ShutdownTime = "infinity",
+    significant: bool = False,
+) -> ChildSpec:
+    """A supervisor with its children, itself a child of another or a root.
+
+    Args:
+        children: started in this order, stopped in reverse.
+        strategy: who else restarts when one ends: `one_for_one` nobody, `one_for_all` all, `rest_for_one` those
+            started after it.
+        max_restarts, within: more restarts than that in so many seconds, and it stops its children and ends
+            with `shutdown`.
+        auto_shutdown: whether the end of one (`any_significant`) or the last (`all_significant`) significant
+            child ends it.
+    Raises:
+        ValueError: two children with one id.
+    """
+    seen: set[object] = set()
+    for spec in children:
+        if spec.id in seen:
+            raise ValueError(f"two children with the id {spec.id!r}: give one of them id=...")
+        seen.add(spec.id)
+    flags = Flags(strategy, max_restarts, within, auto_shutdown)
+
+    async def start(*, link: bool = True) -> Process | None:
+        return await start_server(
+            Supervisor, (flags, children), {}, name=name, label=name or "supervisor", link=link
+        )
+
+    return ChildSpec(id or name or "supervisor", start, restart, shutdown, "supervisor", significant)
