@@ -13,12 +13,13 @@ _object_decoder: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dic
 class PartialCall:
     """One tool call still being streamed."""
 
-    __slots__ = ("arguments", "id", "name")
+    __slots__ = ("arguments", "id", "name", "vendor")
 
     def __init__(self, id: str = "", name: str = "") -> None:
         self.id = id
         self.name = name
         self.arguments: list[str] = []
+        self.vendor: dict[str, Any] | None = None
 
     def add_name(self, piece: str) -> None:
         """Names come whole, in pieces, or whole again with every fragment."""
@@ -39,8 +40,8 @@ class PartialCalls:
 
     def add(
         self, index: int | None, id: str | None, name: str | None, arguments: str | dict[str, Any] | None
-    ) -> None:
-        """Take one fragment."""
+    ) -> PartialCall:
+        """Take one fragment; the call it belongs to."""
         call = self._find(index, id or "", name or "")
         if id and not call.id:
             call.id = id
@@ -50,6 +51,7 @@ class PartialCalls:
             call.arguments = [msgspec.json.encode(arguments).decode()]
         elif arguments:
             call.arguments.append(arguments)
+        return call
 
     def _find(self, index: int | None, id: str, name: str) -> PartialCall:
         if index is not None:
@@ -75,4 +77,4 @@ def finished_call(call: PartialCall, name: str, position: int) -> ToolCall:
         arguments = _object_decoder.decode(raw) if raw and raw != "null" else {}
     except (msgspec.DecodeError, UnicodeError):
         arguments = {MALFORMED: raw}
-    return ToolCall(call_id, name, arguments)
+    return ToolCall(call_id, name, arguments, call.vendor)

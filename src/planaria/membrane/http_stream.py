@@ -121,6 +121,7 @@ class HttpCall:
         self._surplus = False
         self._reusable = False
         self._received = 0
+        self._head_size = 0
 
     async def __aenter__(self) -> Self:
         """Send the request and read the head of the answer.
@@ -139,7 +140,9 @@ class HttpCall:
                     if not data:
                         raise StreamCut(f"{client.address} closed the connection without an answer")
                     self._feed(data)
-                    if not self._head_done and self._received > limits.head:
+                    if self._head_size > limits.head or (
+                        not self._head_done and self._received > limits.head
+                    ):
                         raise BadAnswer(f"{client.address} sent headers longer than {limits.head} bytes")
             except TimeoutError as error:
                 raise TimedOut(f"{client.address} did not answer within {limits.first_byte:g} s") from error
@@ -243,6 +246,7 @@ class HttpCall:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._head_done:
+            self._head_size += len(name) + len(value) + 4
             self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:

@@ -15,11 +15,16 @@ parameter of this name, so the gate refuses the call and the model is told."""
 
 
 class ToolCall(msgspec.Struct, frozen=True):
-    """A model's wish to have a tool called. `name` is the tool's own, as in `ToolSpec`."""
+    """A model's wish to have a tool called. `name` is the tool's own, as in `ToolSpec`.
+
+    Args:
+        vendor: what the provider wants back with this call when the history is sent again; keep it, do not read it.
+    """
 
     id: str
     name: str
     arguments: dict[str, Any]
+    vendor: dict[str, Any] | None = None
 
 
 class Message(msgspec.Struct, frozen=True):

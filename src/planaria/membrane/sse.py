@@ -101,20 +101,22 @@ class EventParser:
         # Far most lines are of this form, so it goes first.
         if line.startswith(b"data:"):
             value = line[6:] if line[5:6] == b" " else line[5:]
-            self._size += len(value) + 1
-            if self._size > self._max:
-                raise EventTooLong(f"a server-sent event is longer than {self._max} bytes")
-            self._data.append(value)
+            self._add(value)
             return
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"event":
             self._event = value.decode("utf-8", "replace")
         elif field == b"data":
-            self._size += 1
-            self._data.append(b"")
+            self._add(b"")
         elif field == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
+
+    def _add(self, value: bytes) -> None:
+        self._size += len(value) + 1
+        if self._size > self._max:
+            raise EventTooLong(f"a server-sent event is longer than {self._max} bytes")
+        self._data.append(value)
 
     def _dispatch(self, events: list[ServerEvent]) -> None:
         if self._data:

@@ -22,6 +22,7 @@ from planaria.membrane.provider import (
     ToolCall,
     Usage,
 )
+from planaria.membrane.providers.offline import word_pieces
 
 
 class Say(msgspec.Struct, frozen=True):
@@ -125,14 +126,6 @@ class ScriptedProvider:
     async def models(self) -> list[ModelInfo]:
         """The names it was given."""
         return [ModelInfo(model) for model in self._models]
-
-
-def word_pieces(text: str) -> tuple[str, ...]:
-    """A text as models stream it: words with the blank before them; joined they are the text."""
-    if not text:
-        return ()
-    words = text.split(" ")
-    return tuple(piece for piece in (words[0], *(f" {word}" for word in words[1:])) if piece)
 
 
 def _tool_call(call: Call, turn: int, position: int) -> ToolCall:

@@ -25,6 +25,7 @@ from planaria.membrane.provider import (
     Piece,
     ReasoningDelta,
     TextDelta,
+    ToolCall,
     Usage,
 )
 from planaria.membrane.providers.http_provider import (
@@ -46,11 +47,15 @@ class Quirks(msgspec.Struct, frozen=True):
         max_tokens_key: OpenAI's own newer models refuse `max_tokens`.
         ask_usage: whether `stream_options` may be sent; Mistral refuses it and tells usage unasked.
         nine_character_ids: Mistral takes tool call ids of exactly nine letters and digits.
+        call_extras: Gemini wants the `extra_content` of its tool calls (signatures of its thinking) back.
+        extra: fields added to every request.
     """
 
     max_tokens_key: str = "max_tokens"
     ask_usage: bool = True
     nine_character_ids: bool = False
+    call_extras: bool = False
+    extra: dict[str, Any] = {}
 
 
 NO_QUIRKS = Quirks()
@@ -68,6 +73,7 @@ class _Call(msgspec.Struct):
     index: int | None = None
     id: str | None = None
     function: _Function | None = None
+    extra_content: Any = None
 
 
 class _Delta(msgspec.Struct):
@@ -251,7 +257,9 @@ class _Answer:
                     self._say(delta.refusal, pieces)
                 for call in delta.tool_calls or ():
                     function = call.function or _Function()
-                    self.calls.add(call.index, call.id, function.name, function.arguments)
+                    partial = self.calls.add(call.index, call.id, function.name, function.arguments)
+                    if isinstance(call.extra_content, dict):
+                        partial.vendor = call.extra_content
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
         return pieces
@@ -306,6 +314,7 @@ def request_body(request: ModelRequest, names: WireNames, quirks: Quirks = NO_QU
         "model": request.model,
         "messages": _messages(request.messages, names, quirks),
         "stream": True,
+        **quirks.extra,
     }
     if quirks.ask_usage:
         body["stream_options"] = {"include_usage": True}
@@ -334,21 +343,19 @@ def _messages(messages: Iterable[Message], names: WireNames, quirks: Quirks) -> 
             return call_id
         return hashlib.sha256(call_id.encode()).hexdigest()[:9]
 
+    def wire_call(call: ToolCall) -> dict[str, Any]:
+        arguments = msgspec.json.encode(call.arguments).decode()
+        function = {"name": names.there(call.name), "arguments": arguments}
+        wired: dict[str, Any] = {"id": wire_id(call.id), "type": "function", "function": function}
+        if quirks.call_extras and call.vendor:
+            wired["extra_content"] = call.vendor
+        return wired
+
     wired: list[dict[str, Any]] = []
     for message in messages:
         entry: dict[str, Any] = {"role": message.role, "content": message.content}
         if message.tool_calls:
-            entry["tool_calls"] = [
-                {
-                    "id": wire_id(call.id),
-                    "type": "function",
-                    "function": {
-                        "name": names.there(call.name),
-                        "arguments": msgspec.json.encode(call.arguments).decode(),
-                    },
-                }
-                for call in message.tool_calls
-            ]
+            entry["tool_calls"] = [wire_call(call) for call in message.tool_calls]
         if message.role == "tool":
             entry["tool_call_id"] = wire_id(message.tool_call_id or "")
         wired.append(entry)
