@@ -1,0 +1,181 @@
+"""The dashboard's process: owns the keys, remembers recent crashes, and runs the web server as a linked task.
+
+Started by the node's supervisor under the name `dashboard`. Ask it for `url()` and for a `login_link()`. When the
+server's task fails this process ends too and its supervisor starts both again; open pages reconnect by themselves.
+Does badly: what it remembers of crashes ends with it; the journal keeps its own account.
+Emits nothing; the node's kernel events are what it listens to.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from planaria.config.settings import Settings
+from planaria.cortex.redact import Redactor
+from planaria.nerve.web import auth
+from planaria.nerve.web.app import build_app
+from planaria.nerve.web.live import CLOSING
+from planaria.nerve.web.server import WebServer, listen, url_of
+from planaria.nerve.web.site import ModelsView, Services
+from planaria.nerve.web.troubles import Happening
+from planaria.otp import (
+    ChildRestarted,
+    ExitSignal,
+    GenServer,
+    KernelEvent,
+    Pid,
+    ProcessExited,
+    RestartsExceeded,
+    Task,
+    TaskDone,
+    broadcast,
+    call,
+    reason_text,
+    run_blocking,
+    timeout,
+    wall_time,
+)
+
+KEYS_FILE = ".planaria/dashboard.json"
+REMEMBERED = 200
+"""Crashes and restarts kept for those who look."""
+STOP_WITHIN = 2.0
+"""Seconds the server is given to close its connections."""
+
+
+class Dashboard(GenServer):
+    """The web dashboard of one node.
+
+    Args (of `init`):
+        garden: the garden's folder; keys are kept below it.
+        settings: address and zone.
+        models: tells which models answer; called for each look, so it must not block.
+        redactor: masks secrets in what is shown.
+        port: instead of the settings' port; 0 takes a free one.
+    """
+
+    trap_exit = True
+
+    async def init(
+        self,
+        garden: Path,
+        settings: Settings,
+        models: Callable[[], ModelsView],
+        redactor: Redactor | None = None,
+        port: int | None = None,
+    ) -> None:
+        self.keys_file = garden / KEYS_FILE
+        self._keys = await run_blocking(auth.load, self.keys_file)
+        self.happenings: deque[Happening] = deque(maxlen=REMEMBERED)
+        sock = listen(settings.web.host, settings.web.port if port is None else port)
+        self.address = url_of(sock, settings.web.host)
+        services = Services(
+            node=self.pid.node,
+            garden=garden,
+            zone=settings.zone,
+            door=_Door(self.pid),
+            lately=lambda: Dashboard.lately(self.pid),
+            models=models,
+            redactor=Redactor() if redactor is None else redactor,
+            hosts=(settings.web.host,),
+        )
+        self._server = WebServer(build_app(services), sock)
+        self._stop_listening = self.pid.node.subscribe_events(self._notice)
+        self._task = Task.start_link(self._server.run)
+
+    @call
+    def url(self) -> str:
+        """Where the dashboard is, e.g. `http://127.0.0.1:4747/`."""
+        return self.address
+
+    @call
+    async def login_link(self) -> str:
+        """A fresh link that logs one browser in, once. It is good for a day."""
+        keys, token = auth.issue(self._keys, wall_time())
+        await self._keep(keys)
+        return f"{self.address}login?token={token}"
+
+    @call
+    async def redeem(self, token: str) -> str | None:
+        """Use up a login token; a new session, or None if the token is unknown or used."""
+        keys, session = auth.redeem(self._keys, token, wall_time())
+        if session is not None:
+            await self._keep(keys)
+        return session
+
+    @call
+    def knows(self, session: str) -> bool:
+        """Whether this session is good."""
+        return auth.knows(self._keys, session, wall_time())
+
+    @call
+    async def forget(self, session: str) -> None:
+        """End a session."""
+        await self._keep(auth.forget(self._keys, session))
+
+    @call
+    def lately(self) -> tuple[Happening, ...]:
+        """The crashes and restarts seen, newest first."""
+        return tuple(reversed(self.happenings))
+
+    def handle_info(self, message: object) -> None:
+        """The server's task ended: so do we, and our supervisor starts both again."""
+        if isinstance(message, TaskDone):
+            self.stop("normal")
+        elif isinstance(message, ExitSignal):
+            self.stop(message.reason)
+
+    async def terminate(self, reason: object) -> None:
+        """Let open pages go, close the socket."""
+        self._stop_listening()
+        broadcast(CLOSING, CLOSING)
+        self._server.stop()
+        try:
+            async with timeout(STOP_WITHIN):
+                await self._server.closed()
+        except TimeoutError:
+            self._task.cancel()
+
+    async def _keep(self, keys: auth.Keyring) -> None:
+        # A few hundred bytes, and a login must not be answered before it is on disk: worth waiting for.
+        await run_blocking(auth.save, self.keys_file, keys)
+        self._keys = keys
+
+    def _notice(self, event: KernelEvent) -> None:
+        happening = happening_of(event, self.pid.node.clock.wall())
+        if happening is not None:
+            self.happenings.append(happening)
+
+
+def happening_of(event: KernelEvent, at: float) -> Happening | None:
+    """What a kernel event means to people; None for the ordinary."""
+    match event:
+        case ProcessExited(name=name, label=label, reason=reason) if _is_abnormal(reason):
+            kind = "killed" if reason == "killed" else "crashed"
+            return Happening(at, kind, name or label, reason_text(reason))
+        case ChildRestarted(id=id, process=process, reason=reason) if process is not None:
+            return Happening(at, "restarted", process.name or str(id), reason_text(reason))
+        case RestartsExceeded(supervisor=supervisor, reason=reason):
+            return Happening(at, "gave_up", supervisor.name or supervisor.label, reason_text(reason))
+        case _:
+            return None
+
+
+def _is_abnormal(reason: object) -> bool:
+    return reason not in ("normal", "shutdown", "noproc") and type(reason).__name__ != "Shutdown"
+
+
+class _Door:
+    """The dashboard's keys as the web pages use them, from outside any process."""
+
+    def __init__(self, pid: Pid) -> None:
+        self.pid = pid
+
+    async def redeem(self, token: str) -> str | None:
+        return await Dashboard.redeem(self.pid, token)
+
+    async def knows(self, session: str) -> bool:
+        return await Dashboard.knows(self.pid, session)
+
+    async def forget(self, session: str) -> None:
+        await Dashboard.forget(self.pid, session)

@@ -1,0 +1,127 @@
+"""The first page: what is broken, then the living supervision tree."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from planaria.nerve.views import TreeView, tree_views
+from planaria.nerve.web.live import LiveResponse
+from planaria.nerve.web.parts import Part
+from planaria.nerve.web.render import process_url
+from planaria.nerve.web.site import Site
+
+MOST_CHILDREN = 60
+"""Children of one supervisor that are drawn; a supervisor of ten thousand shows the rest as a number."""
+REGROWN_FOR = 6.0
+"""Seconds a restarted process is marked."""
+
+
+class TreeNode(msgspec.Struct, frozen=True):
+    """One line of the tree and the lines below it."""
+
+    dom: str
+    title: str
+    kind: str
+    status: str
+    queue_len: int
+    reductions: int
+    restarts: int
+    href: str | None
+    is_supervisor: bool
+    regrown: bool
+    children: tuple["TreeNode", ...] = ()
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """The node in three numbers."""
+
+    processes: int
+    waiting: int
+    restarts: int
+
+
+def routes(site: Site) -> list[Route]:
+    """`/` and its stream."""
+
+    async def show(request: Request) -> Response:
+        feed = OverviewFeed(site)
+        values = {key: value for part in await feed.parts() for key, value in part.values.items()}
+        return await site.page("overview.html", "overview", "/live/overview", values)
+
+    async def live(request: Request) -> Response:
+        return LiveResponse(site, request, OverviewFeed(site))
+
+    return [Route("/", show), Route("/live/overview", live)]
+
+
+class OverviewFeed:
+    """The overview as parts; a line of the tree is one, so a moving counter costs one line."""
+
+    topics: Sequence[str] = ()
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    async def parts(self) -> list[Part]:
+        """Everything on the page."""
+        lately = await self.site.services.lately()
+        fresh = {e.who for e in lately if e.kind == "restarted" and self.site.now() - e.at < REGROWN_FOR}
+        roots = tuple(_tree_node(view, fresh) for view in tree_views(self.site.node))
+        lines = [line for root in roots for line in _lines(root)]
+        figures = Figures(
+            len(self.site.node.processes()), sum(n.queue_len for n in lines), sum(n.restarts for n in lines)
+        )
+        models, troubles = self.site.services.models(), await self.site.troubles()
+        rows = tuple(Part(line.dom, "_node.html", {"node": line}, _line_key(line)) for line in lines)
+        shown = lately[:12]
+        return [
+            Part("figures", "_figures.html", {"figures": figures}, figures),
+            Part("health", "_health.html", {"troubles": troubles}, troubles),
+            Part("offline", "_offline.html", {"models": models}, models),
+            Part("tree", "_tree.html", {"roots": roots}, tuple(_shape(root) for root in roots), rows),
+            Part("crashes", "_crashes.html", {"crashes": shown}, shown),
+        ]
+
+    def take(self, message: object) -> str:
+        """Nothing: the next look tells all."""
+        return ""
+
+
+def _tree_node(view: TreeView, fresh: set[str]) -> TreeNode:
+    number = view.pid.rpartition(".")[2].rstrip(">")
+    children = [_tree_node(child, fresh) for child in view.children[:MOST_CHILDREN]]
+    left = len(view.children) - MOST_CHILDREN
+    if left > 0:
+        children.append(
+            TreeNode(f"more-{number}", f"and {left} more", "", "waiting", 0, 0, 0, None, False, False)
+        )
+    return TreeNode(
+        dom=f"p-{number}",
+        title=view.title,
+        kind=view.kind,
+        status=view.status,
+        queue_len=view.queue_len,
+        reductions=view.reductions,
+        restarts=view.restarts,
+        href=process_url(view.name or number),
+        is_supervisor="supervisor" in view.kind.lower(),
+        regrown=view.title in fresh,
+        children=tuple(children),
+    )
+
+
+def _lines(node: TreeNode) -> Iterator[TreeNode]:
+    yield node
+    for child in node.children:
+        yield from _lines(child)
+
+
+def _shape(node: TreeNode) -> tuple[object, ...]:
+    return (node.dom, node.title, tuple(_shape(child) for child in node.children))
+
+
+def _line_key(node: TreeNode) -> tuple[object, ...]:
+    return (node.title, node.kind, node.status, node.queue_len, node.reductions, node.restarts, node.regrown)

@@ -1,0 +1,115 @@
+"""What every page has in common: the node, the door, the renderer, and the frame around the page."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from planaria.cortex.redact import Redactor
+from planaria.nerve.web.auth import Door, cookie_name
+from planaria.nerve.web.parts import Part
+from planaria.nerve.web.render import Renderer
+from planaria.nerve.web.troubles import Happening, Trouble, find_troubles
+from planaria.otp import Node, Pid
+
+BEAT = 5.0
+"""Seconds between two heartbeats of a live page; the style sheet calls the signal lost after 14."""
+TROUBLES_EVERY = 1.0
+
+
+class ModelLine(msgspec.Struct, frozen=True):
+    """One provider as people read it."""
+
+    name: str
+    text: str
+
+
+class ModelsView(msgspec.Struct, frozen=True):
+    """Which models answer here."""
+
+    offline: bool
+    text: str
+    rows: tuple[ModelLine, ...] = ()
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the dashboard is built from. All of it is given by whoever starts the node."""
+
+    node: Node
+    garden: Path
+    zone: str
+    door: Door
+    lately: Callable[[], Awaitable[tuple[Happening, ...]]]
+    models: Callable[[], ModelsView]
+    redactor: Redactor
+    hosts: tuple[str, ...] = ()
+
+
+class Site:
+    """The dashboard's services with the frame they are shown in."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.node = services.node
+        self.renderer = Renderer(services.zone, self.now)
+        self._troubles: tuple[Trouble, ...] = ()
+        self._troubles_due = 0.0
+
+    def now(self) -> float:
+        """Unix seconds by the node's clock."""
+        return self.node.clock.wall()
+
+    def pid(self, name: str) -> Pid:
+        """The server of this name; raises `NoProcess` (a `CallError`) while it is down."""
+        return self.node[name]
+
+    async def troubles(self) -> tuple[Trouble, ...]:
+        """What is wrong, worst first; looked up once a second however many pages are open."""
+        if self.now() >= self._troubles_due:
+            self._troubles_due = self.now() + TROUBLES_EVERY
+            self._troubles = await find_troubles(self.node, await self.services.lately(), self.now())
+        return self._troubles
+
+    async def page(
+        self,
+        template: str,
+        current: str,
+        live_url: str | None,
+        values: Mapping[str, object],
+        status: int = 200,
+    ) -> HTMLResponse:
+        """A whole page: `values` inside the frame every page has."""
+        troubles = await self.troubles()
+        frame: dict[str, object] = {
+            "node_name": self.node.name,
+            "current": current,
+            "live_url": live_url,
+            "trouble_count": len(troubles),
+            "beat": 0,
+            "told": None,
+        }
+        return self.renderer.response(template, frame | dict(values), status)
+
+    def frame_parts(self, beat: int, troubles: tuple[Trouble, ...]) -> list[Part]:
+        """The living parts of the frame: the heartbeat and the number of problems."""
+        count = len(troubles)
+        return [
+            Part("beat", "_beat.html", {"beat": beat}, beat),
+            Part("trouble-count", "_trouble_count.html", {"trouble_count": count}, count),
+        ]
+
+    def told(self, request: Request, text: str, href: str, *, bad: bool = False) -> Response:
+        """The answer to a button: a sentence in place, or for a browser without scripts the page again."""
+        if request.headers.get("hx-request") == "true":
+            values = {"told": text, "tone": "alarm" if bad else "well"}
+            return self.renderer.response("_told.html", values)
+        return RedirectResponse(href, status_code=303)
+
+    async def is_allowed(self, request: Request) -> bool:
+        """Whether the browser that sent this request is still logged in."""
+        session = request.cookies.get(cookie_name(request.url.port or 80))
+        return session is not None and await self.services.door.knows(session)
