@@ -112,7 +112,7 @@ def _step(source: Source, step: Step, tools: Mapping[str, Tool]) -> Iterator[Pro
     yield from _routes(source, step, tool)
     if step.each is not None:
         yield from _template(source, step, step.each, "each", (*at, "each"), inside_each=False)
-        if is_template(step.each) and not is_lone_expression(step.each):
+        if is_template(step.each) and not _may_give_value(step.each):
             problem = f"'each' of step {step.id!r} gives text, not a list"
             yield _problem(source, problem, 'write one expression alone: "{{ steps.x.value }}"', *at, "each")
         elif not is_template(step.each):
@@ -253,21 +253,21 @@ def mismatch(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> 
     """Why a literal does not fit a JSON schema; None if it does, or if a template will tell only later."""
     schema = _resolved(schema, root)
     if is_template(value):
-        try:
-            if is_lone_expression(value):
-                return None
-        except TemplateError:
-            return None  # reported where the template itself is read
+        if _may_give_value(value):
+            return None
         value = ""
         if "enum" in schema:
             return None
     if "anyOf" in schema:
-        found = [mismatch(value, option, root) for option in schema["anyOf"]]
-        return None if None in found else f"{value!r} is not {describe(schema, root)}"
+        options = [_resolved(option, root) for option in schema["anyOf"]]
+        fitting = [option for option in options if _fits_type(value, option)]
+        found = [mismatch(value, option, root) for option in fitting]
+        if fitting:
+            return None if None in found else found[0]
+        return f"{value!r} is {_article(_type(value))}, not {describe(schema, root)}"
     if "enum" in schema and value not in schema["enum"]:
         return f"{value!r} is not one of the possible values"
-    expected = schema.get("type")
-    if expected is not None and not any(_is(value, name) for name in _names(expected)):
+    if not _fits_type(value, schema):
         return f"{value!r} is {_article(_type(value))}, not {describe(schema, root)}"
     if isinstance(value, list) and "items" in schema:
         return next((wrong for part in value if (wrong := mismatch(part, schema["items"], root))), None)
@@ -324,6 +324,19 @@ def _article(name: str) -> str:
     if name == "null":
         return "nothing"
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
+def _fits_type(value: Any, schema: Mapping[str, Any]) -> bool:
+    expected = schema.get("type")
+    return expected is None or any(_is(value, name) for name in _names(expected))
+
+
+def _may_give_value(text: str) -> bool:
+    """Whether a template may give something other than text; a broken one is reported where it is read."""
+    try:
+        return is_lone_expression(text)
+    except TemplateError:
+        return True
 
 
 def _texts(value: Any) -> Iterator[str]:
