@@ -16,6 +16,7 @@ from planaria.otp.process import (
     DEAD,
     Monitor,
     Process,
+    Request,
     announce,
     create,
     deliver,
@@ -181,6 +182,10 @@ async def receive(
             if envelope is not None:
                 me.current = envelope
                 me.reductions += 1
+                if isinstance(envelope[1], Request):  # answered, or failed when this process ends
+                    if me.calls is None:
+                        me.calls = set()
+                    me.calls.add(envelope[1])
                 me.node.recent.append((me, envelope))
                 return envelope[1]
             if timeout is not None and timeout <= 0:
@@ -266,6 +271,8 @@ def monitor(server: Server) -> Monitor:
 
 def demonitor(ref: Monitor, *, flush: bool = False) -> bool:
     """End a monitor; True if it was active. `flush` also removes its `Down` from the mailbox."""
+    if ref.watcher is not self_():
+        return False
     active = unwatch(ref)
     if flush and not active:
         take_where(self_(), lambda envelope: isinstance(envelope[1], Down) and envelope[1].ref is ref)
@@ -353,7 +360,7 @@ def wall_time() -> float:
     return time.time() if process is None else process.node.clock.wall()
 
 
-# --- groups and topics -------------------------------------------------------------------------------------------------
+# --- groups and topics ----------------------------------------------------------------------------
 
 
 def join(group: str, pid: Process | None = None) -> None:

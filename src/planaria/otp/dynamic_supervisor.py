@@ -34,6 +34,7 @@ class DynamicSupervisor(GenServer):
     """Use `dynamic(...)` to describe one; children are added with `start_child`."""
 
     trap_exit: ClassVar[bool] = True
+    call_timeout: ClassVar[float | None] = None  # a child may take long to start or stop
 
     def init(self, max_restarts: int = 3, within: float = 5.0, max_children: int | None = None) -> None:
         """Begin without children."""

@@ -23,12 +23,13 @@ Source: OTP's gen_server. Differs: what OTP's callbacks return beside the state 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from types import CoroutineType
 from typing import Any, ClassVar
 
 from planaria.otp.ambient import Server, resolve, self_, wait_down
 from planaria.otp.event import MessageDropped
-from planaria.otp.handler import CallHandler, CastHandler, Deferred
+from planaria.otp.handler import DEFAULT_TIMEOUT, CallHandler, CastHandler, Deferred
 from planaria.otp.message import Envelope
 from planaria.otp.process import (
     DEAD,
@@ -40,6 +41,7 @@ from planaria.otp.process import (
     deliver,
     deliver_kernel,
     die,
+    unlink,
 )
 from planaria.otp.reason import (
     CallError,
@@ -70,9 +72,12 @@ class GenServer:
     Class attributes:
         trap_exit: receive exit signals of linked processes in `handle_info`, and run `terminate` when the
             parent ends or asks to; default False.
+        call_timeout: seconds its calls wait for an answer unless `within` says otherwise; default 5. Stands
+            above the handlers in the class.
     """
 
     trap_exit: ClassVar[bool] = False
+    call_timeout: ClassVar[float | None] = DEFAULT_TIMEOUT
     _handlers: ClassVar[dict[str, Callable[..., Any]]] = {}
     _process: Process
     _told = False  # a callback has said more than its return value; class-level, so quiet servers pay nothing
@@ -237,7 +242,7 @@ class GenServer:
                 return self._end(body.reason)
             else:
                 return None  # the timer of a silence that was broken
-        except Exception as error:  # the process loop: a crash runs `terminate` first
+        except Exception as error:  # noqa: BLE001  the process loop: a crash runs `terminate` first
             return self._end(reason_of(error))
         if type(result) is CoroutineType:
             return self._run(result)
@@ -249,7 +254,7 @@ class GenServer:
         try:
             if type(result) is CoroutineType:
                 await result
-        except Exception as error:  # the process loop
+        except Exception as error:  # noqa: BLE001  the process loop
             await self._end(reason_of(error))
         if self._told:
             await self._follow(None, None)
@@ -257,7 +262,7 @@ class GenServer:
     async def _answer_later(self, coro: Coroutine[Any, Any, Any], request: Request) -> None:
         try:
             result = await coro
-        except Exception as error:  # the process loop
+        except Exception as error:  # noqa: BLE001  the process loop
             await self._end(reason_of(error))
             return
         if self._told:
@@ -286,13 +291,14 @@ class GenServer:
                     value = self.handle_continue(what)
                     if type(value) is CoroutineType:
                         await value
-                except Exception as error:  # the process loop
+                except Exception as error:  # noqa: BLE001  the process loop
                     await self._end(reason_of(error))
             elif self._timeout is not None:
                 seconds, self._timeout = self._timeout, None
-                self._silence = silence = object()
-                process = self._process
-                process.node.timers.plan(seconds, lambda: deliver_kernel(process, "system", silence))
+                self._silence = object()
+                self._process.node.timers.plan(
+                    seconds, partial(deliver_kernel, self._process, "system", self._silence)
+                )
 
     async def _end(self, reason: object) -> None:
         """Terminate and leave with `reason`: always raises."""
@@ -300,7 +306,7 @@ class GenServer:
             value = self.terminate(reason)
             if type(value) is CoroutineType:
                 await value
-        except Exception as error:  # the process loop: an error in terminate replaces the reason
+        except Exception as error:
             raise Exit(reason_of(error)) from error
         raise Exit(reason)
 
@@ -314,7 +320,7 @@ class GenServer:
             self._unname()
             request.reply(None)
             raise Exit("normal") from None
-        except Exception as error:  # the process loop: the starter is told, then the process ends
+        except Exception as error:
             reason = reason_of(error)
             self._unname()
             request.fail(StartFailed(process.label, reason))
@@ -381,12 +387,13 @@ async def start_server(
         try:
             await suspend()
         finally:
-            request.done = True
+            request.abandon()
     error = request.error
     if error is None:
         return request.value  # type: ignore[no-any-return]
     if isinstance(error, CallError):
         if error.why == "timeout":
+            unlink(me, process)
             die(process, "killed")
         raise StartFailed(process.label, error.why)
     raise error

@@ -13,7 +13,7 @@ self.add(5)                           # inside the server: the plain method
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Protocol, overload
 
 from planaria.otp.ambient import Server
@@ -109,7 +109,7 @@ class Remote[**P, R]:
         try:
             await suspend()
         finally:
-            request.done = True
+            request.abandon()
         if request.error is not None:
             raise request.error
         return request.value  # type: ignore[no-any-return]
@@ -136,7 +136,7 @@ class Remote[**P, R]:
         try:
             await future
         finally:
-            request.done = True
+            request.abandon()
         if request.error is not None:
             raise request.error
         return request.value  # type: ignore[no-any-return]
@@ -179,8 +179,8 @@ class Cast[**P]:
             deliver(target, ("cast", body, me, node.next_id(), current[4], current[3], node.now))
 
 
-class CallHandler[S, **P, R]:
-    """What `@call` puts into the class."""
+class CallHandler[**P, R, B]:
+    """What `@call` puts into the class: `R` is the answer, `B` what the bound method itself returns."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         self.fn = fn
@@ -188,17 +188,17 @@ class CallHandler[S, **P, R]:
         self.remote: Remote[P, R] | None = None
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.remote = Remote(owner, name)
+        self.remote = Remote(owner, name, getattr(owner, "call_timeout", DEFAULT_TIMEOUT))
 
     @overload
     def __get__(self, obj: None, owner: type) -> Remote[P, R]: ...
     @overload
-    def __get__(self, obj: object, owner: type) -> Callable[P, R]: ...
+    def __get__(self, obj: object, owner: type) -> Callable[P, B]: ...
     def __get__(self, obj: object, owner: type) -> Any:
         return self.remote if obj is None else self.fn.__get__(obj, owner)
 
 
-class CastHandler[S, **P]:
+class CastHandler[**P, B]:
     """What `@cast` puts into the class."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
@@ -212,24 +212,31 @@ class CastHandler[S, **P]:
     @overload
     def __get__(self, obj: None, owner: type) -> Cast[P]: ...
     @overload
-    def __get__(self, obj: object, owner: type) -> Callable[P, Any]: ...
+    def __get__(self, obj: object, owner: type) -> Callable[P, B]: ...
     def __get__(self, obj: object, owner: type) -> Any:
         return self.remote if obj is None else self.fn.__get__(obj, owner)
 
 
+type Async[R] = Coroutine[Any, Any, R]
+
+
 @overload
-def call[S, **P, R](fn: Callable[Concatenate[S, P], Awaitable[Deferred[R]]]) -> CallHandler[S, P, R]: ...
+def call[S, **P, R](
+    fn: Callable[Concatenate[S, P], Async[Deferred[R]]],
+) -> CallHandler[P, R, Async[Deferred[R]]]: ...
 @overload
-def call[S, **P, R](fn: Callable[Concatenate[S, P], Deferred[R]]) -> CallHandler[S, P, R]: ...
+def call[S, **P, R](fn: Callable[Concatenate[S, P], Deferred[R]]) -> CallHandler[P, R, Deferred[R]]: ...
 @overload
-def call[S, **P, R](fn: Callable[Concatenate[S, P], Awaitable[R | Deferred[R]]]) -> CallHandler[S, P, R]: ...
+def call[S, **P, R](
+    fn: Callable[Concatenate[S, P], Async[R | Deferred[R]]],
+) -> CallHandler[P, R, Async[R | Deferred[R]]]: ...
 @overload
-def call[S, **P, R](fn: Callable[Concatenate[S, P], R | Deferred[R]]) -> CallHandler[S, P, R]: ...
+def call[S, **P, R](fn: Callable[Concatenate[S, P], R | Deferred[R]]) -> CallHandler[P, R, R]: ...
 def call(fn: Any) -> Any:
     """Mark a method as a call: a request whose return value is the answer."""
     return CallHandler(fn)
 
 
-def cast[S, **P](fn: Callable[Concatenate[S, P], Any]) -> CastHandler[S, P]:
+def cast[S, **P, B](fn: Callable[Concatenate[S, P], B]) -> CastHandler[P, B]:
     """Mark a method as a cast: a request without an answer; what it returns is dropped."""
     return CastHandler(fn)

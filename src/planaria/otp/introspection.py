@@ -160,8 +160,10 @@ def process_state(process: Process) -> dict[str, object]:
 
 def message_view(envelope: Envelope) -> MessageView:
     """One envelope for people."""
-    kind, body, sender, id, trace, cause, at = envelope
-    return MessageView(id, kind, message_text(kind, body), str(sender) if sender else None, trace, cause, at)
+    kind, body, sender, number, trace, cause, at = envelope
+    return MessageView(
+        number, kind, message_text(kind, body), str(sender) if sender else None, trace, cause, at
+    )
 
 
 def message_text(kind: str, body: object, limit: int = 500) -> str:
@@ -181,7 +183,7 @@ def safe_repr(value: object) -> str:
     """`repr`, or a word about why there is none: a broken `__repr__` must not hide a process."""
     try:
         return repr(value)
-    except Exception as error:  # user code inside repr; looking must always work
+    except Exception as error:  # noqa: BLE001  user code inside repr; looking must always work
         return f"<{type(value).__name__}: repr raised {type(error).__name__}>"
 
 
@@ -206,10 +208,11 @@ def process_tree(node: Node) -> list[TreeNode]:
 def _branch(node: Node, process: Process, id: str, restarts: int, seen: set[Process]) -> TreeNode:
     seen.add(process)
     children: list[TreeNode] = []
-    if isinstance(process.body, HasChildren):
+    body: object = process.body
+    if isinstance(body, HasChildren):
         children = [
             _gone(child_id, count) if child is None else _branch(node, child, str(child_id), count, seen)
-            for child_id, child, count in _children(process.body)
+            for child_id, child, count in _children(body)
             if child is None or (child.status != DEAD and child not in seen)
         ]
     return TreeNode(

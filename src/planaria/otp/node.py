@@ -193,7 +193,7 @@ class Node:
         async def work() -> None:
             try:
                 result.append(await fn(*args))
-            except Exception as error:  # handed to the caller whole, who must see it as if called directly
+            except Exception as error:  # noqa: BLE001  handed to the caller whole, who must see it as if called directly
                 failure.append(error)
 
         process = create(self, label or name_of(fn))

@@ -171,6 +171,8 @@ class Request:
     def abandon(self) -> None:
         """The caller is gone: a later reply goes nowhere."""
         self.done = True
+        if self.target.calls is not None:
+            self.target.calls.discard(self)
 
     def _wake(self) -> None:
         calls = self.target.calls

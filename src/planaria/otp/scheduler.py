@@ -90,12 +90,14 @@ def suspend() -> Generator[Any, Any, Any]:
 class Runner:
     """The identity a coroutine runs under: a parked task and its context."""
 
-    __slots__ = ("bound", "closing", "context", "future", "park", "scheduler", "size", "task")
+    __slots__ = ("bound", "closing", "context", "future", "park", "scheduler", "task")
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self.bound: Process | None = None
-        self.future: asyncio.Future[Any] | None = None  # what the bound coroutine awaits outside the kernel
+        self.future: asyncio.Future[Any] | object | None = (
+            None  # what the bound coroutine awaits outside the kernel
+        )
         self.closing = False
         self.park: asyncio.Future[None] | None = None
         self.context: Context = scheduler.context.copy()
@@ -106,7 +108,6 @@ class Runner:
             context=self.context,
             name="planaria runner",
         )
-        self.size = len(self.context)
 
     async def _stand_by(self) -> None:
         """Only cancellation wakes this task: hand it to the coroutine that runs under its name."""
@@ -121,9 +122,8 @@ class Runner:
                     self.scheduler.cancelled(self, error)
 
     def reusable(self) -> bool:
-        """Whether the last coroutine left nothing behind: no pending cancellation, no context variables."""
-        undisturbed = self.park is not None and not self.park.done()
-        return undisturbed and not self.task.cancelling() and len(self.context) == self.size
+        """Whether the last coroutine left no cancellation behind."""
+        return self.park is not None and not self.park.done() and not self.task.cancelling()
 
     def close(self) -> None:
         """End the parked task."""
@@ -206,6 +206,7 @@ class Scheduler:
                 resume, process.resume = process.resume, None
                 if not self._drive(process, resume):
                     return
+                process.current = None
             body = process.body
             if body is None:
                 die(process, "normal")  # a plain function has returned
@@ -235,7 +236,7 @@ class Scheduler:
             raise
         except Killed:
             die(process, "killed")
-        except BaseException as error:  # the process loop: whatever the code raised is its exit reason
+        except BaseException as error:  # noqa: BLE001  the process loop: whatever the code raised is its exit reason
             die(process, reason_of(error))
         finally:
             running.process = before
@@ -261,6 +262,7 @@ class Scheduler:
         if runner is None:
             runner = self.pool.pop() if self.pool else Runner(self)
             runner.bound = process
+            runner.context = self.context.copy()  # what it sets is seen by nobody else
         before = _swap_current_task(self.loop, runner.task)
         try:
             if type(value) is Throw:
@@ -304,15 +306,16 @@ class Scheduler:
             yielded._asyncio_future_blocking = False
             runner.future = yielded
             yielded.add_done_callback(lambda future: self._outside_done(process, runner, future))
-        elif yielded is None:  # a bare yield, as of asyncio.sleep(0): the others first
-            self.loop.call_soon(self._outside_done, process, runner, None)
-        else:
+            return
+        if yielded is not None:
             process.resume = Throw(
                 RuntimeError(f"a process awaited {yielded!r}, which is no asyncio awaitable")
             )
-            self.loop.call_soon(self._outside_done, process, runner, None)
+        # A bare yield, as of asyncio.sleep(0): the others first.
+        runner.future = turn = object()
+        self.loop.call_soon(self._outside_done, process, runner, turn)
 
-    def _outside_done(self, process: Process, runner: Runner, future: asyncio.Future[Any] | None) -> None:
+    def _outside_done(self, process: Process, runner: Runner, future: object) -> None:
         if runner.bound is not process or runner.future is not future:
             return  # it was thrown out of that wait meanwhile
         runner.future = None
@@ -327,8 +330,10 @@ class Scheduler:
         process = runner.bound
         if process is None or not runner.task.cancelling():
             return  # too late: the code has left what was to be cancelled
-        if runner.future is not None:
+        if isinstance(runner.future, asyncio.Future):
             runner.future.cancel(*error.args)  # its end wakes the coroutine with a CancelledError
+        elif runner.future is not None:
+            process.resume = Throw(asyncio.CancelledError(*error.args))
         elif process.status in (SUSPENDED, RECEIVING):
             process.wait = None
             process.resume = Throw(asyncio.CancelledError(*error.args))
@@ -364,7 +369,8 @@ class Scheduler:
         if type(value) is Throw and runner is not None and runner.future is not None:
             future = runner.future
             runner.future = None
-            future.cancel()
+            if isinstance(future, asyncio.Future):
+                future.cancel()
         before = running.process
         running.process = process
         try:
@@ -373,7 +379,7 @@ class Scheduler:
             self.suspended.discard(process)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # it is dead already: its last words become an event
+        except BaseException as error:  # noqa: BLE001  it is dead already: its last words become an event
             self.suspended.discard(process)
             self.node.emit(CleanupFailed(process, error))
         else:

@@ -94,7 +94,7 @@ async def start_of(spec: ChildSpec) -> Process | None:
         raise
     except Exit as error:
         raise StartFailed(spec.id, StartRaised(error.reason)) from error
-    except Exception as error:  # a start function is the child's code, not the supervisor's
+    except Exception as error:
         raise StartFailed(spec.id, StartRaised(reason_of(error))) from error
 
 
@@ -102,6 +102,7 @@ class Supervisor(GenServer):
     """Use `supervisor(...)` to describe one, the calls below to change it while it runs."""
 
     trap_exit: ClassVar[bool] = True
+    call_timeout: ClassVar[float | None] = None  # a child may take long to start or stop
 
     async def init(self, flags: Flags, specs: Sequence[ChildSpec]) -> None:
         """Start the children in order; the first failure stops those started and refuses the start."""
