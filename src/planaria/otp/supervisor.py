@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from planaria.otp.ambient import node_, now, self_
+from planaria.otp.ambient import node_, now, self_, wait_down
 from planaria.otp.child import ChildKind, ChildSpec, Restart, ShutdownTime
 from planaria.otp.event import ChildRestarted, RestartsExceeded
 from planaria.otp.gen_server import GenServer, start_server
@@ -86,16 +86,36 @@ class Child:
         self.restarts = 0
 
 
+ORPHAN_PATIENCE = 5.0
+"""Seconds a start waits for the previous holder of its name, whose supervisor is dead, to end."""
+
+
 async def start_of(spec: ChildSpec) -> Process | None:
     """Start a child; whatever its start function raises becomes the reason of a `StartFailed`."""
     try:
         return await spec.start(link=True)
-    except StartFailed:
-        raise
+    except StartFailed as error:
+        if not await _orphan_is_gone(error.reason):
+            raise
+        # Its name was held by the orphan of a killed supervisor. Erlang burns restarts until that has ended.
+        return await spec.start(link=True)
     except Exit as error:
         raise StartFailed(spec.id, StartRaised(error.reason)) from error
     except Exception as error:
         raise StartFailed(spec.id, StartRaised(reason_of(error))) from error
+
+
+async def _orphan_is_gone(reason: object) -> bool:
+    if not isinstance(reason, AlreadyStarted) or not isinstance(reason.process, Process):
+        return False
+    holder = reason.process
+    if holder.parent is None or holder.parent.status != DEAD:
+        return False
+    try:
+        await wait_down(holder, ORPHAN_PATIENCE)
+    except TimeoutError:
+        return False
+    return True
 
 
 class Supervisor(GenServer):
