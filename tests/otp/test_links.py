@@ -7,7 +7,7 @@ from planaria.otp import (
     Exit,
     ExitSignal,
     NoProcess,
-    Node,
+    Pid,
     exit_signal,
     link,
     receive,
@@ -17,11 +17,12 @@ from planaria.otp import (
     trap_exits,
     unlink,
 )
+from planaria.testing.node import TestNode
 
 from .support import Boom, collect, end_with, idle, reason_of_end
 
 
-async def test_an_abnormal_end_takes_linked_processes_along_with_the_same_reason(node: Node) -> None:
+async def test_an_abnormal_end_takes_linked_processes_along_with_the_same_reason(node: TestNode) -> None:
     async def parent() -> None:
         spawn_link(end_with, "boom")
         await receive()
@@ -29,7 +30,7 @@ async def test_an_abnormal_end_takes_linked_processes_along_with_the_same_reason
     assert await reason_of_end(node, node.spawn(parent)) == "boom"
 
 
-async def test_a_normal_end_takes_nobody_along(node: Node) -> None:
+async def test_a_normal_end_takes_nobody_along(node: TestNode) -> None:
     async def parent() -> None:
         spawn_link(end_with, "normal")
         await receive()
@@ -39,7 +40,7 @@ async def test_a_normal_end_takes_nobody_along(node: Node) -> None:
     assert pid.alive
 
 
-async def test_a_crash_travels_through_a_chain_of_ten_thousand_links(node: Node) -> None:
+async def test_a_crash_travels_through_a_chain_of_ten_thousand_links(node: TestNode) -> None:
     async def chain(length: int) -> None:
         if length:
             spawn_link(chain, length - 1)
@@ -51,7 +52,7 @@ async def test_a_crash_travels_through_a_chain_of_ten_thousand_links(node: Node)
     assert not node.processes()
 
 
-async def test_a_trapping_process_finds_the_exit_in_its_mailbox(node: Node) -> None:
+async def test_a_trapping_process_finds_the_exit_in_its_mailbox(node: TestNode) -> None:
     async def work() -> ExitSignal:
         trap_exits()
         child = spawn_link(end_with, "boom")
@@ -62,7 +63,7 @@ async def test_a_trapping_process_finds_the_exit_in_its_mailbox(node: Node) -> N
     assert (await node.run(work)).reason == "boom"
 
 
-async def test_unlink_ends_the_tie_in_both_directions(node: Node) -> None:
+async def test_unlink_ends_the_tie_in_both_directions(node: TestNode) -> None:
     async def work() -> bool:
         other = spawn_link(idle)
         unlink(other)
@@ -72,7 +73,7 @@ async def test_unlink_ends_the_tie_in_both_directions(node: Node) -> None:
     assert await node.run(work) is False
 
 
-async def test_linking_to_the_dead_raises_or_tells_by_the_trap_flag(node: Node) -> None:
+async def test_linking_to_the_dead_raises_or_tells_by_the_trap_flag(node: TestNode) -> None:
     dead = node.spawn(end_with, "boom")
     await reason_of_end(node, dead)
 
@@ -90,7 +91,7 @@ async def test_linking_to_the_dead_raises_or_tells_by_the_trap_flag(node: Node) 
     assert await node.run(trapping) == ExitSignal(dead, "noproc")
 
 
-async def test_the_signal_normal_is_ignored_unless_sent_to_oneself(node: Node) -> None:
+async def test_the_signal_normal_is_ignored_unless_sent_to_oneself(node: TestNode) -> None:
     async def signal_self() -> None:
         exit_signal(self_(), "normal")
         raise AssertionError("not reached")
@@ -104,7 +105,7 @@ async def test_the_signal_normal_is_ignored_unless_sent_to_oneself(node: Node) -
     assert await node.run(signal_other) is True
 
 
-async def test_kill_cannot_be_trapped_and_its_links_see_killed(node: Node) -> None:
+async def test_kill_cannot_be_trapped_and_its_links_see_killed(node: TestNode) -> None:
     seen: list[ExitSignal] = []
 
     async def victim() -> None:
@@ -124,7 +125,7 @@ async def test_kill_cannot_be_trapped_and_its_links_see_killed(node: Node) -> No
     assert seen == [ExitSignal(pid, "killed")]
 
 
-async def test_kill_as_ones_own_reason_is_an_ordinary_reason(node: Node) -> None:
+async def test_kill_as_ones_own_reason_is_an_ordinary_reason(node: TestNode) -> None:
     async def work() -> object:
         trap_exits()
         spawn_link(end_with, "kill")
@@ -133,10 +134,10 @@ async def test_kill_as_ones_own_reason_is_an_ordinary_reason(node: Node) -> None
     assert await node.run(work) == "kill"
 
 
-async def test_an_exit_message_names_the_sender_of_the_signal(node: Node) -> None:
+async def test_an_exit_message_names_the_sender_of_the_signal(node: TestNode) -> None:
     seen: list[ExitSignal] = []
 
-    async def work() -> object:
+    async def work() -> Pid:
         target = spawn(collect, seen, True)
         await node.run(_nothing)
         exit_signal(target, "boom")
@@ -147,7 +148,7 @@ async def test_an_exit_message_names_the_sender_of_the_signal(node: Node) -> Non
     assert seen == [ExitSignal(sender, "boom")]
 
 
-async def test_an_exit_that_is_caught_does_not_end_the_process(node: Node) -> None:
+async def test_an_exit_that_is_caught_does_not_end_the_process(node: TestNode) -> None:
     async def work() -> str:
         try:
             raise Exit("boom")

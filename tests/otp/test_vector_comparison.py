@@ -84,10 +84,12 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
     events = draw(small_lists)
     record: dict[str, Any] = {"events": events, "inbox": draw(small_lists)}
     record["exits"] = draw(st.dictionaries(st.sampled_from(["w#1", "w#2"]), small_values, max_size=2))
-    if events and draw(st.booleans()):
+    partial: bool = draw(st.booleans())
+    if events and partial:
         positions = st.integers(0, len(events) - 1)
         record["before"] = draw(st.lists(st.tuples(positions, positions), max_size=3))
-    if draw(st.booleans()):
+    any_order: bool = draw(st.booleans())
+    if any_order:
         record["inbox_any_order"] = True
     return record
 

@@ -31,8 +31,8 @@ def disagreements(
     for step, (wanted, got) in enumerate(zip(expect["results"], results, strict=False)):
         if canonical(wanted) != canonical(got):
             found.append(f"step {step}: result {got!r} instead of {wanted!r}")
-    for step, (wanted, got) in enumerate(zip(expect["trace"], trace, strict=False)):
-        if problem := step_disagreement(wanted, got):
+    for step, (entry, record) in enumerate(zip(expect["trace"], trace, strict=False)):
+        if problem := step_disagreement(entry, record):
             found.append(f"step {step}: {problem}")
     if sorted(alive) != expect["alive"]:
         found.append(f"alive at the end {sorted(alive)!r} instead of {expect['alive']!r}")

@@ -1,0 +1,3 @@
+"""What all tests share: the fixture `node`, a running node with virtual time and a seeded schedule."""
+
+pytest_plugins = ["planaria.testing.plugin"]
