@@ -9,6 +9,7 @@ Emits nothing; `Library.changed` follows.
 
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Event
 
 from watchfiles import Change, awatch
 
@@ -32,10 +33,15 @@ async def watch(garden: Path, library: Server = "library", debounce: int = DEBOU
     """
     root = await run_blocking(Path(garden).resolve)
     Library.changed(library, "")
-    changes = awatch(root, watch_filter=RelevantTo(root), debounce=debounce, step=STEP)
-    async for batch in changes:
-        for path in coalesced(Path(place).relative_to(root).as_posix() for _, place in batch):
-            Library.changed(library, path)
+    stop = Event()
+    try:
+        async for batch in awatch(
+            root, watch_filter=RelevantTo(root), debounce=debounce, step=STEP, stop_event=stop
+        ):
+            for path in coalesced(Path(place).relative_to(root).as_posix() for _, place in batch):
+                Library.changed(library, path)
+    finally:
+        stop.set()  # or its thread would wait on
 
 
 def relevant(path: str) -> bool:

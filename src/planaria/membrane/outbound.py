@@ -1,0 +1,245 @@
+"""One guarded HTTP request to the outside, for tools: bounded in size, time and redirects, never to our own network.
+
+The host is resolved here, each address is checked, and the connection goes to a checked address (so a name that
+resolves differently the second time gains nothing); certificates are still checked against the name. Redirects are
+followed by hand and checked alike. The environment's proxies are not used, since they would connect unchecked.
+Does badly: one connection per request, no cookies, HTTP/1.1 only.
+"""
+
+import ipaddress
+import re
+import socket
+import zlib
+from collections.abc import Mapping
+from urllib.parse import urljoin
+
+import httpx2
+import msgspec
+
+from planaria.otp import run_blocking, timeout
+
+AGENT = "planaria"
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class WebRules(msgspec.Struct, frozen=True):
+    """What tools may fetch. A service of the context; these defaults hold without one.
+
+    Attributes:
+        allow_private: also loopback, private and link-local addresses. They are where routers, databases and
+            cloud credentials answer without a password, and a page can talk a model into asking them.
+        max_bytes: of a body, after decompression.
+        seconds: for the whole request, redirects included.
+        max_redirects: a longer chain is refused.
+    """
+
+    allow_private: bool = False
+    max_bytes: int = 2_000_000
+    seconds: float = 20.0
+    max_redirects: int = 5
+
+
+class Page(msgspec.Struct, frozen=True):
+    """An answer: the last one of a chain of redirects.
+
+    Attributes:
+        url: where it came from in the end.
+        headers: names in small letters.
+        body: decompressed, cut at the limit.
+        truncated: whether it was cut.
+    """
+
+    url: str
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    truncated: bool = False
+
+    @property
+    def media_type(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+class FetchFailed(Exception):
+    """A request that was refused or brought nothing. `retry`: whether it may work later."""
+
+    def __init__(self, message: str, retry: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry = retry
+
+
+async def fetch(url: str, rules: WebRules, headers: Mapping[str, str] | None = None) -> Page:
+    """GET a URL.
+
+    Raises:
+        FetchFailed: with a message for a model or a workflow's author.
+    """
+    try:
+        async with timeout(rules.seconds):
+            return await _follow(url, rules, dict(headers or {}))
+    except TimeoutError as error:
+        raise FetchFailed(f"{url} did not answer within {rules.seconds:g} s", retry=True) from error
+
+
+async def _follow(url: str, rules: WebRules, headers: dict[str, str]) -> Page:
+    seen = url
+    async with httpx2.AsyncClient(trust_env=False, timeout=rules.seconds, follow_redirects=False) as client:
+        for _ in range(rules.max_redirects + 1):
+            page = await _get(client, url, rules, headers)
+            target = page.headers.get("location")
+            if page.status not in _REDIRECTS or not target:
+                return page
+            url = urljoin(url, target)
+    raise FetchFailed(f"{seen} redirects more than {rules.max_redirects} times, lastly to {url}")
+
+
+async def _get(client: httpx2.AsyncClient, url: str, rules: WebRules, headers: dict[str, str]) -> Page:
+    target = _checked(url)
+    address = await _resolved(target, rules)
+    host = f"[{address}]" if address.version == 6 else str(address)
+    port = f":{target.port}" if target.port else ""
+    request = client.build_request(
+        "GET",
+        target.copy_with(host=host, fragment=None),
+        headers={
+            "User-Agent": AGENT,
+            "Accept-Encoding": "gzip",
+            **headers,
+            "Host": f"{target.raw_host.decode('ascii')}{port}",
+        },
+        extensions={**client_timeout(rules), "sni_hostname": target.raw_host.decode("ascii")},
+    )
+    try:
+        response = await client.send(request, stream=True)
+        try:
+            return await _read(url, response, rules)
+        finally:
+            await response.aclose()
+    except httpx2.TimeoutException as error:
+        raise FetchFailed(f"{url} did not answer in time", retry=True) from error
+    except httpx2.ConnectError as error:
+        certificate = "CERTIFICATE" in str(error).upper()
+        said = "presents a certificate that is not valid" if certificate else "cannot be reached"
+        raise FetchFailed(f"{url} {said}: {error}", retry=not certificate) from error
+    except httpx2.TransportError as error:
+        raise FetchFailed(f"{url} broke off or does not speak HTTP: {error}", retry=True) from error
+
+
+def client_timeout(rules: WebRules) -> dict[str, object]:
+    """The transport's own time-outs, a backstop behind the one for the whole."""
+    return {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), rules.seconds)}
+
+
+def _checked(url: str) -> httpx2.URL:
+    try:
+        target = httpx2.URL(url)
+    except (httpx2.InvalidURL, TypeError, UnicodeError) as error:
+        raise FetchFailed(f"{url!r} is no URL: {error}") from error
+    if target.scheme not in ("http", "https"):
+        raise FetchFailed(f"{url!r} is not an http or https address")
+    if not target.host:
+        raise FetchFailed(f"{url!r} names no host")
+    if target.userinfo:
+        raise FetchFailed(
+            "an address with a user name or password in it is refused; it would end up in the journal"
+        )
+    return target
+
+
+async def _resolved(target: httpx2.URL, rules: WebRules) -> Address:
+    """An address of the host that may be connected to: all of them must be allowed, the first is taken."""
+    try:
+        found = await run_blocking(
+            _look_up, target.host, target.port or (443 if target.scheme == "https" else 80)
+        )
+    except (OSError, UnicodeError) as error:
+        raise FetchFailed(f"the host {target.host!r} cannot be found: {error}", retry=True) from error
+    for address in found:
+        if not rules.allow_private and not is_public(address):
+            raise FetchFailed(
+                f"{target.host!r} leads to {address}, which is not a public address; "
+                "tools do not fetch from this machine or its network"
+            )
+    return found[0]
+
+
+def _look_up(host: str, port: int) -> list[Address]:
+    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in answers))
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is on the open internet, with what is wrapped inside of IPv6 unwrapped."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(inner)
+        if address.teredo is not None or address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast
+
+
+async def _read(url: str, response: httpx2.Response, rules: WebRules) -> Page:
+    inflate = _Inflater(url, response.headers.get("content-encoding", ""))
+    body = bytearray()
+    truncated = False
+    async for chunk in response.aiter_raw():
+        body += inflate(chunk, rules.max_bytes + 1 - len(body))
+        if len(body) > rules.max_bytes:
+            del body[rules.max_bytes :]
+            truncated = True
+            break
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Page(url, response.status_code, headers, bytes(body), truncated)
+
+
+class _Inflater:
+    """Takes compressed pieces, gives at most so many bytes: a small body cannot become a large one in memory."""
+
+    def __init__(self, url: str, encoding: str) -> None:
+        self.url = url
+        match encoding.strip().lower():
+            case "" | "identity":
+                self.decoder = None
+            case "gzip" | "x-gzip" | "deflate":
+                self.decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+            case other:
+                raise FetchFailed(f"{url} answers in an encoding that was not asked for ({other[:40]!r})")
+
+    def __call__(self, chunk: bytes, room: int) -> bytes:
+        if self.decoder is None:
+            return chunk[:room]
+        try:
+            return self.decoder.decompress(chunk, max(room, 1))
+        except zlib.error as error:
+            raise FetchFailed(f"{self.url} sends data that cannot be decompressed") from error
+
+
+_CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
+_XML_ENCODING = re.compile(rb"""<\?xml[^>]{0,200}encoding\s*=\s*["']([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
+_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+def decode(page: Page) -> str:
+    """The body as text: byte order mark, then the header, then what the page says of itself, then UTF-8."""
+    for mark, name in _MARKS:
+        if page.body.startswith(mark):
+            return page.body.decode(name, "replace")
+    told = _CHARSET.search(page.headers.get("content-type", "").encode())
+    head = page.body[:2048]
+    found = told or _XML_ENCODING.search(head) or _CHARSET.search(head)
+    for name in (found.group(1).decode() if found else "utf-8", "utf-8"):
+        try:
+            text = page.body.decode(
+                "cp1252" if name.lower() in ("iso-8859-1", "latin-1", "ascii", "us-ascii") else name
+            )
+        except (LookupError, UnicodeDecodeError):
+            continue
+        return text
+    return page.body.decode("utf-8" if found is None or page.truncated else "cp1252", "replace")

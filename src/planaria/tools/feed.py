@@ -1,0 +1,241 @@
+"""Tools for RSS and Atom feeds: fetch one and hand on what is new since the last time.
+
+What was seen is remembered in the journal: events `feed.fetched` in the session `feed:<url>`, committed together with
+the answer, so an item is neither lost nor told twice when a node dies in between. A feed that did not change costs a
+conditional request (ETag, Last-Modified) and no event.
+Does badly: a feed that gives its items new ids all the time; it repeats itself here too.
+"""
+
+import hashlib
+import io
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import feedparser
+import msgspec
+
+from planaria.cortex.event import NewEvent
+from planaria.cortex.journal import Journal
+from planaria.cortex.query import Query
+from planaria.membrane.outbound import FetchFailed, WebRules
+from planaria.membrane.outbound import fetch as fetch_page
+from planaria.membrane.outside import outside
+from planaria.membrane.tool import Context, Done, Failed, tool
+from planaria.otp import run_blocking
+from planaria.records.errors import RecordsError
+from planaria.records.paths import inside, read_file
+from planaria.tools.web import html_to_text
+
+KIND = "feed.fetched"
+MAX_FEED = 4_000_000
+MAX_ITEMS = 500
+MAX_SUMMARY = 2_000
+MAX_MEMORY = 1_000  # events that are looked back through
+
+_RETRY = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One entry of a feed; `published` is ISO 8601 in UTC, or empty."""
+
+    id: str
+    title: str
+    link: str
+    published: str
+    summary: str
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """What the journal remembers of a feed."""
+
+    seen: frozenset[str] = frozenset()
+    etag: str = ""
+    modified: str = ""
+    known: bool = False
+
+
+class Raw(msgspec.Struct, frozen=True):
+    """A feed as it came; `body` None: it has not changed."""
+
+    body: bytes | None
+    etag: str = ""
+    modified: str = ""
+    media_type: str = ""
+
+
+class Unavailable(Exception):
+    """The feed cannot be had."""
+
+    def __init__(self, message: str, retry: bool = False) -> None:
+        super().__init__(message)
+        self.message, self.retry = message, retry
+
+
+@tool(needs={"http", "files"}, branches=("new", "unchanged"), idempotent=True)
+async def fetch(context: Context, url: str, limit: int = 20) -> Done | Failed:
+    """Fetch an RSS or Atom feed and hand on the items that are new since the last fetch.
+
+    The first fetch hands on the newest ones and takes all others as seen.
+
+    Args:
+        url: http or https, or a file in the garden (`file:feeds/news.xml` or just `feeds/news.xml`).
+        limit: at most this many items; what is left over comes with the next fetch.
+    """
+    limit = min(max(limit, 1), MAX_ITEMS)
+    session = f"feed:{url}"
+    memory = await _remembered(session)
+    try:
+        raw = await _raw(context, url, memory)
+        title, items = ("", []) if raw.body is None else await run_blocking(parse_feed, url, raw)
+    except Unavailable as error:
+        return Failed(error.message, retry=error.retry)
+    fresh = [item for item in items if item.id not in memory.seen]
+    shown = fresh[:limit]
+    left = len(fresh) - len(shown) if memory.known else 0
+    value = {"url": url, "title": title, "items": shown, "left": left}
+    if not shown:
+        changed = raw.body is not None and (raw.etag, raw.modified) != (memory.etag, memory.modified)
+        events = (
+            (_event(context, session, raw, [], [], len(items), 0),) if changed or not memory.known else ()
+        )
+        return Done(value, branch="unchanged", text=f"Nothing new in {url}.", events=events)
+    new_ids = [item.id for item in (shown if memory.known else fresh)]
+    old_ids = [item.id for item in items if item.id in memory.seen]
+    event = _event(context, session, raw, new_ids, old_ids, len(items), left)
+    return Done(value, branch="new", text=outside(_text(title, shown, left), url), events=(event,))
+
+
+def parse_feed(url: str, raw: Raw) -> tuple[str, list[Item]]:
+    """Title and items of a feed, newest first as far as they are dated. Blocking.
+
+    Raises:
+        Unavailable: it is no feed.
+    """
+    assert raw.body is not None
+    headers = {"content-type": raw.media_type} if raw.media_type else {}
+    try:
+        feed = feedparser.parse(io.BytesIO(raw.body), response_headers=headers)
+    except (ValueError, LookupError, RecursionError, AssertionError) as error:
+        raise Unavailable(f"{url} cannot be read as a feed: {type(error).__name__}: {error}") from error
+    if not feed.get("version") and not feed.entries:
+        why = f" ({feed.bozo_exception})" if feed.get("bozo") and feed.get("bozo_exception") else ""
+        raise Unavailable(f"{url} is no RSS or Atom feed{why}")
+    items = [_item(entry) for entry in feed.entries[:MAX_ITEMS]]
+    unique = list({item.id: item for item in reversed(items)}.values())[::-1]
+    unique.sort(key=lambda item: item.published, reverse=True)
+    return _line(feed.feed.get("title", "")), unique
+
+
+async def _remembered(session: str) -> Memory:
+    events = await Journal.read(
+        "journal", Query(session=session, kinds=(KIND,), limit=MAX_MEMORY, newest_first=True)
+    )
+    if not events:
+        return Memory()
+    last = events[0].payload
+    seen = {each for event in events for each in event.payload.get("new_ids", ())}
+    listed = next((event.payload["ids"] for event in events if "ids" in event.payload), ())
+    return Memory(frozenset(seen.union(listed)), last.get("etag", ""), last.get("modified", ""), True)
+
+
+async def _raw(context: Context, url: str, memory: Memory) -> Raw:
+    scheme, colon, rest = url.partition(":")
+    if colon and scheme.lower() in ("http", "https"):
+        return await _from_web(context, url, memory)
+    if colon and scheme.lower() == "file":
+        return await run_blocking(_from_file, context.garden, unquote(rest), memory)
+    if "://" in url:
+        raise Unavailable(f"{url!r} is neither http, https nor a file in the garden")
+    return await run_blocking(_from_file, context.garden, url, memory)
+
+
+async def _from_web(context: Context, url: str, memory: Memory) -> Raw:
+    rules = msgspec.structs.replace(context.find(WebRules) or WebRules(), max_bytes=MAX_FEED)
+    headers = {"Accept": "application/atom+xml, application/rss+xml, application/xml;q=0.9, */*;q=0.5"}
+    if memory.etag:
+        headers["If-None-Match"] = memory.etag
+    if memory.modified:
+        headers["If-Modified-Since"] = memory.modified
+    try:
+        page = await fetch_page(url, rules, headers)
+    except FetchFailed as error:
+        raise Unavailable(error.message, error.retry) from error
+    if page.status == 304:
+        return Raw(None, memory.etag, memory.modified)
+    if page.status >= 400:
+        raise Unavailable(f"{url} answered {page.status}", page.status in _RETRY)
+    if page.truncated:
+        raise Unavailable(f"{url} is larger than {MAX_FEED} bytes; that is no feed to read")
+    return Raw(
+        page.body,
+        page.headers.get("etag", "")[:500],
+        page.headers.get("last-modified", "")[:100],
+        page.media_type,
+    )
+
+
+def _from_file(garden: Path, path: str, memory: Memory) -> Raw:
+    try:
+        data = read_file(garden, inside(garden, path), MAX_FEED)
+    except FileNotFoundError as error:
+        raise Unavailable(f"there is no file {path!r} in the garden") from error
+    except RecordsError as error:
+        raise Unavailable(str(error)) from error
+    if len(data) > MAX_FEED:
+        raise Unavailable(f"{path} is larger than {MAX_FEED} bytes; that is no feed to read")
+    etag = hashlib.sha256(data).hexdigest()
+    return Raw(None if etag == memory.etag else data, etag)
+
+
+def _event(
+    context: Context, session: str, raw: Raw, new_ids: list[str], old_ids: list[str], count: int, left: int
+) -> NewEvent:
+    """What to remember. With items left over no ETag is kept, so that the next fetch sees them."""
+    payload: dict[str, Any] = {
+        "etag": "" if left else raw.etag,
+        "modified": "" if left else raw.modified,
+        "new_ids": new_ids,
+        "count": count,
+        "call_id": context.call_id,
+    }
+    if new_ids:
+        payload["ids"] = old_ids  # seen before and still listed, so that looking back stays bounded
+    return NewEvent(KIND, payload, session=session, trace_id=context.trace_id, cause_id=context.cause_id)
+
+
+def _item(entry: Any) -> Item:
+    title, link = _line(entry.get("title", "")), str(entry.get("link", ""))[:2000]
+    given = str(entry.get("id", "") or link)
+    content = entry.get("content") or ()
+    markup = entry.get("summary", "") or (content[0].get("value", "") if content else "")
+    summary = html_to_text(str(markup))[1] if "<" in markup or "&" in markup else str(markup).strip()
+    # Long ids are hashed: the journal remembers many of them.
+    short = (
+        given
+        if 0 < len(given) <= 200
+        else hashlib.sha256(f"{given}\n{title}\n{summary}".encode()).hexdigest()
+    )
+    when = entry.get("published_parsed") or entry.get("updated_parsed")
+    return Item(short, title, link, _iso(when), summary[:MAX_SUMMARY])
+
+
+def _iso(when: Any) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", when) if isinstance(when, time.struct_time) else ""
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())[:500]
+
+
+def _text(title: str, items: list[Item], left: int) -> str:
+    parts = [f"# {title}"] if title else []
+    for item in items:
+        head = " · ".join(each for each in (item.published, item.link) if each)
+        parts.append(
+            "\n".join(each for each in (f"## {item.title or '(no title)'}", head, item.summary) if each)
+        )
+    if left:
+        parts.append(f"({left} more new items come with the next fetch.)")
+    return "\n\n".join(parts)

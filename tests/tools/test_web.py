@@ -1,0 +1,174 @@
+import gzip
+import ipaddress
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from planaria.membrane.outbound import WebRules, is_public
+from planaria.tools.web import html_to_text
+
+from .conftest import Garden, Site
+
+PAGE = """<!doctype html><html><head><title>The  Worm</title><style>p {}</style></head><body>
+<script>alert("no")</script><h1>Planaria</h1><p>It <b>regrows</b>, see <a href="/more">more</a>.</p></body></html>"""
+
+
+async def test_a_page_is_read_as_markdown_and_marked_as_from_outside(garden: Garden, site: Site) -> None:
+    url = site.serve("/", PAGE.encode(), content_type="text/html; charset=utf-8")
+    done = await garden.done("web.fetch", url=url)
+    assert done.branch == "ok"
+    assert done.value["title"] == "The Worm"
+    assert done.value["text"] == "# Planaria\n\nIt **regrows**, see [more](/more)."
+    assert done.text is not None
+    assert done.text.startswith(f'<outside-content origin="{url}">')
+    assert done.text.rstrip().endswith("</outside-content>")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/html; charset=iso-8859-1", "<p>Käse</p>".encode("latin-1")),
+        ("text/html", '<meta charset="windows-1251"><p>Червь</p>'.encode("cp1251")),
+        ("text/html", "<p>Käse – 虫</p>".encode()),
+        ("text/html", "\ufeff<p>虫</p>".encode("utf-16-le")),
+        ("text/html; charset=nonsense", "<p>Käse</p>".encode()),
+        ("text/plain; charset=shift_jis", "虫".encode("shift_jis")),
+    ],
+)
+async def test_the_charset_is_found(garden: Garden, site: Site, content_type: str, body: bytes) -> None:
+    done = await garden.done("web.fetch", url=site.serve("/", body, content_type=content_type))
+    assert done.value["text"] in ("Käse", "Червь", "Käse – 虫", "虫")
+
+
+async def test_what_is_no_text_is_described_not_dumped(garden: Garden, site: Site) -> None:
+    done = await garden.done("web.fetch", url=site.serve("/", b"\x89PNG\0\0" * 50, content_type="image/png"))
+    assert done.value["text"] == "(This is image/png, 300 bytes; it cannot be read as text.)"
+
+
+async def test_json_is_handed_on_as_it_is(garden: Garden, site: Site) -> None:
+    done = await garden.done("web.fetch", url=site.serve("/", b'{"a": 1}', content_type="application/json"))
+    assert done.value["text"] == '{"a": 1}'
+
+
+async def test_redirects_are_followed_and_bounded(garden: Garden, site: Site) -> None:
+    site.serve("/end", b"there", content_type="text/plain")
+    start = site.serve("/start", b"", status=302, location="/end")
+    assert (await garden.done("web.fetch", url=start)).value["url"] == site.url + "/end"
+    loop = site.serve("/loop", b"", status=302, location="/loop")
+    assert "redirects more than 5 times" in (await garden.failed("web.fetch", url=loop)).error
+
+
+async def test_a_redirect_is_checked_like_the_first_address(garden: Garden, site: Site) -> None:
+    for location in ("file:///etc/passwd", "ftp://x/", "http://user:pw@127.0.0.1/"):
+        url = site.serve("/", b"", status=302, location=location)
+        assert (await garden.failed("web.fetch", url=url)).retry is False
+
+
+async def test_this_machine_and_its_network_are_refused_by_default(garden: Garden, site: Site) -> None:
+    del garden.services[WebRules]
+    port = site.url.rpartition(":")[2]
+    for host in ("127.0.0.1", "localhost", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1"):
+        failed = await garden.failed("web.fetch", url=f"http://{host}:{port}/")
+        assert "not a public address" in failed.error or "cannot be found" in failed.error
+    assert site.requests == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "0.0.0.0",
+        "::",
+        "::1",
+        "fe80::1",
+        "fc00::1",
+        "ff02::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "2001:db8::1",
+    ],
+)
+def test_an_address_that_is_not_on_the_open_internet_is_known(address: str) -> None:
+    assert not is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:8.8.8.8"])
+def test_a_public_address_is_known(address: str) -> None:
+    assert is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://example.org/", "file:///etc/passwd", "example.org", "http://", "http://u:p@x/", ""]
+)
+async def test_only_plain_web_addresses_are_taken(garden: Garden, url: str) -> None:
+    assert (await garden.failed("web.fetch", url=url)).retry is False
+
+
+async def test_a_large_page_is_cut_and_says_so(garden: Garden, site: Site) -> None:
+    garden.services[WebRules] = WebRules(allow_private=True, max_bytes=1000)
+    done = await garden.done("web.fetch", url=site.serve("/", b"x" * 50_000, content_type="text/plain"))
+    assert (len(done.value["text"]), done.value["cut"]) == (1000, True)
+    assert "[cut here]" in (done.text or "")
+
+
+async def test_a_small_file_that_grows_when_unpacked_is_cut_too(garden: Garden, site: Site) -> None:
+    garden.services[WebRules] = WebRules(allow_private=True, max_bytes=1000)
+    bomb = gzip.compress(b"x" * 20_000_000)
+    done = await garden.done(
+        "web.fetch", url=site.serve("/", bomb, content_type="text/plain", content_encoding="gzip")
+    )
+    assert (len(done.value["text"]), done.value["cut"]) == (1000, True)
+
+
+async def test_a_compressed_page_is_read(garden: Garden, site: Site) -> None:
+    body = gzip.compress(PAGE.encode())
+    done = await garden.done(
+        "web.fetch", url=site.serve("/", body, content_type="text/html", content_encoding="gzip")
+    )
+    assert "regrows" in done.value["text"]
+
+
+async def test_a_server_that_keeps_us_waiting_is_given_up(garden: Garden, site: Site) -> None:
+    def slow(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.flush()
+        site.released.wait(30)
+
+    site.pages["/"] = slow
+    garden.services[WebRules] = WebRules(allow_private=True, seconds=0.3)
+    failed = await garden.failed("web.fetch", url=site.url + "/")
+    assert "did not answer" in failed.error
+    assert failed.retry is True
+
+
+async def test_status_and_network_errors_say_whether_to_try_again(garden: Garden, site: Site) -> None:
+    assert (await garden.failed("web.fetch", url=site.url + "/none")).retry is False
+    assert (await garden.failed("web.fetch", url=site.serve("/busy", b"", status=503))).retry is True
+    site.server.server_close()
+    failed = await garden.failed("web.fetch", url="http://127.0.0.1:1/")
+    assert "cannot be reached" in failed.error
+    assert failed.retry is True
+
+
+async def test_an_empty_page_takes_its_own_branch(garden: Garden, site: Site) -> None:
+    assert (
+        await garden.done("web.fetch", url=site.serve("/", b"", content_type="text/html"))
+    ).branch == "empty"
+
+
+async def test_the_host_header_names_the_host_not_the_address(garden: Garden, site: Site) -> None:
+    site.serve("/", b"x", content_type="text/plain")
+    port = site.url.rpartition(":")[2]
+    await garden.done("web.fetch", url=f"http://localhost:{port}/")
+    assert site.requests[-1][1]["host"] == f"localhost:{port}"
+
+
+def test_a_document_nested_thousands_deep_is_still_read() -> None:
+    assert html_to_text("<div>" * 20_000 + "deep")[1] == "deep"
