@@ -14,7 +14,17 @@ from planaria.nerve.control import MOST_REQUESTS, serve_control
 from planaria.nerve.methods import METHODS, Method, Services
 from planaria.nerve.methods.method import Nothing
 from planaria.nerve.protocol import LONGEST_LINE, ControlError, socket_path
-from planaria.otp import DynamicSupervisor, GenServer, Node, call, child, dynamic, supervisor, task_child
+from planaria.otp import (
+    DynamicSupervisor,
+    GenServer,
+    Node,
+    call,
+    child,
+    dynamic,
+    exit_signal,
+    supervisor,
+    task_child,
+)
 from planaria.otp.streams import open_unix
 
 
@@ -53,12 +63,14 @@ class Running:
         self.node = node
         self.garden = garden
         self.stopped = 0
+        self.clients: list[Client] = []
 
     def stop(self) -> None:
         self.stopped += 1
 
     async def connect(self) -> Client:
-        return Client(await open_unix(socket_path(self.garden), within=10))
+        self.clients.append(Client(await open_unix(socket_path(self.garden), within=10)))
+        return self.clients[-1]
 
 
 @asynccontextmanager
@@ -76,12 +88,15 @@ async def running(garden):
             supervisor(
                 child(Counter, 5, name="counter"),
                 dynamic(name="crowd"),
-                task_child(serve_control, services, id="control"),
+                task_child(serve_control, services, label="control"),
                 name="root",
             )
         )
         await node.settle()
         yield run
+        for client in run.clients:
+            client.stream.abort()
+        await node.settle()
 
 
 @pytest.fixture
@@ -92,9 +107,7 @@ async def run(tmp_path):
 
 @pytest.fixture
 async def client(run):
-    connected = await run.connect()
-    yield connected
-    connected.stream.close()
+    return await run.connect()
 
 
 @pytest.fixture
@@ -145,14 +158,15 @@ async def test_a_path_too_long_for_a_socket_is_served_from_a_short_private_folde
 
 async def test_the_server_lives_again_after_it_was_killed(run):
     first = await run.connect()
-    await first.ask("process.kill", process=await _pid_of(first, "control"))
+    (control,) = [pid for pid in run.node.processes() if pid.label == "control"]
+
+    async def kill():
+        exit_signal(control, "kill")
+
+    await run.node.run(kill)
     await run.node.settle()
+    assert await first.stream.read(within=10) == b""
     assert "result" in await (await run.connect()).ask("tree")
-
-
-async def _pid_of(client, label):
-    rows = (await client.ask("processes"))["result"]
-    return next(row["pid"] for row in rows if row["label"] == label)
 
 
 # --- requests ------------------------------------------------------------------------------------------------------
@@ -282,7 +296,8 @@ async def test_a_line_too_long_ends_the_connection_and_nothing_else(run):
     greedy, other = await run.connect(), await run.connect()
     greedy.stream.write(b"x" * (LONGEST_LINE + 100_000))
     assert (await greedy.line())["error"]["code"] == "too_long"
-    assert await greedy.stream.read(within=10) == b""
+    with pytest.raises(OSError, match="reset"):  # what it still wanted to say was not read
+        await greedy.stream.read(within=10)
     assert "result" in await other.ask("tree")
 
 

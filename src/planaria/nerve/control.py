@@ -1,8 +1,8 @@
 """The control socket: how the `planaria` command talks to a running node.
 
-Started by the node as `task_child(serve_control, services, id="control")`. Listens on `.planaria/control.sock`, which
-only the user who runs the node can open; that is its whole access control. Speaks the lines of `protocol.py`; what can
-be asked is the table in `methods.py`. Each request runs in a process of its own, so a crash answers that request and
+Started by the node as `task_child(serve_control, services, label="control")`. Listens on `.planaria/control.sock`,
+which only the user who runs the node can open; that is its whole access control. Speaks the lines of `protocol.py`;
+what can be asked is the table in `methods/`. Each request runs in a process of its own, so a crash answers that request and
 hurts nothing else, and a slow one holds up nobody.
 Does badly: a client that closes its sending side at once gets no answer; keep it open until the answer is there.
 """
@@ -110,6 +110,7 @@ class _Conversation:
         self.stream = stream
         self.reader = reader
         self.running: dict[int | str, Pid] = {}
+        self.started: set[Pid] = {reader}
 
     def write(self, reply: Reply) -> None:
         """Send one line to the client."""
@@ -140,9 +141,10 @@ class _Conversation:
             fault = Fault("too_many", f"{MOST_REQUESTS} requests are under way", "wait for an answer first")
             self.write(Reply(request.id, error=fault))
         else:
-            self.running[request.id] = spawn_link(
-                _perform, self_(), self.services, request, label=f"control {request.method}"
-            )
+            label = f"control {request.method}"
+            pid = spawn_link(_perform, self_(), self.services, request, label=label)
+            self.running[request.id] = pid
+            self.started.add(pid)
 
     def cancel(self, request: Request) -> None:
         """End a request under way; it gets no answer."""
@@ -153,14 +155,15 @@ class _Conversation:
 
     def ended(self, sender: Pid, reason: object) -> None:
         """A linked process ended: a request that crashed is answered, and the end of the server is ours."""
-        for id_, pid in self.running.items():
-            if pid == sender:
-                if reason != "normal":
-                    what = self.services.redactor.text(reason_text(reason))
-                    mend = "this is a fault of the program; `planaria journal tail` shows what happened around it"
-                    self.write(Reply(id_, error=Fault("crashed", what, mend)))
-                return
-        if sender != self.reader and reason not in ("normal", "killed"):
+        if sender not in self.started:
+            raise Exit(reason)
+        self.started.discard(sender)
+        crashed = [id_ for id_, pid in self.running.items() if pid is sender]
+        for id_ in crashed:  # one that has answered is not there any more
+            what = self.services.redactor.text(reason_text(reason))
+            mend = "this is a fault of the program; `planaria journal tail` shows what happened around it"
+            self.write(Reply(id_, error=Fault("crashed", what, mend)))
+        if sender is self.reader and reason != "normal":
             raise Exit(reason)
 
 

@@ -71,8 +71,10 @@ def _bounded(parts: Iterator[str], limit: int) -> Iterator[str]:
 def _parts(value: Any, redactor: Redactor, depth: int) -> Iterator[str]:
     """The text of `value`, bit by bit, so that whoever has enough can stop."""
     kind = type(value)
-    if value is None or kind in (bool, int, float) or kind in _PLAIN:
-        yield clip(_number(value) if kind is int else repr(value), _LONGEST_TEXT)
+    if value is None or kind in (bool, float) or kind in _PLAIN:
+        yield clip(repr(value), _LONGEST_TEXT)
+    elif isinstance(value, int) and kind is int:
+        yield clip(_number(value), _LONGEST_TEXT)
     elif kind is str:
         yield repr(clip(redactor.text(value[: _LONGEST_TEXT + _SLACK]), _LONGEST_TEXT))
     elif kind in (bytes, bytearray, memoryview):

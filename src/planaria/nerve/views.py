@@ -289,7 +289,8 @@ def _message_text(envelope: Envelope, redactor: Redactor) -> str:
             return _call_text(handler, args, kwargs, redactor)
         case (_, ExitSignal(sender=sender, reason=reason), *_):
             return f"exit of {pid_text(sender)}: {show(reason, redactor, MESSAGE_LIMIT)}"
-    return show(envelope[1], redactor, MESSAGE_LIMIT)
+        case _:
+            return show(envelope[1], redactor, MESSAGE_LIMIT)
 
 
 def _call_text(handler: str, args: tuple[Any, ...], kwargs: dict[str, Any], redactor: Redactor) -> str:

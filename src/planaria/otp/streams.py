@@ -69,22 +69,32 @@ async def serve_unix(
     listening = _bind(os.fspath(path))
     identity = _identity(os.fspath(path))
     talking: dict[Process, Stream] = {}
-    server = await asyncio.get_running_loop().create_unix_server(
-        lambda: _Incoming(lambda stream: node.send(me, _Accepted(stream))), sock=listening
-    )
+    accepted: set[Stream] = set()  # those whose message may still be in the mailbox included
+
+    def accept(stream: Stream) -> None:
+        if not me.alive:  # the event loop took the connection before the server ended, and tells of it after
+            stream.abort()
+            return
+        accepted.add(stream)
+        node.send(me, _Accepted(stream))
+
+    server = await asyncio.get_running_loop().create_unix_server(lambda: _Incoming(accept), sock=listening)
     try:
         while True:
             message = await receive((_Accepted, ExitSignal))
             if isinstance(message, ExitSignal):
-                if talking.pop(message.sender, None) is None:
+                ended = talking.pop(message.sender, None)
+                if ended is None:
                     raise Exit(message.reason)
+                accepted.discard(ended)
             elif len(talking) >= most:
+                accepted.discard(message.stream)
                 message.stream.abort()
             else:
                 talking[spawn_link(_talk, handler, message.stream, label="connection")] = message.stream
     finally:
         server.close()
-        for stream in talking.values():
+        for stream in accepted:
             stream.close()
         if _identity(os.fspath(path)) == identity:
             os.unlink(path)

@@ -1,0 +1,69 @@
+"""The `planaria` command.
+
+Each command is a file here, imported when it is used, and imports what it needs inside its function: `planaria tree`
+must not pay for the web server, nor `planaria --help` for anything (measured by `benchmarks/bench_node.py`). This is
+the one floor that may do so. Clients talk to the node over its control socket with plain blocking sockets.
+
+Exit codes: see `planaria.cli.errors`.
+"""
+
+from importlib import import_module
+
+import click
+
+from planaria import __version__
+
+COMMANDS = {
+    "up": "planaria.cli.up:up",
+    "init": "planaria.cli.init:init",
+    "status": "planaria.cli.look:status",
+    "tree": "planaria.cli.look:tree",
+    "processes": "planaria.cli.look:processes",
+    "inspect": "planaria.cli.look:inspect",
+    "kill": "planaria.cli.look:kill",
+    "restart": "planaria.cli.look:restart",
+    "stop": "planaria.cli.look:stop",
+    "doctor": "planaria.cli.doctor:doctor",
+    "journal": "planaria.cli.journal:journal",
+    "notes": "planaria.cli.notes:notes",
+}
+"""Name of each command and where it is; the help lists them in this order."""
+
+
+class Commands(click.Group):
+    """Finds commands in `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, and name the nearest command for an unknown one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
+            mend = f"did you mean {near[0]!r}?" if near else "`planaria --help` lists them"
+            raise click.UsageError(f"no command {args[0]!r}; {mend}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="planaria")
+def main() -> None:
+    """Run supervised AI agents in a garden, and look at them.
+
+    The garden is --garden, else $PLANARIA_GARDEN, else the nearest folder upwards that holds planaria.toml.
+    """
