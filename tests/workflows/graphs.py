@@ -28,7 +28,13 @@ def random_workflow(seed: int, steps: int = 6) -> Workflow:
         made[name] = Step(
             name, "test.step", arguments, routes, each, chance.choice([0, 0, 2]), 1.0, 300.0, bound
         )
-    return Workflow("random", made, names[0])
+    reached, waiting = set(), [names[0]]
+    while waiting:
+        name = waiting.pop()
+        if name in made and name not in reached:
+            reached.add(name)
+            waiting += made[name].routes.values()
+    return Workflow("random", {name: step for name, step in made.items() if name in reached}, names[0])
 
 
 def random_outcome(seed: int, call_id: str) -> tuple[str, bool]:
@@ -37,4 +43,4 @@ def random_outcome(seed: int, call_id: str) -> tuple[str, bool]:
     `call_id` is without the id of the run, so that two runs can be compared.
     """
     chance = random.Random(f"{seed}/{call_id}")
-    return chance.choice(BRANCHES), chance.random() < 0.5
+    return chance.choices(BRANCHES, (6, 2, 2))[0], chance.random() < 0.5

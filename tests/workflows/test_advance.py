@@ -11,16 +11,19 @@ from planaria.workflows.advance import (
     Call,
     Cancel,
     Due,
+    Event,
     Over,
     Wait,
     advance,
     outcome_of_all,
 )
 from planaria.workflows.state import (
+    Fact,
     ItemFinished,
     Result,
     RunFinished,
     RunResumed,
+    RunStarted,
     StepFinished,
     StepRetried,
     StepStarted,
@@ -40,7 +43,9 @@ def told(branch="ok", value=None, at=1.0, retry=False, error=None):
 
 def play(workflow, answers, at=0.0, **arguments):
     """Carry a run through with these answers; gives the final state, all facts and all calls."""
-    state, facts, calls = begin(started(workflow, **arguments)), [], []
+    state = begin(started(workflow, **arguments))
+    facts: list[Fact] = []
+    calls: list[Call] = []
     decision = advance(workflow, state, Begin(at=at))
     answers = iter(answers)
     while True:
@@ -50,7 +55,7 @@ def play(workflow, answers, at=0.0, **arguments):
                 return decision.state, facts, calls
             case Wait(until=until):
                 at, event = until, Due(at=until)
-            case Call() as wanted:
+            case wanted:
                 calls.append(wanted)
                 event = next(answers)
         decision = advance(workflow, decision.state, event)
@@ -246,15 +251,17 @@ def test_a_run_resumed_during_a_pause_waits_for_the_rest_of_it():
 def run_with_cuts(workflow, seed, cuts):
     """Carry a run through; at the calls numbered in `cuts` the process dies and is rebuilt from the facts."""
     start = started(workflow)
-    journal = [start]
+    journal: list[Fact] = [start]
     at, number = 0.0, 0
 
     def rebuilt():
         kept = [(fact.KIND, msgspec.json.decode(msgspec.json.encode(fact.payload()))) for fact in journal]
-        read = [read_fact(kind, payload) for kind, payload in kept]
+        read = [fact for kind, payload in kept if (fact := read_fact(kind, payload)) is not None]
+        assert isinstance(read[0], RunStarted)
         return fold(begin(read[0]), read[1:])
 
-    state, event = rebuilt(), Begin(at=at)
+    state = rebuilt()
+    event: Event = Begin(at=at)
     while True:
         decision = advance(workflow, state, event)
         journal += decision.facts

@@ -65,7 +65,7 @@ from planaria.workflows.ledger import (
 )
 from planaria.workflows.load import FOLDER, load_python, load_record, problem_of, python_files
 from planaria.workflows.messages import RUNS, TOPIC, DefinitionsChanged, Refused, RunChanged, run_name
-from planaria.workflows.run import Run, rebuild
+from planaria.workflows.run import Run, fact_id, rebuild
 from planaria.workflows.slots import next_slot
 from planaria.workflows.state import RunStarted
 from planaria.workflows.views import RunSummary, RunView, WorkflowView, edges_of, nodes_of, run_view
@@ -170,7 +170,12 @@ class Workflows(GenServer):
             slot=slot,
         )
         event = NewEvent(
-            fact.KIND, fact.payload(), session=run_name(fact.run), cause_id=cause_id, trace_id=trace_id
+            fact.KIND,
+            fact.payload(),
+            session=run_name(fact.run),
+            cause_id=cause_id,
+            trace_id=trace_id,
+            id=fact_id(fact.run, 0),
         )
         if unwritten := await self._append(event):
             return Refused(f"the run was not started: {unwritten}")
@@ -200,9 +205,13 @@ class Workflows(GenServer):
         return tuple(reversed(self.ledger.recent.values()))[: max(0, limit)]
 
     @call
-    def show(self, run_id: str) -> Deferred[RunView | Refused]:
-        """A run in full, as the journal tells it, with its graph and the path taken."""
-        answer: Deferred[RunView | Refused] = self.defer()
+    def show(self, run_id: str) -> Deferred[RunView | None]:
+        """A run in full, as the journal tells it, with its graph and the path taken; None if there is none.
+
+        Raises:
+            JournalUnavailable, CallError: the journal cannot be read.
+        """
+        answer: Deferred[RunView | None] = self.defer()
         Task.start_link(_show, run_id, answer, label=f"show {run_id}")
         return answer
 
@@ -386,17 +395,14 @@ class Workflows(GenServer):
             send_after(1.0, self.pid, StartMissing())
 
 
-async def _show(run_id: str, answer: Deferred[RunView | Refused]) -> None:
+async def _show(run_id: str, answer: Deferred[RunView | None]) -> None:
     try:
         events = await Journal.read("journal", Query(session=run_name(run_id)))
     except (JournalUnavailable, CallError) as error:
-        answer.reply(Refused(f"the journal cannot be read: {error}"))
+        answer.fail(error)
         return
     known = rebuild(events)
-    if known is None:
-        answer.reply(Refused(f"there is no run {run_id!r}; the runs of late are in the list of runs"))
-    else:
-        answer.reply(run_view(known.workflow, known.state))
+    answer.reply(None if known is None else run_view(known.workflow, known.state))
 
 
 def _inputs(workflow: Workflow, given: Mapping[str, Any]) -> Refused | None:

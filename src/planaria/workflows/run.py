@@ -19,7 +19,7 @@ import msgspec
 
 from planaria.cortex.errors import EventRefused, JournalUnavailable
 from planaria.cortex.event import Event as JournalEvent
-from planaria.cortex.event import NewEvent, new_id
+from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.membrane.gate import Gate
@@ -89,7 +89,8 @@ class Run(GenServer):
         self.cause_id: str | None = None
         self.task: TaskRef | None = None
         self.calling: Call | None = None
-        self.unsaved: tuple[tuple[NewEvent, ...], tuple[Fact, ...]] | None = None
+        self.unsaved: tuple[NewEvent, ...] | None = None
+        self.count = 0  # facts of this run in the journal
         self.cancelled: str | None = None
         self.tries = 0
         self.continue_with("resume")
@@ -146,7 +147,7 @@ class Run(GenServer):
             self.stop("normal")
             return
         self.workflow, self.state, self.answers = known.workflow, known.state, known.answers
-        self.trace_id, self.cause_id = known.trace_id, known.cause_id
+        self.trace_id, self.cause_id, self.count = known.trace_id, known.cause_id, known.facts
         if self.cancelled is not None:
             await self._go(Cancel(at=wall_time(), reason=self.cancelled))
         else:
@@ -176,8 +177,8 @@ class Run(GenServer):
 
     async def _record(self, facts: tuple[Fact, ...]) -> bool:
         events = []
-        for fact in facts:
-            event_id = new_id()
+        for place, fact in enumerate(facts, self.count):
+            event_id = fact_id(self.run_id, place)
             events.append(
                 NewEvent(
                     fact.KIND,
@@ -189,12 +190,12 @@ class Run(GenServer):
                 )
             )
             self.cause_id = event_id
-        self.unsaved = (tuple(events), facts)
+        self.unsaved = tuple(events)
         return await self._save()
 
     async def _save(self) -> bool:
         assert self.unsaved is not None and self.state is not None
-        events, facts = self.unsaved
+        events = self.unsaved
         try:
             kept = await Journal.append("journal", events)
         except (JournalUnavailable, CallError):
@@ -203,12 +204,15 @@ class Run(GenServer):
         except EventRefused as error:
             if error.duplicate_of is None:
                 raise
-            told: list[Fact | None] = list(facts)  # an earlier try was written after all
-        else:
-            told = [read_fact(event.kind, event.payload) for event in kept]
-        for fact in told:
-            if fact is not None:
+            # This place in the run is taken: an append of ours, or of the process before this one, was written
+            # after it seemed lost. What is there counts.
+            self.unsaved = None
+            await self._resume()
+            return False
+        for event in kept:
+            if (fact := read_fact(event.kind, event.payload)) is not None:
                 self.state = apply(self.state, fact)
+        self.count += len(kept)
         self.unsaved = None
         self.tries = 0
         changed = RunChanged(self.run_id, summary(self.state))
@@ -252,13 +256,19 @@ class Run(GenServer):
 
 
 class Rebuilt(NamedTuple):
-    """A run as its session tells it; `answers` are the calls that were finished, by id."""
+    """A run as its session tells it: `facts` of them; `answers` are the calls that were finished, by id."""
 
     workflow: Workflow
     state: State
     trace_id: str
     cause_id: str
+    facts: int
     answers: dict[str, dict[str, Any]]
+
+
+def fact_id(run_id: str, place: int) -> str:
+    """The id of a run's fact by its place: two processes cannot both write the same place, however late one is."""
+    return f"{run_id}.{place:05d}"
 
 
 def rebuild(events: Iterable[JournalEvent]) -> Rebuilt | None:
@@ -267,9 +277,9 @@ def rebuild(events: Iterable[JournalEvent]) -> Rebuilt | None:
     for event in events:
         fact = read_fact(event.kind, event.payload)
         if isinstance(fact, RunStarted):
-            known = Rebuilt(unpack(fact.definition), begin(fact), event.trace_id, event.id, {})
+            known = Rebuilt(unpack(fact.definition), begin(fact), event.trace_id, event.id, 1, {})
         elif known is not None and fact is not None:
-            known = known._replace(state=apply(known.state, fact), cause_id=event.id)
+            known = known._replace(state=apply(known.state, fact), cause_id=event.id, facts=known.facts + 1)
         elif known is not None and event.kind == "tool.finished":
             known.answers[str(event.payload.get("call_id"))] = event.payload
     return known
