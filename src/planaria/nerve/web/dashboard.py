@@ -48,10 +48,9 @@ class Dashboard(GenServer):
 
     Args (of `init`):
         garden: the garden's folder; keys are kept below it.
-        settings: address and zone.
+        settings: address and zone; a port of 0 takes a free one.
         models: tells which models answer; called for each look, so it must not block.
         redactor: masks secrets in what is shown.
-        port: instead of the settings' port; 0 takes a free one.
     """
 
     trap_exit = True
@@ -62,12 +61,11 @@ class Dashboard(GenServer):
         settings: Settings,
         models: Callable[[], ModelsView],
         redactor: Redactor | None = None,
-        port: int | None = None,
     ) -> None:
         self.keys_file = garden / KEYS_FILE
         self._keys = await run_blocking(auth.load, self.keys_file)
         self.happenings: deque[Happening] = deque(maxlen=REMEMBERED)
-        sock = listen(settings.web.host, settings.web.port if port is None else port)
+        sock = listen(settings.web.host, settings.web.port)
         self.address = url_of(sock, settings.web.host)
         services = Services(
             node=self.pid.node,
@@ -81,7 +79,7 @@ class Dashboard(GenServer):
         )
         self._server = WebServer(build_app(services), sock)
         self._stop_listening = self.pid.node.subscribe_events(self._notice)
-        self._task = Task.start_link(self._server.run)
+        self._task = Task.start_link(self._server.run, label="web server")
 
     @call
     def url(self) -> str:

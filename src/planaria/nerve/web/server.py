@@ -52,10 +52,11 @@ class WebServer:
             await self._server.serve(sockets=[self._sock])
         finally:
             self._over = True
-            # Killed or cancelled, uvicorn has not closed what it holds.
-            self._sock.close()
+            # Killed or cancelled, uvicorn has not closed what it holds. Servers first: closing the socket under
+            # them would leave its number in the event loop's table, where the next socket finds it taken.
             for server in getattr(self._server, "servers", ()):
                 server.close()
+            self._sock.close()
 
     def stop(self) -> None:
         """Ask the server to end; takes no new connections from its next tick on."""
@@ -103,7 +104,8 @@ def _mend(host: str, port: int, error: OSError) -> str:
         )
     if error.errno == errno.EACCES:
         return f"port {port} on {host} is not allowed for this user: set a [web] port above 1023 in planaria.toml"
-    return f"cannot listen on {host}:{port} ({error.strerror}): set [web] host in planaria.toml to an address of this machine"
+    mend = "set [web] host in planaria.toml to an address of this machine"
+    return f"cannot listen on {host}:{port} ({error.strerror}): {mend}"
 
 
 def url_of(sock: socket.socket, host: str) -> str:

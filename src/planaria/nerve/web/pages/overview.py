@@ -17,6 +17,8 @@ MOST_CHILDREN = 60
 """Children of one supervisor that are drawn; a supervisor of ten thousand shows the rest as a number."""
 REGROWN_FOR = 6.0
 """Seconds a restarted process is marked."""
+PORT = "Port"
+"""Kind of the mailboxes of code outside, one for each open page: no part of the tree."""
 
 
 class TreeNode(msgspec.Struct, frozen=True):
@@ -69,7 +71,8 @@ class OverviewFeed:
         """Everything on the page."""
         lately = await self.site.services.lately()
         fresh = {e.who for e in lately if e.kind == "restarted" and self.site.now() - e.at < REGROWN_FOR}
-        roots = tuple(_tree_node(view, fresh) for view in tree_views(self.site.node))
+        views = [view for view in tree_views(self.site.node) if view.kind != PORT]
+        roots = tuple(_tree_node(view, fresh) for view in views)
         lines = [line for root in roots for line in _lines(root)]
         figures = Figures(
             len(self.site.node.processes()), sum(n.queue_len for n in lines), sum(n.restarts for n in lines)
@@ -77,7 +80,9 @@ class OverviewFeed:
         models, troubles = self.site.services.models(), await self.site.troubles()
         rows = tuple(Part(line.dom, "_node.html", {"node": line}, _line_key(line)) for line in lines)
         shown = lately[:12]
+        name = self.site.node.name
         return [
+            Part("headline", "_headline.html", {"troubles": troubles, "node_name": name}, bool(troubles)),
             Part("figures", "_figures.html", {"figures": figures}, figures),
             Part("health", "_health.html", {"troubles": troubles}, troubles),
             Part("offline", "_offline.html", {"models": models}, models),

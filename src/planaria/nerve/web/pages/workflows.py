@@ -90,6 +90,18 @@ def routes(site: Site) -> list[Route]:
             raise HTTPException(409, answer.error)
         return RedirectResponse(f"/runs/{quote(answer, safe='')}", status_code=303)
 
+    async def cancel(request: Request) -> Response:
+        id = request.path_params["id"]
+        answer = await Workflows.cancel(site.pid("workflows"), id)
+        said = (
+            answer.error
+            if isinstance(answer, Refused)
+            else "Cancelled."
+            if answer
+            else "It was over already."
+        )
+        return site.told(request, said, f"/runs/{quote(id, safe='')}", bad=isinstance(answer, Refused))
+
     async def live_all(request: Request) -> Response:
         return LiveResponse(site, request, WorkflowsFeed(site))
 
@@ -100,6 +112,7 @@ def routes(site: Site) -> list[Route]:
         Route("/workflows", show_all),
         Route("/workflows/{name}/run", start, methods=["POST"]),
         Route("/runs/{id}", show_run),
+        Route("/runs/{id}/cancel", cancel, methods=["POST"]),
         Route("/live/workflows", live_all),
         Route("/live/runs/{id}", live_run),
     ]
@@ -145,12 +158,13 @@ class RunFeed:
         """Everything on the page."""
         if self.seen is None:
             view = await Workflows.show(self.site.pid("workflows"), self.id)
-            if view is None:
-                raise HTTPException(404, f"There is no run {self.id!r}.")
+            if isinstance(view, Refused):
+                raise HTTPException(404, view.error)
             page, graph = _page(view), draw(view.nodes, view.edges, view.start)
             values: dict[str, object] = {"run": page}
             self.seen = [
                 Part("run-vitals", "_run_vitals.html", values, page),
+                Part("run-actions", "_run_actions.html", values, page.status),
                 Part("graph", "_graph.html", {"graph": graph}, graph),
                 Part("steps", "_steps.html", values, page.steps),
             ]

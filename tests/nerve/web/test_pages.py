@@ -1,0 +1,121 @@
+"""The pages: what they show, and that nothing somebody wrote is taken for HTML."""
+
+import pytest
+
+from planaria.cortex.event import NewEvent
+from planaria.cortex.journal import Journal
+from tests.nerve.web.garden import visiting
+
+EVIL = '"><script>alert(1)</script>'
+
+
+def assert_harmless(html: str) -> None:
+    assert "<script>" not in html
+    assert "alert(1)" in html
+
+
+async def test_the_overview_draws_the_tree_and_the_offline_notice(tmp_path):
+    async with visiting(tmp_path) as visit:
+        html = (await visit.get("/")).text
+    for text in ("garden is well", "room:garden", "journal", "Working offline.", "All is well"):
+        assert text in html
+
+
+async def test_a_broken_file_is_the_first_thing_seen(tmp_path):
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "scout.md").write_text("---\nclass: [agent\n---\n")
+    async with visiting(tmp_path) as visit:
+        await visit.get("/notes")  # answered after the first scan
+        html = (await visit.get("/problems")).text
+    assert "agents/scout.md:" in html
+    assert "One thing needs you" in html
+
+
+async def test_a_title_of_a_note_is_text(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "evil.md").write_text(f"# {EVIL}\n\n{EVIL}\n")
+    async with visiting(tmp_path) as visit:
+        for path in ("/notes", "/notes/evil", "/notes?q=alert"):
+            assert_harmless((await visit.get(path)).text)
+
+
+async def test_chat_is_text(tmp_path):
+    async with visiting(tmp_path) as visit:
+        await visit.post("/rooms/garden", text=EVIL, client_id="1")
+        assert_harmless((await visit.get("/rooms/garden")).text)
+
+
+async def test_a_process_name_is_text(tmp_path):
+    name = f"session:{EVIL}@garden"
+    async with visiting(tmp_path, agent_name=name) as visit:
+        for path in ("/", "/rooms/garden", f"/processes/{visit.node[name].id}"):
+            assert_harmless((await visit.get(path)).text)
+
+
+async def test_a_search_and_a_filter_are_text(tmp_path):
+    async with visiting(tmp_path) as visit:
+        for path in ("/notes?q=", "/journal?session=", "/journal?trace="):
+            assert_harmless((await visit.client.get(visit.url + path + EVIL)).text)
+
+
+async def test_an_event_is_text(tmp_path):
+    async with visiting(tmp_path) as visit:
+        await Journal.append(visit.node["journal"], [NewEvent("tool.finished", {"text": EVIL}, session=EVIL)])
+        assert_harmless((await visit.get("/journal")).text)
+
+
+async def test_a_note_shows_its_links_both_ways(tmp_path):
+    (tmp_path / "notes" / "beds").mkdir(parents=True)
+    (tmp_path / "notes" / "beds" / "tomato.md").write_text("# Tomato\n\nSee [[worm]] and [[nothing]].\n")
+    (tmp_path / "notes" / "worm.md").write_text("# Worm\n\nIt regrows.\n")
+    async with visiting(tmp_path) as visit:
+        html = (await visit.get("/notes/tomato")).text
+        assert 'href="/notes/worm"' in html and 'class="missing"' in html
+        assert "Tomato" in (await visit.get("/notes/worm")).text
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("/nowhere", "no such page"),
+        ("/notes/none", "no note"),
+        ("/rooms/none", "no room"),
+        ("/processes/jurnal", "did you mean &#39;journal&#39;?"),
+    ],
+)
+async def test_what_is_not_there_is_told_plainly(tmp_path, path, word):
+    async with visiting(tmp_path) as visit:
+        answer = await visit.get(path)
+    assert answer.status_code == 404
+    assert word in answer.text
+
+
+async def test_a_server_that_is_down_is_told_plainly(tmp_path):
+    async with visiting(tmp_path) as visit:
+        answer = await visit.get("/workflows")  # this node has none
+    assert answer.status_code == 503
+    assert "workflows" in answer.text
+
+
+async def test_a_message_that_cannot_be_sent_keeps_its_words(tmp_path):
+    async with visiting(tmp_path) as visit:
+        answer = await visit.post("/rooms/none", text="my long thought", client_id="7")
+    assert answer.status_code == 422
+    assert 'value="my long thought"' in answer.text and 'value="7"' in answer.text
+
+
+async def test_an_upload_or_a_huge_form_is_refused(tmp_path):
+    async with visiting(tmp_path) as visit:
+        huge = await visit.post("/rooms/garden", text="x" * 200_000, client_id="1")
+        assert huge.status_code == 413
+        upload = await visit.client.post(
+            visit.url + "/rooms/garden", files={"file": b"x"}, headers=visit.origin
+        )
+        assert upload.status_code == 415
+
+
+async def test_a_process_page_shows_state_and_ties(tmp_path):
+    async with visiting(tmp_path) as visit:
+        html = (await visit.get("/processes/session:scout@garden")).text
+    for text in ("mood", "calm", "agents", "Kill", "traps exits"):
+        assert text in html
