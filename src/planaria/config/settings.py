@@ -249,7 +249,8 @@ def _check_models(settings: Settings, reader: _Reader) -> None:
 
 def _check_address(address: str, path: KeyPath, reader: _Reader) -> None:
     mend = "write an absolute address beginning with http:// or https://"
-    fault = reader.fault(path, f"'base_url' is {address!r}", mend)
+    shown = repr(address) if "@" not in address else "not one"  # before an @ may stand a password
+    fault = reader.fault(path, f"'base_url' is {shown}", mend)
     try:
         url = urlsplit(address)
         port = url.port

@@ -1,0 +1,130 @@
+"""An event: one thing that happened, as the journal keeps it; and the ids that order such things.
+
+An id is a ULID: 26 characters of Crockford's base 32, 10 for the unix time in milliseconds (48 bits) and 16 for a
+tail (80 bits). As text, ids sort by time. Within one program each new id is greater than the one before, across
+threads too: within one millisecond, or when the clock steps back, the time is kept and the tail counts on from its
+random start. So the time in an id never goes back, and may be a little late; `Event.at` is the time to show.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from planaria.otp import NotAProcess, wall_time
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One thing that happened.
+
+    Attributes:
+        seq: its place in the journal, from 1, without gaps.
+        id: time-ordered, unique; see the module.
+        at: unix seconds, when the journal accepted it.
+        trace_id: the run it belongs to: all that followed from one message from outside.
+        cause_id: the event or message that led to it, if any.
+        node, process: where it happened; a pid or a name.
+        session: its stream: `room:garden`, `session:scout@garden`, `run:<id>`, `feed:<url>`, `node`.
+        kind: what happened, `subject.verb`.
+        payload: a JSON object, secrets masked. Not to be changed by whoever receives it.
+    """
+
+    seq: int
+    id: str
+    at: float
+    trace_id: str
+    cause_id: str | None
+    node: str
+    process: str
+    session: str
+    kind: str
+    payload: dict[str, Any]
+
+
+class NewEvent(msgspec.Struct, frozen=True):
+    """What a process hands to the journal; the journal adds the rest.
+
+    Args:
+        kind: what happened, `subject.verb`.
+        payload: anything JSON can say; structs and dates become what JSON has for them.
+        session: its stream.
+        process: by default the process that appends.
+        trace_id: by default a new one, shared by the events of one append.
+        cause_id: what led to it.
+        id: by default a new one. Given, it makes an append safe to repeat: the second is refused as a duplicate.
+    """
+
+    kind: str
+    payload: dict[str, Any]
+    session: str = ""
+    process: str = ""
+    trace_id: str = ""
+    cause_id: str | None = None
+    id: str = ""
+
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_TAIL_BITS = 80
+_TAIL_SHIFTS = range(70, -1, -10)
+_TIME_SHIFTS = range(40, -1, -10)
+
+
+class Ids:
+    """A source of ids, each greater than the one before.
+
+    Args:
+        clock: unix seconds.
+        random_bits: that many random bits as an int. A new tail starts in the lower half of its range, so counting
+            on does not reach its end within a millisecond.
+    """
+
+    def __init__(self, clock: Callable[[], float], random_bits: Callable[[int], int]) -> None:
+        self._clock = clock
+        self._random_bits = random_bits
+        self._lock = threading.Lock()
+        self._millis = -1
+        self._tail = 0
+
+    def next(self) -> str:
+        """The next id."""
+        millis = max(0, int(self._clock() * 1000))
+        with self._lock:
+            if millis > self._millis:
+                self._millis, self._tail = millis, self._random_bits(_TAIL_BITS - 1)
+            else:
+                self._tail += 1
+                if self._tail >> _TAIL_BITS:
+                    self._millis, self._tail = self._millis + 1, self._random_bits(_TAIL_BITS - 1)
+            millis, tail = self._millis, self._tail
+        head = "".join(_PAIRS[millis >> shift & 1023] for shift in _TIME_SHIFTS)
+        return head + "".join(_PAIRS[tail >> shift & 1023] for shift in _TAIL_SHIFTS)
+
+
+def new_id() -> str:
+    """A new id, greater than every one given before in this program."""
+    return _ids.next()
+
+
+def _clock() -> float:
+    """The node's clock inside a process; in code outside of any node the system's."""
+    try:
+        return wall_time()
+    except NotAProcess:
+        return time.time()
+
+
+def _new_source() -> None:
+    """Start afresh: after a fork two programs would count on from the same tail."""
+    global _ids
+    _ids = Ids(_clock, random.SystemRandom().getrandbits)
+
+
+_ids: Ids
+_new_source()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_source)

@@ -1,0 +1,169 @@
+"""From what a process hands in to what a store can write: checks, masks and encodes one append. Pure.
+
+Everything that could make one append unwritable is found here, before it joins a commit with the appends of others.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from planaria.cortex.event import Event, NewEvent
+from planaria.cortex.redact import Redactor
+from planaria.cortex.store import Draft
+
+MAX_PAYLOAD = 8 * 1024 * 1024
+"""Bytes of JSON one event's payload may have."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """This append can never be written as it is."""
+
+    reason: str
+    mend: str
+    duplicate_of: str | None = None
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """One append, ready to be written; `payloads` is what readers will get, one for each draft."""
+
+    drafts: tuple[Draft, ...]
+    payloads: tuple[dict[str, Any], ...]
+
+    def events(self, first_seq: int) -> list[Event]:
+        """The events as they stand in the journal, the first of them at `first_seq`."""
+        return [
+            Event(
+                seq=seq,
+                id=draft.id,
+                at=draft.at,
+                trace_id=draft.trace_id,
+                cause_id=draft.cause_id,
+                node=draft.node,
+                process=draft.process,
+                session=draft.session,
+                kind=draft.kind,
+                payload=payload,
+            )
+            for seq, (draft, payload) in enumerate(
+                zip(self.drafts, self.payloads, strict=True), start=first_seq
+            )
+        ]
+
+
+def prepare(
+    events: Sequence[NewEvent],
+    *,
+    at: float,
+    node: str,
+    process: str,
+    redactor: Redactor,
+    new_id: Callable[[], str],
+) -> Prepared | Refused:
+    """Check one append and give it ids, its time, and the payloads as JSON with secrets masked."""
+    trace_id = ""
+    drafts: list[Draft] = []
+    payloads: list[dict[str, Any]] = []
+    for number, event in enumerate(events, start=1):
+        fault = _fault(event)
+        where = f"event {number} of {len(events)}"
+        if fault is not None:
+            return Refused(f"{where} {fault.reason}", fault.mend)
+        where = f"{where} ({event.kind})"
+        encoded = _encode(event.payload)
+        if isinstance(encoded, str):
+            return Refused(f"{where}: {encoded}", "put only what JSON can say into the payload")
+        if len(encoded) > MAX_PAYLOAD:
+            reason = f"{where}: payload of {len(encoded)} bytes, at most {MAX_PAYLOAD} are allowed"
+            return Refused(reason, "keep large content in a file and refer to it")
+        encoded = redactor.json(encoded)
+        trace_id = trace_id or (event.trace_id or new_id())
+        draft = Draft(
+            id=event.id or new_id(),
+            at=at,
+            trace_id=event.trace_id or trace_id,
+            cause_id=event.cause_id,
+            node=node,
+            process=event.process or process,
+            session=event.session,
+            kind=event.kind,
+            payload=encoded,
+        )
+        drafts.append(draft)
+        payloads.append(msgspec.json.decode(encoded))
+    return Prepared(tuple(drafts), tuple(payloads))
+
+
+def _fault(event: Any) -> Refused | None:
+    """What is wrong with an event beside its payload's content: a Struct does not check what it is made of."""
+    if not isinstance(event, NewEvent):
+        return Refused(f"is a {type(event).__name__}", "append NewEvent values")
+    for name in ("kind", "session", "process", "trace_id", "id"):
+        value: Any = getattr(event, name)
+        if not isinstance(value, str) or not _is_text(value):
+            return Refused(f"has the {name} {value!r}", f"pass text as {name}")
+    cause_id: Any = event.cause_id
+    if cause_id is not None and (not isinstance(cause_id, str) or not _is_text(cause_id)):
+        return Refused(f"has the cause_id {cause_id!r}", "pass text or None as cause_id")
+    if not event.kind or event.kind != event.kind.strip():
+        return Refused(f"has the kind {event.kind!r}", "name what happened, such as 'tool.started'")
+    payload: Any = event.payload
+    if not isinstance(payload, dict):
+        return Refused(f"({event.kind}) has a {type(payload).__name__} as payload", "make the payload a dict")
+    return None
+
+
+def _encode(payload: dict[str, Any]) -> bytes | str:
+    """The payload as JSON, or what stands in the way."""
+    try:
+        encoded = msgspec.json.encode(payload)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return _unsayable(payload, "payload", 0) or str(error)
+    # JSON has no word for nan and the infinities; the encoder writes null for them.
+    if b"null" in encoded:
+        return _unsayable(payload, "payload", 0) or encoded
+    return encoded
+
+
+def _unsayable(value: object, path: str, depth: int) -> str | None:
+    """The place in a payload that JSON cannot say, in words; None if there is none."""
+    if depth > 100:
+        return f"{path[:60]}... is nested too deep"
+    match value:
+        case float() if not math.isfinite(value):
+            return f"{path} is {value}"
+        case str() if not _is_text(value):
+            return f"{path} is text that has no UTF-8 form"
+        case dict():
+            for key, item in value.items():
+                if (isinstance(key, str) and not _is_text(key)) or not _encodes({key: 0}):
+                    return f"{path} key {key!r} is no text"
+                if found := _unsayable(item, f"{path}.{key}", depth + 1):
+                    return found
+        case list() | tuple():
+            for index, item in enumerate(value):
+                if found := _unsayable(item, f"{path}[{index}]", depth + 1):
+                    return found
+        case None | bool() | int() | float() | str():
+            return None
+        case _:
+            return None if _encodes(value) else f"{path} is a {type(value).__name__}"
+    return None
+
+
+def _encodes(value: object) -> bool:
+    try:
+        msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return False
+    return True
+
+
+def _is_text(text: str) -> bool:
+    """Whether the text has a UTF-8 form: a lone surrogate, as in odd file names, has none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

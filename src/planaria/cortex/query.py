@@ -1,0 +1,26 @@
+"""Which events to read from the journal."""
+
+import msgspec
+
+
+class Query(msgspec.Struct, frozen=True):
+    """Every given condition must hold; the answer is in order of `seq`.
+
+    Args:
+        session: only this stream.
+        kinds: only these kinds; empty for all.
+        after_seq: only events later than this one.
+        before_seq: only events earlier than this one.
+        trace_id: only this trace.
+        limit: at most so many, the first in the order asked for; None for all of them, held in memory at once
+            (`cortex/fold.py` reads long streams page by page).
+        newest_first: from the end backwards.
+    """
+
+    session: str | None = None
+    kinds: tuple[str, ...] = ()
+    after_seq: int = 0
+    before_seq: int | None = None
+    trace_id: str | None = None
+    limit: int | None = None
+    newest_first: bool = False

@@ -1,0 +1,121 @@
+"""Masks secrets in what is about to be written.
+
+A value is masked where it is, or contains, the value of a secret environment variable or the shape of a well-known
+kind of key, or where its name says that it is a secret (`{"password": ...}`). The mask says which: `[secret
+OPENAI_API_KEY]`, `[secret]`. A payload is first searched for hints, as the JSON text it will be stored as; only one
+that has any is taken apart.
+Does badly: a secret split over two strings, encoded once more (base64, a URL's %41) or given as a number is not seen.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
+
+_SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:key|token|secret|password|passwd|credentials?)$")
+_SHORTEST = 8  # a shorter value, `test`, would be masked all over ordinary text
+
+_SHAPES = "|".join(
+    (
+        r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}",  # OpenAI, Anthropic, OpenRouter
+        r"(?<![A-Za-z0-9])[Bb]earer +[A-Za-z0-9._~+/-]{16,}=*",
+        r"(?<![A-Za-z0-9])gh[pousr]_[A-Za-z0-9]{30,}",
+        r"(?<![A-Za-z0-9])github_pat_[A-Za-z0-9_]{30,}",
+        r"(?<![A-Za-z0-9])xox[abeprs]-[A-Za-z0-9-]{10,}",  # Slack
+        r"(?<![A-Za-z0-9])xapp-[A-Za-z0-9-]{20,}",
+        r"(?<![A-Za-z0-9])A(?:KI|SI)A[A-Z0-9]{16}(?![A-Za-z0-9])",  # AWS
+        r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}",  # Google
+        r"(?<![0-9])[0-9]{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",  # Telegram bots
+        r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",  # JSON web tokens
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----|[\s\S]*)",
+    )
+)
+# In small letters, what each shape cannot do without. Most payloads have none, and looking for these costs a fraction
+# of the shapes themselves.
+_HINTS: tuple[str, ...] = (
+    *("sk-", "earer ", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "xapp-"),
+    *("akia", "asia", "aiza", "eyj", "private key-----"),
+)
+_TELEGRAM_HINT = re.compile(r":[A-Za-z0-9_-]{35}")
+_NAMES = frozenset(
+    {
+        "api_key",
+        "apikey",
+        "api-key",
+        "x-api-key",
+        "authorization",
+        "proxy-authorization",
+        "password",
+        "passwd",
+        "secret",
+        "client_secret",
+        "access_token",
+        "refresh_token",
+        "bot_token",
+        "private_key",
+        "cookie",
+        "set-cookie",
+    }
+)
+_MASK = "[secret]"
+
+
+class Redactor:
+    """Knows the secrets of one node.
+
+    Args:
+        environ: the environment the node was started with.
+        variables: the names in it that the settings call secret. Names that end in KEY, TOKEN, SECRET or PASSWORD
+            are taken as secret without being listed.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None, variables: Iterable[str] = ()) -> None:
+        listed = frozenset(variables)
+        secrets = {
+            value: name
+            for name, value in (environ or {}).items()
+            if (name in listed or _SECRET_NAME.search(name)) and len(value) >= _SHORTEST
+        }
+        # Longest first: one secret may begin with another.
+        self._names = dict(sorted(secrets.items(), key=lambda pair: -len(pair[0])))
+        self._secret = re.compile("|".join((*map(re.escape, self._names), _SHAPES)))
+        within_json = (msgspec.json.encode(value)[1:-1].decode().lower() for value in self._names)
+        self._hints = (*within_json, *_HINTS, *(f'{name}"' for name in sorted(_NAMES)))
+
+    def __repr__(self) -> str:
+        return f"Redactor({len(self._names)} known secrets)"
+
+    def json(self, encoded: bytes) -> bytes:
+        """Mask the secrets in a JSON text. Text without any is handed back as it is."""
+        text = encoded.decode()
+        small = text.lower()
+        if not any(hint in small for hint in self._hints) and not _TELEGRAM_HINT.search(text):
+            return encoded
+        return msgspec.json.encode(self.value(msgspec.json.decode(encoded)))
+
+    def value(self, value: Json) -> Json:
+        """Mask the secrets in a JSON value; keys of objects are searched too."""
+        match value:
+            case str():
+                return self.text(value)
+            case list():
+                return [self.value(item) for item in value]
+            case dict():
+                return {
+                    self.text(key): _MASK
+                    if isinstance(item, str) and item and key.lower() in _NAMES
+                    else self.value(item)
+                    for key, item in value.items()
+                }
+            case _:
+                return value
+
+    def text(self, text: str) -> str:
+        """Mask the secrets in a text."""
+        return self._secret.sub(self._mask, text)
+
+    def _mask(self, found: re.Match[str]) -> str:
+        name = self._names.get(found.group())
+        return f"[secret {name}]" if name else _MASK

@@ -1,0 +1,1 @@
+"""The stores a journal can be kept in, one file each."""

@@ -1,0 +1,1 @@
+"""The journal, its stores, and what is built on reading them."""
