@@ -30,18 +30,19 @@ class CliError(click.ClickException):
     """Ends the command: what is wrong, what to do next, and the exit code."""
 
     # click has one for a class, we one for each error
-    exit_code: int  # type: ignore[misc]  # pyright: ignore[reportIncompatibleVariableOverride]
+    exit_code: int  # type: ignore[misc]
 
     def __init__(self, exit_code: int, message: str, mend: str = "", code: str = "") -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # pyright: ignore[reportIncompatibleVariableOverride]
         self.mend = mend
         self.code = code
+        # Taken now: when click shows the error it has left the command's context.
+        self.context = click.get_current_context(silent=True)
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it to standard error; with `--json` as one JSON object."""
-        context = click.get_current_context(silent=True)
-        if context is not None and context.params.get("as_json"):
+        if self.context is not None and self.context.params.get("as_json"):
             error = {
                 "code": self.code,
                 "exit_code": self.exit_code,

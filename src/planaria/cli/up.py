@@ -9,6 +9,8 @@ import click
 from planaria.cli import output
 from planaria.cli.errors import NO_GARDEN, RUNNING, CliError
 from planaria.cli.garden import garden_option
+from planaria.config.errors import SettingsError
+from planaria.config.lock import GardenInUse, GardenLock, PrivateFolderError
 
 if TYPE_CHECKING:
     from planaria.node import Ready
@@ -18,11 +20,6 @@ if TYPE_CHECKING:
 @garden_option
 def up(garden: Path) -> None:
     """Start the node of a garden: its agents, workflows and dashboard."""
-    # Lazily: this brings in the whole node, which the clients of a node do without.
-    from planaria import node
-    from planaria.config.errors import SettingsError
-    from planaria.config.lock import GardenInUse, GardenLock, PrivateFolderError
-
     try:
         lock = GardenLock(garden, since=time.time())
     except GardenInUse as error:
@@ -37,6 +34,9 @@ def up(garden: Path) -> None:
         _greet(found)
 
     with lock:
+        # Lazily: this brings in the whole node, which the clients of a node, and those refused above, do without.
+        from planaria import node
+
         try:
             code = node.run(garden, ready)
         except SettingsError as error:

@@ -2,8 +2,8 @@
 
 Started by the node as `task_child(serve_control, services, label="control")`. Listens on `.planaria/control.sock`,
 which only the user who runs the node can open; that is its whole access control. Speaks the lines of `protocol.py`;
-what can be asked is the table in `methods/`. Each request runs in a process of its own, so a crash answers that request and
-hurts nothing else, and a slow one holds up nobody.
+what can be asked is the table in `methods/`. Each request runs in a process of its own, so a crash answers that
+request and hurts nothing else, and a slow one holds up nobody.
 Does badly: a client that closes its sending side at once gets no answer; keep it open until the answer is there.
 """
 

@@ -17,7 +17,8 @@ import msgspec
 
 from planaria.config.errors import SettingsError
 from planaria.config.lock import STATE_FOLDER, PrivateFolderError, find_holder
-from planaria.config.settings import ProviderSettings, Settings, load_settings
+from planaria.config.settings import Settings, load_settings
+from planaria.membrane.models import OFFLINE, Models, ProviderView
 from planaria.nerve.views import TreeView
 from planaria.records.errors import RecordError
 from planaria.records.scan import scan
@@ -48,7 +49,7 @@ def examine(garden: Path, environ: Mapping[str, str]) -> list[Finding]:
         findings.append(Finding("error", "settings", str(error), error.mend))
     else:
         findings.append(Finding("ok", "settings", str(garden / "planaria.toml")))
-        findings += _providers(settings, environ)
+        findings += _models(settings, environ)
     findings += _records(garden)
     return findings
 
@@ -134,26 +135,30 @@ def _records(garden: Path) -> list[Finding]:
     return broken or [Finding("ok", "records", f"{len(found)} read, none broken")]
 
 
-def _providers(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
-    if not settings.models.providers:
-        detail = "no provider in planaria.toml: what the environment offers is used, else the offline model"
-        return [Finding("ok", "models", detail)]
-    return [_provider(name, provider, environ) for name, provider in settings.models.providers.items()]
-
-
-def _provider(name: str, provider: ProviderSettings, environ: Mapping[str, str]) -> Finding:
-    what = f"provider {name}"
-    if provider.api_key_env and not environ.get(provider.api_key_env):
-        return Finding(
-            "warning", what, f"{provider.api_key_env} is not set", f"export {provider.api_key_env}=..."
+def _models(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
+    views = Models.discover(settings.models, environ).describe()
+    findings = [_provider(view) for view in views]
+    default = next((view for view in views if view.default), None)
+    if default is None or default.name == OFFLINE:
+        mend = "set an API key such as OPENAI_API_KEY, start a local model server, or name a provider in planaria.toml"
+        findings.append(
+            Finding("warning", "models", "only the offline rules answer; they are no language model", mend)
         )
-    if provider.base_url is None:
-        return Finding("ok", what, f"{provider.kind}, its key is set")
-    url = urlsplit(provider.base_url)
+    return findings
+
+
+def _provider(view: ProviderView) -> Finding:
+    what = f"model provider {view.name}"
+    if view.problem:
+        return Finding("error", what, f"{view.where}: {view.problem}", "correct it, or take it away")
+    if not view.local or not view.base_url:
+        return Finding("ok", what, view.where)
+    # Only servers nearby are tried: looking must cost nothing and tell nobody.
+    url = urlsplit(view.base_url)
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
         socket.create_connection((url.hostname or "", port), CONNECT_TIME).close()
     except OSError as error:
-        mend = f"start it, or correct base_url of {name!r} in planaria.toml"
+        mend = f"start it, or correct its base_url ({view.where})"
         return Finding("error", what, f"{url.hostname}:{port}: {error.strerror or error}", mend)
     return Finding("ok", what, f"{url.hostname}:{port} takes connections")

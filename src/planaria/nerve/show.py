@@ -71,10 +71,8 @@ def _bounded(parts: Iterator[str], limit: int) -> Iterator[str]:
 def _parts(value: Any, redactor: Redactor, depth: int) -> Iterator[str]:
     """The text of `value`, bit by bit, so that whoever has enough can stop."""
     kind = type(value)
-    if value is None or kind in (bool, float) or kind in _PLAIN:
-        yield clip(repr(value), _LONGEST_TEXT)
-    elif isinstance(value, int) and kind is int:
-        yield clip(_number(value), _LONGEST_TEXT)
+    if value is None or kind in (bool, int, float) or kind in _PLAIN:
+        yield clip(_number(value) if kind is int else repr(value), _LONGEST_TEXT)
     elif kind is str:
         yield repr(clip(redactor.text(value[: _LONGEST_TEXT + _SLACK]), _LONGEST_TEXT))
     elif kind in (bytes, bytearray, memoryview):
@@ -105,7 +103,7 @@ def _parts(value: Any, redactor: Redactor, depth: int) -> Iterator[str]:
         yield from _call(kind.__name__, list(public_attributes(value).items()), redactor, depth)
 
 
-def _number(value: int) -> str:
+def _number(value: Any) -> str:
     # Above some thousand digits Python refuses to write an integer.
     return repr(value) if value.bit_length() < 512 else f"<integer of {value.bit_length()} bits>"
 

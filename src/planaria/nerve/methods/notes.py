@@ -3,7 +3,7 @@
 import msgspec
 
 from planaria.nerve.methods.method import Channel, Services
-from planaria.records.fulltext import Hit
+from planaria.records.fulltext import marked
 from planaria.records.index import Index
 
 
@@ -14,6 +14,19 @@ class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: int = 10
 
 
-async def search(params: Search, services: Services, channel: Channel) -> list[Hit]:
+class FoundNote(msgspec.Struct, frozen=True):
+    """A note that matches; a higher score is better."""
+
+    path: str
+    title: str
+    snippet: str
+    score: float
+
+
+async def search(params: Search, services: Services, channel: Channel) -> list[FoundNote]:
     """The notes that match, best first."""
-    return await Index.search("index", params.query, params.limit)
+    hits = await Index.search("index", params.query, params.limit)
+    return [
+        FoundNote(hit.path, hit.title, " ".join(marked(hit.snippet, "", "").split()), hit.score)
+        for hit in hits
+    ]

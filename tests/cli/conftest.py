@@ -1,0 +1,116 @@
+"""A garden, a node that runs it in a thread, and a way to run commands."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from planaria.cli import main
+from planaria.config.lock import GardenLock
+from planaria.config.settings import load_settings
+from planaria.cortex.redact import Redactor
+from planaria.nerve.control import serve_control
+from planaria.nerve.methods import Services
+from planaria.otp import GenServer, Node, call, child, supervisor, task_child
+
+
+class Counter(GenServer):
+    def init(self) -> None:
+        self.count = 5
+
+    @call
+    def add(self, by: int) -> int:
+        self.count += by
+        return self.count
+
+
+@dataclass
+class Garden:
+    """A garden on disk and the node that runs it."""
+
+    path: Path
+
+    def run(self, *args: str, **kwargs: Any) -> Result:
+        """Run a command on this garden."""
+        return planaria(*args, "--garden", str(self.path), **kwargs)
+
+    def json(self, *args: str):
+        """Run a command with --json and return what it printed."""
+        result = self.run(*args, "--json")
+        assert result.exit_code in (0, 1), result.output
+        return json.loads(result.stdout)
+
+
+def planaria(*args: str, **kwargs: Any) -> Result:
+    """Run a command as a person would, without starting a process."""
+    return CliRunner().invoke(main, list(args), catch_exceptions=False, **kwargs)
+
+
+@pytest.fixture
+def garden(tmp_path) -> Garden:
+    """A fresh garden; no node runs it."""
+    path = tmp_path / "garden"
+    assert planaria("init", str(path)).exit_code == 0
+    return Garden(path)
+
+
+@pytest.fixture
+def live(garden):
+    """The garden, with a node in another thread: a counter and the control socket."""
+    started = threading.Event()
+    ended: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(_node(garden.path, started, stops))
+        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+            ended.append(error)
+            started.set()
+
+    stops: list[Callable[[], object]] = []
+    thread = threading.Thread(target=run)
+    thread.start()
+    started.wait(10)
+    assert not ended, ended
+    yield garden
+    if thread.is_alive():
+        stops[0]()
+    thread.join(10)
+    assert not ended, ended
+
+
+async def _node(path: Path, started: threading.Event, stops: list[Callable[[], object]]) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(stopped.set)
+
+    stops.append(stop)
+    with GardenLock(path) as lock:
+        lock.announce("http://127.0.0.1:1")
+        async with Node("garden") as node:
+            services = Services(
+                garden=path,
+                settings=load_settings(path),
+                stop=stopped.set,
+                redactor=Redactor(),
+                url="http://127.0.0.1:1",
+            )
+            await node.start(
+                supervisor(
+                    child(Counter, name="counter"),
+                    task_child(serve_control, services, label="control"),
+                    name="root",
+                )
+            )
+            await node.settle()
+            started.set()
+            await stopped.wait()
