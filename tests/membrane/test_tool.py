@@ -100,7 +100,10 @@ def test_a_missing_argument_is_named() -> None:
 
 
 def test_a_wrong_shape_is_named_with_what_was_expected() -> None:
-    assert refusal(query="x", limit="many") == "the argument 'limit' of test_tool.lookup must be integer, not 'many'"
+    assert (
+        refusal(query="x", limit="many")
+        == "the argument 'limit' of test_tool.lookup must be integer, not 'many'"
+    )
     assert "must be one of" in refusal(query="x", mode="fats")
     assert "did you mean 'fast'?" in refusal(query="x", mode="fats")
     assert "at tags[1]" in refusal(query="x", tags=["a", 1])

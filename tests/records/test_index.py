@@ -44,6 +44,17 @@ async def node(garden: Path) -> AsyncIterator[Node]:
         yield node
 
 
+def spoil(file: Path) -> None:
+    """Overwrite all pages but the first, and commit once from outside, so that no page cache hides it."""
+    other = apsw.Connection(str(file))
+    other.execute("pragma wal_checkpoint(truncate)")
+    with file.open("r+b") as pages:
+        pages.seek(4096)
+        pages.write(b"x" * (file.stat().st_size - 4096))
+    other.pragma("user_version", 1)
+    other.close()
+
+
 def found(store: FullText, query: str) -> list[str]:
     return [hit.path for hit in store.search(query, 10)]
 
@@ -138,10 +149,7 @@ async def test_a_database_that_breaks_in_use_is_made_anew_and_told(node: Node, g
     await Index.search(node["index"], "worm")
     async with node.open_port() as port:
         node.subscribe("index", port.pid)
-        # From a second connection, so that the first one's page cache does not hide it.
-        vandal = apsw.Connection(str(garden / ".planaria" / "index.db"))
-        vandal.execute("pragma writable_schema = on; update words_data set block = x'00ff'")
-        vandal.close()
+        spoil(garden / ".planaria" / "index.db")
         (hit,) = await Index.search(node["index"], "museum")
         assert hit.path == "notes/deep/cafe.md"
         assert isinstance(await port.receive(timeout=5), IndexRebuilt)

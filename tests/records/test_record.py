@@ -93,6 +93,7 @@ def test_a_byte_order_mark_and_crlf_do_not_matter() -> None:
         ("---\n- a\n- b\n---\n", 2, "a list"),
         ("---\njust words\n---\n", 2, "bare text"),
         ("---\nok: 1\na: [1, 2\nb: 3\n---\n", 3, "not closed"),
+        ("---\nok: 1\na: [\n---\n", 3, "not closed"),
         ("---\na: b: c\n---\n", 2, "second `:`"),
         ("---\nok: 1\na: 'x\n---\n", 3, "quotation mark"),
         ("---\nok: 1\na: \x01\n---\n", 3, "control character"),

@@ -32,18 +32,18 @@ class Garden:
         self.gate = Gate(load_tools(tools))
         self.services: dict[type, object] = {WebRules: WebRules(allow_private=True, seconds=5.0)}
 
-    async def outcome(self, name: str, **arguments: Any) -> Done | Failed:
+    async def outcome(self, name: str, /, **arguments: Any) -> Done | Failed:
         context = Context("agent:scout", self.folder, session="session:scout@garden", services=self.services)
         answer = await self.node.run(partial(self.gate.call, name, arguments, context, ["*"]))
         assert isinstance(answer, Done | Failed)
         return answer
 
-    async def done(self, name: str, **arguments: Any) -> Done:
+    async def done(self, name: str, /, **arguments: Any) -> Done:
         answer = await self.outcome(name, **arguments)
         assert isinstance(answer, Done), answer
         return answer
 
-    async def failed(self, name: str, **arguments: Any) -> Failed:
+    async def failed(self, name: str, /, **arguments: Any) -> Failed:
         answer = await self.outcome(name, **arguments)
         assert isinstance(answer, Failed), answer
         return answer

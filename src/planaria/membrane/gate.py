@@ -82,7 +82,8 @@ class Gate:
         Returns:
             The tool's answer, bounded. Every refusal and every exception inside the tool is a `Failed`.
         Raises:
-            CallError: the journal is not there; a call that cannot be noted is not made.
+            JournalUnavailable, CallError: the journal cannot write, or is not there. A call that cannot be noted is
+                not made, so the calling task ends with this.
         """
         if not context.call_id:
             context = context.with_call(new_id())

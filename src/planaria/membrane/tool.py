@@ -135,7 +135,7 @@ class Tool:
         """As a model is offered it."""
         return ToolSpec(self.name, self.description, self.parameters)
 
-    async def __call__(self, context: Context, **arguments: Any) -> Outcome:
+    async def __call__(self, context: Context, /, **arguments: Any) -> Outcome:
         """Run the function with checked arguments, without the gate: nothing is journaled.
 
         Raises:

@@ -121,6 +121,8 @@ class _Reader:
                     items.append(self.node(item, events, where, depth + 1))
             case yaml.MappingStartEvent():
                 return self.mapping(events, place, depth)
+            case _:
+                pass
         raise self.error(event, "this is not a value", "Quote it.")
 
     def mapping(self, events: Iterator[Any], place: str, depth: int) -> dict[str, Any]:
@@ -180,7 +182,9 @@ class _Reader:
         if opened is not None and (
             not rows[row].strip() or "flow" in (getattr(error, "context", None) or "")
         ):
-            row = int(opened.line)
+            row = min(int(opened.line), len(rows) - 1)
+        while row and not rows[row].strip():
+            row -= 1
         line = self.first_line + row
         if "\t" in rows[row][: len(rows[row]) - len(rows[row].lstrip())]:
             return RecordError(self.path, line, "a tab is used to indent", "Indent with spaces.")
@@ -209,6 +213,10 @@ _SAID = {
     ),
     "expected ',' or ']'": ("a list opened with [ is not closed", "Add the missing ] or comma."),
     "expected ',' or '}'": ("a mapping opened with { is not closed", "Add the missing } or comma."),
+    "expected node content": (
+        "a list or mapping opened with [ or { is not closed",
+        "Add the missing ] or }.",
+    ),
     "unexpected end of stream": ("a quotation mark is not closed", "Add the missing quotation mark."),
     "could not find expected ':'": ("a key without a `:`", "Write `key: value`."),
     "did not find expected key": ("the indentation does not fit the lines above", "Align keys of one level."),

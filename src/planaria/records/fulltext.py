@@ -9,7 +9,7 @@ at work when the next comes or the database is closed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
@@ -201,7 +201,7 @@ class FullText:
             raise Corrupt(f"{self.file}: {error}") from error
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self) -> Generator[None]:
         assert self._db is not None, "open() comes first"
         try:
             with self._db:

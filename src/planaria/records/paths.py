@@ -7,7 +7,7 @@ links, so that a link swapped in after the check leads nowhere. POSIX only.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -139,7 +139,7 @@ def _mode(folder: int, name: str) -> int:
 
 
 @contextmanager
-def _folder(garden: Path, place: PurePosixPath, *, create: bool) -> Iterator[int]:
+def _folder(garden: Path, place: PurePosixPath, *, create: bool) -> Generator[int]:
     """A descriptor of the file's folder, reached step by step without following a link."""
     handle = os.open(garden.resolve(), os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -10,6 +10,7 @@ Emits nothing; `Library.changed` follows.
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from watchfiles import Change, awatch
 
@@ -33,7 +34,7 @@ async def watch(garden: Path, library: Server = "library", debounce: int = DEBOU
     """
     root = await run_blocking(Path(garden).resolve)
     Library.changed(library, "")
-    stop = Event()
+    stop: Any = Event()  # of threads: a thread asks it, and it is only asked is_set()
     try:
         async for batch in awatch(
             root, watch_filter=RelevantTo(root), debounce=debounce, step=STEP, stop_event=stop

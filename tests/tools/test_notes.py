@@ -1,0 +1,83 @@
+import pytest
+
+from planaria import tools
+from planaria.membrane.gate import load_tools
+from planaria.tools.notes import note_path
+
+from .conftest import Garden
+
+
+async def test_a_note_is_created_updated_and_left_unchanged(garden: Garden) -> None:
+    for text, branch in (("one", "created"), ("two", "updated"), ("two", "unchanged")):
+        done = await garden.done("notes.write", path="reading/april", text=text)
+        assert done.branch == branch
+    assert (garden.folder / "notes" / "reading" / "april.md").read_text() == "two"
+
+
+async def test_front_matter_is_kept_set_and_removed(garden: Garden) -> None:
+    note = garden.folder / "notes" / "a.md"
+    note.write_text("---\n# mine\ntitle: A  # short\nold: 1\n---\nbody")
+    await garden.done("notes.write", path="notes/a.md", text="new", front={"old": None, "tags": ["x"]})
+    assert note.read_text() == "---\n# mine\ntitle: A  # short\ntags:\n- x\n---\nnew"
+
+
+async def test_front_matter_in_the_text_is_not_written_twice(garden: Garden) -> None:
+    await garden.done("notes.write", path="a", text="---\ntitle: A\n---\nbody")
+    await garden.done("notes.write", path="a", text="---\ntitle: B\n---\nbody")
+    assert (garden.folder / "notes" / "a.md").read_text() == "---\ntitle: B\n---\nbody"
+    assert "line" not in (await garden.failed("notes.write", path="a", text="---\ntitle: [\n---\n")).branch
+
+
+async def test_text_can_be_added_below(garden: Garden) -> None:
+    for text in ("one\n", "two\n"):
+        await garden.done("notes.write", path="log", text=text, mode="append")
+    assert (garden.folder / "notes" / "log.md").read_text() == "one\n\ntwo\n"
+
+
+async def test_a_note_is_read_with_its_front_matter(garden: Garden) -> None:
+    (garden.folder / "notes" / "a.md").write_text("---\ntitle: A\n---\nbody\n")
+    done = await garden.done("notes.read", path="a")
+    assert done.value == {"path": "notes/a.md", "title": "A", "front": {"title": "A"}, "body": "body\n"}
+    assert done.text == "---\ntitle: A\n---\nbody\n"
+
+
+async def test_a_missing_note_takes_its_own_branch(garden: Garden) -> None:
+    assert (await garden.done("notes.read", path="none")).branch == "missing"
+
+
+async def test_a_broken_note_names_its_line(garden: Garden) -> None:
+    (garden.folder / "notes" / "a.md").write_text("---\nok: 1\na: [\n---\n")
+    assert (await garden.failed("notes.read", path="a")).error.startswith("notes/a.md:3: ")
+
+
+async def test_what_was_written_is_found_at_once(garden: Garden) -> None:
+    await garden.done("notes.write", path="worms", text="# Worms\n\nPlanarians regenerate.\n")
+    done = await garden.done("notes.search", query="regenerating planarian")
+    assert done.branch == "found"
+    assert done.value[0]["path"] == "notes/worms.md"
+    assert "**regenerate**" in (done.text or "")
+    assert (await garden.done("notes.search", query="aardvark")).branch == "nothing"
+
+
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc/x", "notes/../planaria", "../../.ssh/keys", "notes/../agents/scout"]
+)
+async def test_a_note_elsewhere_is_never_written(garden: Garden, path: str) -> None:
+    before = sorted(garden.folder.parent.rglob("*"))
+    assert (await garden.outcome("notes.write", path=path, text="x")).branch == "failed"
+    assert sorted(garden.folder.parent.rglob("*.md")) == [each for each in before if each.suffix == ".md"]
+
+
+def test_a_short_name_means_a_note() -> None:
+    assert note_path("reading/april") == note_path("notes/reading/april.md") == "notes/reading/april.md"
+
+
+def test_every_built_in_tool_says_what_it_takes_and_how_it_ends() -> None:
+    found = load_tools(tools)
+    assert {"notes.search", "notes.read", "notes.write", "feed.fetch", "web.fetch", "git.log"} <= {
+        t.name for t in found
+    }
+    for each in found:
+        assert each.description
+        assert each.needs
+        assert all(schema.get("description") for schema in each.parameters["properties"].values())
