@@ -52,6 +52,10 @@ class FakeRoom(GenServer):
         self._add("scout", "agent", text, message.id, "offline")
         broadcast(topic, TurnState(self.room, "scout", "idle", message.id))
 
+    @call
+    def members(self) -> list[str]:
+        return ["scout"]
+
     def handle_info(self, message: object) -> None:
         pass
 

@@ -12,12 +12,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from planaria.cortex.errors import JournalUnavailable
 from planaria.nerve.views import NoSuchProcess
 from planaria.nerve.web.auth import SessionGate
 from planaria.nerve.web.guard import Guard
+from planaria.nerve.web.live import FrameFeed, LiveResponse
 from planaria.nerve.web.pages import journal, login, notes, overview, problems, process, rooms, workflows
 from planaria.nerve.web.render import STATIC
-from planaria.nerve.web.site import Services, Site
+from planaria.nerve.web.site import FRAME_URL, Services, Site
 from planaria.otp import CallError
 
 PAGES = (overview, process, rooms, workflows, notes, problems, journal)
@@ -45,7 +47,11 @@ def build_app(services: Services) -> ASGIApp:
         values = {"title": "This page is broken", "lines": lines, "command": None, "onward": None}
         return site.renderer.response("door.html", values, 500)
 
+    async def frame(request: Request) -> Response:
+        return LiveResponse(site, request, FrameFeed())
+
     routes: list[Route | Mount] = [
+        Route(FRAME_URL, frame),
         *login.routes(site),
         *(route for page in PAGES for route in page.routes(site)),
     ]
@@ -55,5 +61,11 @@ def build_app(services: Services) -> ASGIApp:
             Middleware(Guard, hosts=services.hosts),
             Middleware(SessionGate, door=services.door, locked=locked),
         ],
-        exception_handlers={CallError: away, NoSuchProcess: lost, HTTPException: lost, Exception: broken},
+        exception_handlers={
+            CallError: away,
+            JournalUnavailable: away,
+            NoSuchProcess: lost,
+            HTTPException: lost,
+            Exception: broken,
+        },
     )

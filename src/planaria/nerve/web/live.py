@@ -12,13 +12,16 @@ own look; for hundreds of open pages the looking should be shared.
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Send
 
+from planaria.cortex.errors import JournalUnavailable
+from planaria.nerve.views import NoSuchProcess
 from planaria.nerve.web.parts import Part, Picture
 from planaria.nerve.web.site import BEAT, Site
-from planaria.otp import KernelEvent, Port, timeout
+from planaria.otp import CallError, KernelEvent, Port, timeout
 
 GAP = 0.08
 """Seconds between two frames at least: a burst becomes one frame."""
@@ -44,6 +47,20 @@ class Feed(Protocol):
 
     def take(self, message: object) -> str:
         """Partials to send at once for one message of a topic; empty if the next look is enough."""
+
+
+class FrameFeed:
+    """The feed of a page that does not move itself: heartbeat and number of problems only."""
+
+    topics: Sequence[str] = ()
+
+    async def parts(self) -> Sequence[Part]:
+        """Nothing besides the frame."""
+        return ()
+
+    def take(self, message: object) -> str:
+        """Nothing."""
+        return ""
 
 
 class LiveResponse(StreamingResponse):
@@ -91,13 +108,21 @@ async def frames(site: Site, request: Request, feed: Feed) -> AsyncIterator[str]
                     if not await site.is_allowed(request):
                         return
                     beat, due = beat + 1, site.now() + BEAT
-                parts = [*site.frame_parts(beat, await site.troubles()), *await feed.parts()]
+                parts = [*site.frame_parts(beat, await site.troubles()), *await _look(feed)]
                 html = pushed + "".join(renderer.replacing(part) for part in picture.changes(parts))
                 if html:
                     yield event(html)
                 messages = await _gather(site, port)
         finally:
             stop_listening()
+
+
+async def _look(feed: Feed) -> Sequence[Part]:
+    """The page now; nothing while what it shows is down, so that the browser keeps what it has."""
+    try:
+        return await feed.parts()
+    except (CallError, JournalUnavailable, NoSuchProcess, HTTPException):
+        return ()
 
 
 async def _gather(site: Site, port: Port) -> list[object]:

@@ -18,6 +18,8 @@ from planaria.otp import Node, Pid
 BEAT = 5.0
 """Seconds between two heartbeats of a live page; the style sheet calls the signal lost after 14."""
 TROUBLES_EVERY = 1.0
+FRAME_URL = "/live/frame"
+"""The stream of pages that have none of their own."""
 
 
 class ModelLine(msgspec.Struct, frozen=True):
@@ -87,7 +89,7 @@ class Site:
         frame: dict[str, object] = {
             "node_name": self.node.name,
             "current": current,
-            "live_url": live_url,
+            "live_url": live_url or FRAME_URL,
             "trouble_count": len(troubles),
             "beat": 0,
             "told": None,

@@ -18,8 +18,8 @@ from planaria.nerve.web.markdown import to_html
 from planaria.nerve.web.parts import Part, dom_id
 from planaria.nerve.web.render import partial, process_url
 from planaria.nerve.web.site import Site
-from planaria.otp import CallError
-from planaria.rooms.message import ReplyDelta, RoomMessage, TurnState
+from planaria.otp import CallError, Pid
+from planaria.rooms.message import ReplyDelta, RoomMessage, TurnState, room_name
 from planaria.rooms.room import Room
 from planaria.rooms.rooms import list_rooms, open_room
 
@@ -28,8 +28,8 @@ LAST = 200
 LONGEST = 8000
 """Characters of one message written here."""
 ME = "you"
-RESTING = ("idle", "waiting", "resting", "done", "finished", "stopped", "failed")
-"""States of a turn in which nothing more is to come."""
+RESTING = "idle"
+"""State of a turn in which nothing more is to come."""
 
 
 class MessageLine(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class PersonLine(msgspec.Struct, frozen=True):
     """An agent in the room."""
 
     title: str
-    href: str
+    href: str | None
     tone: str
     model: str | None
 
@@ -127,7 +127,7 @@ class RoomFeed:
     def __init__(self, site: Site, name: str) -> None:
         self.site = site
         self.name = name
-        self.topics: Sequence[str] = (f"room:{name}",)
+        self.topics: Sequence[str] = (room_name(name),)
         self.messages: tuple[MessageLine, ...] | None = None
         self.last_seq = 0
         self.writing: dict[str, ReplyLine] = {}
@@ -138,7 +138,7 @@ class RoomFeed:
         if self.messages is None:
             self.messages = tuple(self._seen(message) for message in await self._read())
         talk: dict[str, object] = {"messages": self.messages, "replies": ()}
-        people = self._people()
+        people = self._people(await Room.members(self._pid()))
         return [
             Part("people", "_room_people.html", {"people": people}, people),
             Part("transcript", "_transcript.html", talk, "once"),
@@ -156,14 +156,16 @@ class RoomFeed:
             case _:
                 return ""
 
-    async def _read(self) -> list[RoomMessage]:
+    def _pid(self) -> Pid:
         try:
-            pid = self.site.pid(f"room:{self.name}")
+            return self.site.pid(room_name(self.name))
         except CallError as error:
             raise HTTPException(
                 404, f"There is no room {self.name!r}. Open it on the page of all rooms."
             ) from error
-        return list(await Room.transcript(pid, limit=LAST))
+
+    async def _read(self) -> list[RoomMessage]:
+        return await Room.transcript(self._pid(), limit=LAST)
 
     def _seen(self, message: RoomMessage) -> MessageLine:
         self.last_seq = max(self.last_seq, message.seq)
@@ -186,7 +188,7 @@ class RoomFeed:
 
     def _turned(self, turn: TurnState) -> str:
         dom = _reply_id(turn.agent, turn.cause_id)
-        if turn.state in RESTING:
+        if turn.state == RESTING:
             return partial(f"#{dom}", "delete", "") if self.writing.pop(dom, None) is not None else ""
         doing = f"is {turn.state}"
         if dom in self.writing:
@@ -197,27 +199,32 @@ class RoomFeed:
         self.writing[reply.dom] = reply
         return partial("#transcript", "beforeend", self.site.renderer.text("_reply.html", {"reply": reply}))
 
-    def _people(self) -> tuple[PersonLine, ...]:
-        ending, found = f"@{self.name}", []
-        for pid in self.site.node.processes():
-            name = pid.name or ""
-            if name.startswith("session:") and name.endswith(ending):
-                agent = name.removeprefix("session:").removesuffix(ending)
-                found.append(PersonLine(agent, process_url(name), "good", self.models.get(agent)))
-        return tuple(sorted(found, key=lambda person: person.title))
+    def _people(self, members: Sequence[str]) -> tuple[PersonLine, ...]:
+        people = []
+        for agent in sorted(members):
+            session = f"session:{agent}@{self.name}"
+            here = self.site.node.whereis(session) is not None
+            people.append(
+                PersonLine(
+                    title=agent,
+                    href=process_url(session) if here else None,
+                    tone="good" if here else "alarm",
+                    model=self.models.get(agent),
+                )
+            )
+        return tuple(people)
 
 
 def message_line(message: RoomMessage) -> MessageLine:
     """A message as the page shows it."""
     notice = message.author_kind == "notice"
-    badges = [message.model] if message.model else []
     return MessageLine(
         dom=dom_id("m", message.id),
         kind=message.author_kind
         if message.author_kind in ("person", "agent", "workflow", "notice")
         else "person",
         author=message.author,
-        badge=" ".join(badges),
+        badge=message.model or "",
         at=message.at,
         trace_id=message.trace_id,
         html=Markup.escape(message.text) if notice else to_html(message.text),
@@ -231,7 +238,7 @@ async def _post(site: Site, room: str, text: str, client_id: str) -> str | None:
     if len(text) > LONGEST:
         return f"That is {len(text)} characters; a message may have {LONGEST}."
     try:
-        await Room.post(site.pid(f"room:{room}"), author=ME, text=text, client_id=client_id)
+        await Room.post(site.pid(room_name(room)), author=ME, text=text, client_id=client_id)
     except CallError as error:
         return f"Not sent, your words are kept here: {error}. Send again in a moment."
     return None
@@ -246,8 +253,8 @@ async def _lines(site: Site) -> list[RoomLine]:
 
 
 async def _last(site: Site, room: str) -> LastLine | None:
-    pid = site.node.whereis(f"room:{room}")
-    said = [] if pid is None else list(await Room.transcript(pid, limit=1))
+    pid = site.node.whereis(room_name(room))
+    said = [] if pid is None else await Room.transcript(pid, limit=1)
     return (
         LastLine(said[-1].author, clip(" ".join(said[-1].text.split()), 160), said[-1].at) if said else None
     )

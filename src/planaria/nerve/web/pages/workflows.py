@@ -91,8 +91,9 @@ def routes(site: Site) -> list[Route]:
         return RedirectResponse(f"/runs/{quote(answer, safe='')}", status_code=303)
 
     async def cancel(request: Request) -> Response:
-        id = request.path_params["id"]
-        answer = await Workflows.cancel(site.pid("workflows"), id)
+        run = request.path_params["id"]
+        answer = await Workflows.cancel(site.pid("workflows"), run)
+        refused = isinstance(answer, Refused)
         said = (
             answer.error
             if isinstance(answer, Refused)
@@ -100,7 +101,7 @@ def routes(site: Site) -> list[Route]:
             if answer
             else "It was over already."
         )
-        return site.told(request, said, f"/runs/{quote(id, safe='')}", bad=isinstance(answer, Refused))
+        return site.told(request, said, f"/runs/{quote(run, safe='')}", bad=refused)
 
     async def live_all(request: Request) -> Response:
         return LiveResponse(site, request, WorkflowsFeed(site))
@@ -158,8 +159,8 @@ class RunFeed:
         """Everything on the page."""
         if self.seen is None:
             view = await Workflows.show(self.site.pid("workflows"), self.id)
-            if isinstance(view, Refused):
-                raise HTTPException(404, view.error)
+            if view is None:
+                raise HTTPException(404, f"There is no run {self.id!r}.")
             page, graph = _page(view), draw(view.nodes, view.edges, view.start)
             values: dict[str, object] = {"run": page}
             self.seen = [

@@ -1,0 +1,207 @@
+"""The dashboard in a real browser: open, talk, watch an answer arrive, kill an agent and see it return.
+
+Pictures go to `build/pictures/`; with `PLANARIA_PICTURES=1` to `docs/pictures/`, where the documentation finds them.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planaria.nerve.web.dashboard import Dashboard
+from planaria.otp import Node, exit_signal
+from tests.nerve.web.garden import running
+
+playwright = pytest.importorskip("playwright.async_api")
+
+CHROMIUM = Path(os.environ.get("PLANARIA_CHROMIUM", "/usr/bin/chromium"))
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ROOT = Path(__file__).parents[3]
+PICTURES = ROOT / ("docs/pictures" if os.environ.get("PLANARIA_PICTURES") == "1" else "build/pictures")
+DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}"),
+    # The driver's own pipes are closed by the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@asynccontextmanager
+async def browsing(node: Node, scheme: str = "light", size: dict[str, int] = DESK) -> AsyncIterator[Any]:
+    """A page that is logged in; fails on any script error or refused resource."""
+    complaints: list[str] = []
+    async with playwright.async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        context = await browser.new_context(
+            viewport=size, color_scheme=scheme, device_scale_factor=2 if size == PHONE else 1
+        )
+        page = await context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        await page.goto(await Dashboard.login_link(node["dashboard"]))
+        yield page
+        await browser.close()
+    assert complaints == []
+
+
+async def picture(page, name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=str(PICTURES / f"{name}.png"))
+
+
+async def base(node: Node) -> str:
+    return (await Dashboard.url(node["dashboard"])).rstrip("/")
+
+
+async def test_a_reply_is_written_before_the_reader_s_eyes(tmp_path):
+    async with running(tmp_path, pause=0.1) as node, browsing(node) as page:
+        await page.goto(await base(node) + "/rooms/garden")
+        await page.fill("#say", "what <b>grew</b> today, and what did not grow at all this time?")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector(".said.streaming .text:has-text('You said')")
+        await picture(page, "room-streaming")
+        await page.wait_for_selector(".said.agent:not(.streaming) .text strong")
+        assert await page.locator(".said.streaming").count() == 0
+        assert await page.locator(".said").count() == 2
+        assert "<b>grew</b>" in await page.inner_text(".said.person .text")
+        assert "offline" in await page.inner_text(".said.agent .by")
+        assert await page.input_value("#say") == ""
+        assert await page.evaluate("document.activeElement.id") == "say"
+
+
+async def test_a_long_talk_stays_at_its_end(tmp_path):
+    async with running(tmp_path, pause=0.0) as node, browsing(node) as page:
+        await page.goto(await base(node) + "/rooms/garden")
+        for number in range(12):
+            await page.fill("#say", f"message {number}")
+            await page.keyboard.press("Enter")
+            await page.wait_for_selector(f".said.agent:has-text('message {number}')")
+        last = page.locator(".said").last
+        assert await last.is_visible()
+        box = await last.bounding_box()
+        composer = await page.locator("#composer").bounding_box()
+        assert box is not None and composer is not None
+        assert box["y"] + box["height"] <= composer["y"] + 1
+
+
+async def test_a_killed_agent_returns_on_its_page_without_reloading(tmp_path):
+    async with running(tmp_path) as node, browsing(node) as page:
+        await page.goto(await base(node) + "/processes/session:scout@garden")
+        before = await page.inner_text("#pid")
+        await page.evaluate("window.same = true")
+        await page.click("button:has-text('Kill…')")
+        await page.wait_for_selector("#kill-sheet:popover-open")
+        await picture(page, "kill")
+        await page.click("#kill-sheet button.sure")
+        await page.wait_for_selector(f"#pid:not(:text-is('{before}'))")
+        await page.wait_for_selector("#told .notice")
+        assert await page.inner_text("#restarts") == "1"
+        assert await page.evaluate("window.same")
+        assert await page.locator("#kill-sheet:popover-open").count() == 0
+
+
+async def test_the_tree_moves_by_itself(tmp_path):
+    async with running(tmp_path) as node, browsing(node) as page:
+        await page.wait_for_selector("#beat[data-beat='1']")
+        node.spawn(exit_signal, node["session:scout@garden"], "kill")
+        await page.wait_for_selector(".node.regrown:has-text('session:scout@garden')")
+        await page.wait_for_selector("#crashes:has-text('was killed')")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+async def test_no_page_is_wider_than_its_screen(tmp_path, scheme, size):
+    _write_notes(tmp_path)
+    kind = f"{scheme}-{'phone' if size == PHONE else 'desk'}"
+    pages = {
+        "overview": "/",
+        "process": "/processes/session:scout@garden",
+        "room": "/rooms/garden",
+        "notes": "/notes",
+        "note": "/notes/biology/planarian",
+        "problems": "/problems",
+        "journal": "/journal",
+    }
+    async with running(tmp_path, pause=0.0) as node, browsing(node, scheme, size) as page:
+        await page.goto(await base(node) + "/rooms/garden")
+        await page.fill("#say", "Good evening! What grew in the garden today?")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector(".said.agent:not(.streaming)")
+        for name, path in pages.items():
+            await page.goto(await base(node) + path)
+            await page.wait_for_selector("#beat[data-beat='1']")
+            await picture(page, f"{name}-{kind}")
+            wide = await page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= size["width"], f"{name} is {wide} pixels wide"
+
+
+async def test_every_control_has_a_name_and_every_text_enough_contrast(tmp_path):
+    async with running(tmp_path) as node:
+        for scheme in ("light", "dark"):
+            async with browsing(node, scheme) as page:
+                for path in ("/", "/rooms/garden", "/processes/journal", "/notes"):
+                    await page.goto(await base(node) + path)
+                    assert await page.evaluate(NAMELESS) == []
+                    assert await page.evaluate(FAINT) == []
+
+
+def _write_notes(garden: Path) -> None:
+    folder = garden / "notes" / "biology"
+    folder.mkdir(parents=True)
+    (folder / "planarian.md").write_text(
+        "---\ntags: [biology, worm]\n---\n# Planarian\n\nA flatworm that **regrows** from any piece; see "
+        "[[regrowth]].\n\n| piece | days |\n|---|---|\n| head | 7 |\n| tail | 9 |\n\n> What it learned survives.\n"
+    )
+    (folder / "regrowth.md").write_text("# Regrowth\n\nBy neoblasts. Seen in the [[planarian]].\n")
+    (garden / "agents").mkdir()
+    (garden / "agents" / "scuot.md").write_text("---\nclass: [agent\n---\n")
+
+
+NAMELESS = """() => [...document.querySelectorAll('a, button, input:not([type=hidden]), [role=img]')]
+  .filter(e => e.checkVisibility() && !(e.textContent.trim() || e.getAttribute('aria-label')
+    || e.labels?.length || e.title)).map(e => e.outerHTML)"""
+
+# WCAG 2 contrast of every visible text against the nearest opaque background, drawn to read any colour syntax.
+FAINT = """() => {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const rgb = (under, over) => {
+    canvas.fillStyle = under; canvas.fillRect(0, 0, 1, 1);
+    canvas.fillStyle = over; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const css = c => `rgb(${c.join(',')})`;
+  const light = c => c.map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const behind = e => {
+    const layers = [];
+    for (let n = e; n; n = n.parentElement) layers.unshift(getComputedStyle(n).backgroundColor);
+    return layers.reduce((under, over) => rgb(css(under), over), [255, 255, 255]);
+  };
+  const faint = [];
+  for (const e of document.querySelectorAll('body *')) {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !e.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
+    if (e.closest('svg, .zero, .visually-hidden, .skip, [popover]')) continue;
+    const back = behind(e), front = rgb(css(back), getComputedStyle(e).color);
+    const [a, b] = [light(back), light(front)].sort((x, y) => y - x);
+    const ratio = (a + .05) / (b + .05);
+    if (ratio < 4.5) faint.push(`${ratio.toFixed(2)} ${e.className} ${e.textContent.trim().slice(0, 40)}`);
+  }
+  return [...new Set(faint)];
+}"""
