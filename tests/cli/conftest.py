@@ -14,10 +14,18 @@ from click.testing import CliRunner, Result
 from planaria.cli import main
 from planaria.config.lock import GardenLock
 from planaria.config.settings import load_settings
+from planaria.cortex.journal import Journal
 from planaria.cortex.redact import Redactor
 from planaria.nerve.control import serve_control
 from planaria.nerve.methods import Services
-from planaria.otp import GenServer, Node, call, child, supervisor, task_child
+from planaria.otp import GenServer, Node, Task, call, child, supervisor, task_child
+from planaria.records.index import Index
+from planaria.records.library import Library
+from planaria.rooms.message import Delivery, RoomMessage
+from planaria.rooms.room import Room
+from planaria.rooms.rooms import open_room
+from planaria.rooms.rooms import tree as rooms_tree
+from planaria.testing.memory_store import MemoryStore
 
 
 class Counter(GenServer):
@@ -28,6 +36,25 @@ class Counter(GenServer):
     def add(self, by: int) -> int:
         self.count += by
         return self.count
+
+
+class Parrot(GenServer):
+    """A member of the room "garden" that answers with what it was told."""
+
+    async def init(self) -> None:
+        await open_room("garden")
+        await Room.join("room:garden", "parrot", self.pid)
+
+    def handle_info(self, message: object) -> None:
+        if isinstance(message, Delivery):
+            Task.start_link(_answer, message.message)
+
+
+async def _answer(message: RoomMessage) -> None:
+    text = f"you said {message.text}"
+    for piece in (text[:4], text[4:]):
+        Room.delta("room:garden", "parrot", message.id, piece)
+    await Room.say("room:garden", "parrot", text, message.id, model="offline")
 
 
 @dataclass
@@ -62,7 +89,7 @@ def garden(tmp_path) -> Garden:
 
 @pytest.fixture
 def live(garden):
-    """The garden, with a node in another thread: a counter and the control socket."""
+    """The garden, with a node in another thread: a journal, rooms with a parrot, a counter and the control socket."""
     started = threading.Event()
     ended: list[BaseException] = []
 
@@ -106,6 +133,11 @@ async def _node(path: Path, started: threading.Event, stops: list[Callable[[], o
             )
             await node.start(
                 supervisor(
+                    child(Journal, MemoryStore, name="journal"),
+                    child(Library, path, name="library"),
+                    child(Index, path, name="index"),
+                    rooms_tree(),
+                    child(Parrot, name="parrot"),
                     child(Counter, name="counter"),
                     task_child(serve_control, services, label="control"),
                     name="root",

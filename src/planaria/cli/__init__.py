@@ -16,6 +16,10 @@ from planaria import __version__
 COMMANDS = {
     "up": "planaria.cli.up:up",
     "init": "planaria.cli.init:init",
+    "chat": "planaria.cli.chat:chat",
+    "rooms": "planaria.cli.rooms:rooms",
+    "notes": "planaria.cli.notes:notes",
+    "workflow": "planaria.cli.workflow:workflow",
     "status": "planaria.cli.look:status",
     "tree": "planaria.cli.look:tree",
     "processes": "planaria.cli.look:processes",
@@ -25,7 +29,6 @@ COMMANDS = {
     "stop": "planaria.cli.look:stop",
     "doctor": "planaria.cli.doctor:doctor",
     "journal": "planaria.cli.journal:journal",
-    "notes": "planaria.cli.notes:notes",
 }
 """Name of each command and where it is; the help lists them in this order."""
 

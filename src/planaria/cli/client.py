@@ -1,7 +1,7 @@
 """A client of the control socket, with plain blocking sockets: it starts quickly and needs no event loop."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -63,8 +63,8 @@ class Client:
             if reply.id == id_ and reply.event is msgspec.UNSET:
                 return reply.result
 
-    def follow(self, method: str, *, within: float | None = None, **params: Any) -> Iterator[Any]:
-        """The events of a streaming request, until it ends.
+    def follow(self, method: str, *, within: float | None = None, **params: Any) -> Generator[Any, None, Any]:
+        """The events of a streaming request; its result is what the generator returns.
 
         Args:
             within: seconds between two events; None waits for ever.
@@ -74,7 +74,7 @@ class Client:
             reply = self._reply(within)
             if reply.id == id_:
                 if reply.event is msgspec.UNSET:
-                    return
+                    return reply.result
                 yield reply.event
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +136,17 @@ def working(what: str) -> Generator[None]:
     finally:
         done.set()
         spinner.join()
+
+
+def each[T](events: Generator[Any, None, T], show: Callable[[Any], None]) -> T:
+    """Show every event of a stream as it comes; what the stream returns."""
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        show(event)
 
 
 def seconds(value: float) -> str:

@@ -206,7 +206,7 @@ def find_process(node: Node, what: str) -> Pid:
     pid = node.find(what)
     if pid is None:
         names = [name for pid in node.processes() if (name := node.info(pid).name)]
-        raise NoSuchProcess(what, difflib.get_close_matches(what, names, n=3, cutoff=0.4))
+        raise NoSuchProcess(what, difflib.get_close_matches(what, names, n=3, cutoff=0.6))
     return pid
 
 

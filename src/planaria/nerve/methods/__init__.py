@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from planaria.nerve.methods import journal, node, notes
+from planaria.nerve.methods import journal, node, notes, rooms, workflows
 from planaria.nerve.methods.method import Channel, Method, Nothing, Services
 
 __all__ = ["METHODS", "Channel", "Method", "Services"]
@@ -18,4 +18,15 @@ METHODS: dict[str, Method[Any]] = {
     "doctor": Method(Nothing, node.doctor),
     "journal.tail": Method(journal.Tail, journal.tail),
     "notes.search": Method(notes.Search, notes.search),
+    "rooms": Method(Nothing, rooms.rooms),
+    "room.open": Method(rooms.Opening, rooms.open_),
+    "room.transcript": Method(rooms.Reading, rooms.transcript),
+    "room.post": Method(rooms.Posting, rooms.post),
+    "room.ask": Method(rooms.Posting, rooms.ask),
+    "room.follow": Method(rooms.Following, rooms.follow),
+    "workflow.list": Method(Nothing, workflows.workflows),
+    "workflow.run": Method(workflows.Start, workflows.run),
+    "workflow.show": Method(workflows.WhichRun, workflows.show),
+    "workflow.runs": Method(workflows.Runs, workflows.runs),
+    "workflow.cancel": Method(workflows.WhichRun, workflows.cancel),
 }
