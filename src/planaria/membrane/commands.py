@@ -95,9 +95,11 @@ def understand(text: str, tools: Iterable[str]) -> Command:
     names = frozenset(tools)
     text = _MENTION.sub("", text.strip()).strip()
     command = _read(text, names)
-    if isinstance(command, Help) and not command.greeting and (author := _AUTHOR.match(text)):
-        # A room's transcript may put the author before the words.
-        return _read(_MENTION.sub("", text[author.end() :]), names)
+    # A room's transcript may put the author before the words.
+    if isinstance(command, Help | Search) and (author := _AUTHOR.match(text)):
+        without = _read(_MENTION.sub("", text[author.end() :]), names)
+        if without != Help():
+            return without
     return command
 
 

@@ -211,18 +211,17 @@ class Models:
     def _default_name(self) -> str:
         if self._default:
             name = self._default.partition("/")[0]
-            return name if name in self._entries else ""
-        usable = self._usable()
-        return usable[0].name if usable else OFFLINE
+            if name in self._entries:
+                return name
+        # One that names no model can only be asked by a full name.
+        return next((entry.name for entry in self._usable() if entry.model_for(None)), OFFLINE)
 
     def _default_choice(self, tier: str | None) -> Choice:
         if self._default and tier is None:
             if self._default in TIERS:
                 return self._tier(self._default)
             return self.resolve(self._default)
-        name = self._default.partition("/")[0] if self._default else self._default_name()
-        entry = self._entries.get(name) or next(iter(self._usable()), self._entries[OFFLINE])
-        return self._first(entry, tier)
+        return self._first(self._entries[self._default_name()], tier)
 
     def _tier(self, tier: str) -> Choice:
         usable = self._usable()

@@ -51,6 +51,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
         model: the provider's own name for it, without the provider.
         messages: oldest first, at least one.
         max_tokens: of the answer, thinking included; None leaves it to the provider.
+        temperature: a wish; not sent to models that are known to refuse it.
     """
 
     model: str
@@ -126,6 +127,7 @@ class Provider(Protocol):
     @property
     def name(self) -> str:
         """What people write before the slash: `anthropic`, `ollama`."""
+        ...
 
     def stream(self, request: ModelRequest) -> AsyncIterator[Piece]:
         """Run one model call. Pieces as they come, then exactly one `ModelResponse`.
@@ -135,6 +137,7 @@ class Provider(Protocol):
         Raises:
             ProviderError: a subclass from `errors.py`; pieces may have come before it.
         """
+        ...
 
     async def models(self) -> list[ModelInfo]:
         """What the service offers now; asks the network.
@@ -142,6 +145,7 @@ class Provider(Protocol):
         Raises:
             ProviderError: as in `stream`.
         """
+        ...
 
 
 async def complete(provider: Provider, request: ModelRequest) -> ModelResponse:

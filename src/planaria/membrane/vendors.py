@@ -57,8 +57,11 @@ VENDORS: tuple[VendorSpec, ...] = (
         ("OPENAI_API_KEY",),
         light="gpt-6-luna",
         medium="gpt-6.1-terra",
-        heavy="gpt-6.1-sol",
-        quirks=Quirks(max_tokens_key="max_completion_tokens"),
+        heavy="gpt-6-sol",
+        # gpt-6-astra and gpt-6.1-sol are not among these: they cannot stop thinking, so here they take no tools.
+        quirks=Quirks(
+            max_tokens_key="max_completion_tokens", unthinking_tools=r"gpt-(5\.[4-9]|6-(sol|luna)|6\.1-terra)"
+        ),
     ),
     VendorSpec(
         "gemini",

@@ -9,6 +9,7 @@ Does badly: audio, images, logprobs and more than one choice are not asked for; 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
@@ -48,6 +49,8 @@ class Quirks(msgspec.Struct, frozen=True):
         ask_usage: whether `stream_options` may be sent; Mistral refuses it and tells usage unasked.
         nine_character_ids: Mistral takes tool call ids of exactly nine letters and digits.
         call_extras: Gemini wants the `extra_content` of its tool calls (signatures of its thinking) back.
+        unthinking_tools: models (a regular expression) that take tools here only with `reasoning_effort` "none",
+            and a temperature only then; OpenAI keeps both together for its Responses API.
         extra: fields added to every request.
     """
 
@@ -55,6 +58,7 @@ class Quirks(msgspec.Struct, frozen=True):
     ask_usage: bool = True
     nine_character_ids: bool = False
     call_extras: bool = False
+    unthinking_tools: str = ""
     extra: dict[str, Any] = {}
 
 
@@ -285,6 +289,8 @@ class _Answer:
                         self._think(thought.get("text") if isinstance(thought, dict) else thought, pieces)
                 case {"type": "thinking", "thinking": thought}:
                     self._think(thought, pieces)
+                case _:
+                    pass
 
     def response(self, provider: str, asked: str, names: WireNames) -> ModelResponse:
         """The whole answer."""
@@ -332,7 +338,10 @@ def request_body(request: ModelRequest, names: WireNames, quirks: Quirks = NO_QU
         ]
     if request.max_tokens is not None:
         body[quirks.max_tokens_key] = request.max_tokens
-    if request.temperature is not None:
+    unthinking = bool(quirks.unthinking_tools and re.match(quirks.unthinking_tools, request.model))
+    if unthinking and request.tools:
+        body["reasoning_effort"] = "none"
+    if request.temperature is not None and (request.tools or not unthinking):
         body["temperature"] = request.temperature
     return body
 
