@@ -56,6 +56,7 @@ def test_a_good_workflow_has_no_problems():
         ("zone: Europe/Berlin", "zone: Europe/Berlino", "unknown time zone", "IANA"),
         ('"*/15 * * * *"', '"*/15 * * *"', "five fields", "five fields"),
         ('"*/15 * * * *"', '"61 * * * *"', "bad minute", "five fields"),
+        ("inputs: {limit: 5}", "inputs: {limit: 5}\nroom: The Garden", "no name for a room", "small letters"),
         ("retry: 2", "max_visits: 0", "never be visited", "1 or more"),
         ("retry: 2", "timeout: 0", "timeout of step 'keep'", "above 0"),
         ("inputs: {limit: 5}", "inputs: {limit: 5}\nstart: ftch", "unknown step 'ftch'", "'fetch'"),

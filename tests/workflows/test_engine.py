@@ -184,10 +184,12 @@ async def test_changes_are_told_on_the_topic_and_on_that_of_the_run(garden):
         garden.node.subscribe("workflows", port.pid)
         run_id = await garden.start("test")
         await garden.finished(run_id)
-        told = []
+        told: list[RunChanged] = []
         while not told or told[-1].summary.status == "running":
-            told.append(await port.receive(timeout=1.0))
-    assert all(isinstance(message, RunChanged) and message.run_id == run_id for message in told)
+            message = await port.receive(timeout=1.0)
+            assert isinstance(message, RunChanged)
+            told.append(message)
+    assert all(message.run_id == run_id for message in told)
     assert [message.summary.status for message in told] == ["running"] * (len(told) - 1) + ["done"]
 
 

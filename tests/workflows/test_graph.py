@@ -113,6 +113,4 @@ def test_a_run_marks_the_path_it_took():
     }
     assert {node.id: node.status for node in view.nodes}["end"] == "done"
     assert view.path == ("fetch", "tell")
-    assert "├─*failed" in text_tree(view.nodes, view.edges, view.start) or "└─*failed" in text_tree(
-        view.nodes, view.edges, view.start
-    )
+    assert "└═ failed → ✓ tell" in text_tree(view.nodes, view.edges, view.start)

@@ -157,6 +157,19 @@ async def test_each_goes_on_at_the_element_that_was_not_finished(garden):
     assert view.results["a"] == ["a1", "a2", "a3"]
 
 
+async def test_a_long_list_whose_arguments_cannot_be_filled_in_fails_in_small_appends(garden):
+    arguments = {"step": "{{ item.title }}"}
+    workflow = graph(
+        {"a": {"failed": "b", "*": "end"}, "b": {"*": "end"}},
+        a={"each": "{{ range(1000) }}", "arguments": arguments},
+    )
+    await begin(garden, workflow)
+    view = await garden.finished(await garden.start("test"))
+    assert (view.status, view.path) == ("done", ("a", "b"))
+    assert (view.steps[0].done, view.steps[0].total) == (1000, 1000)
+    assert "1000 of 1000 failed" in (view.steps[0].error or "")
+
+
 async def test_a_failure_that_may_pass_is_tried_again_after_a_pause(garden):
     answers = iter([Failed("busy", retry=True), Failed("busy", retry=True), Done("at last")])
     garden.decide = lambda context, step: next(answers)

@@ -35,6 +35,8 @@ MAX_ITEMS = 1000
 """Elements a step with `each` may have."""
 MAX_INTERRUPTIONS = 5
 """How often the process may die in one call before the call counts as failed: it may be what kills it."""
+MAX_FACTS = 200
+"""Facts of one decision; what follows them comes with the next one, so that an append stays small."""
 MAX_BACKOFF = 600.0
 """Seconds."""
 
@@ -122,6 +124,8 @@ def advance(workflow: Workflow, state: State, event: Event) -> Decision:
                 run.resume(current)
             case Answer() if current:
                 run.answered(current, event.result, event.retry)
+            case _:
+                pass
     effect = run.until_effect(due=isinstance(event, Due))
     return Decision(run.state, tuple(run.facts), effect)
 
@@ -139,6 +143,8 @@ class _Walk:
 
     def until_effect(self, due: bool) -> Effect:
         while self.state.status == "running":
+            if len(self.facts) >= MAX_FACTS:
+                return Wait(self.at)
             current = self.state.current
             if current is None:
                 self.enter(self.state.next)

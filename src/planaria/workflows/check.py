@@ -7,6 +7,7 @@ steps, cycles without a bound, schedule and zone. Pure: the tools are given, not
 Does badly: the type of a template's value shows only when it is filled in, and then the gate refuses it.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -25,6 +26,7 @@ RESULT_FIELDS = ("value", "branch", "text", "error", "attempts")
 EACH_FIELDS = (*RESULT_FIELDS, "branches", "counts")
 RUN_FIELDS = ("id", "workflow", "trigger")
 """What `run` offers to templates."""
+_ROOM = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 _ANY_TIME = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -33,7 +35,7 @@ def check(workflow: Workflow, tools: Iterable[Tool], places: Places | None = Non
     source = Source(workflow, places or Places(workflow.name))
     known = {tool.name: tool for tool in tools}
     found = [
-        *_schedule(source),
+        *_head(source),
         *_start(source),
         *(problem for step in workflow.steps.values() for problem in _step(source, step, known)),
         *_unreachable(source),
@@ -70,13 +72,16 @@ def ancestors(workflow: Workflow) -> dict[str, set[str]]:
     return after
 
 
-def _schedule(source: Source) -> Iterator[Problem]:
+def _head(source: Source) -> Iterator[Problem]:
     schedule, zone = source.workflow.schedule, source.workflow.zone
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         mend = "use an IANA name such as UTC or Europe/Berlin"
         yield _problem(source, f"unknown time zone {zone!r}", mend, "zone")
+    if source.workflow.room is not None and not _ROOM.match(source.workflow.room):
+        mend = "use small letters, digits, - and _, a letter or digit first"
+        yield _problem(source, f"{source.workflow.room!r} is no name for a room", mend, "room")
     if schedule is None:
         return
     mend = "write five fields: minute hour day-of-month month day-of-week, such as '*/15 * * * *'"
@@ -202,18 +207,19 @@ def _reference(
             if name not in workflow.inputs:
                 mend = f"name it under 'inputs', or {nearest(name, workflow.inputs)}"
                 return f"the workflow has no input {name!r}", mend
-        case ("run", field, *_) if field not in RUN_FIELDS:
-            return f"a run has no {field!r}", nearest(field, RUN_FIELDS)
-        case ("item" | "index", *_) if not inside_each:
-            return (
-                f"{chain[0]!r} exists only in the arguments of a step with 'each'",
-                "add 'each' to the step",
-            )
-        case (("steps" | "trigger" | "run" | "now" | "item" | "index"), *_):
-            return None
-        case (name, *_):
+        case ("run", field, *_):
+            if field not in RUN_FIELDS:
+                return f"a run has no {field!r}", nearest(field, RUN_FIELDS)
+        case ("item" | "index" as name, *_):
+            if not inside_each:
+                return (
+                    f"{name!r} exists only in the arguments of a step with 'each'",
+                    "add 'each' to the step",
+                )
+        case _:
             names = ("steps", "trigger", "run", "now", *(("item", "index") if inside_each else ()))
-            return f"nothing is called {name!r}", nearest(name, names)
+            if chain[0] not in names:
+                return f"nothing is called {chain[0]!r}", nearest(chain[0], names)
     return None
 
 

@@ -30,10 +30,10 @@ from planaria.otp import (
     Down,
     DynamicSupervisor,
     GenServer,
+    Ref,
     StartFailed,
     Task,
     TaskDone,
-    TaskRef,
     broadcast,
     call,
     cast,
@@ -109,7 +109,7 @@ class Workflows(GenServer):
         self.base = Context("workflow", self.garden, services=services or {})
         self.catalogue = Catalogue(gate.tools())
         self.ledger = Ledger()
-        self.loading: dict[TaskRef, str] = {}
+        self.loading: dict[Ref, str] = {}
         self.since_checkpoint = 0
         subscribe(RECORDS)
         subscribe(TOPIC)

@@ -86,7 +86,7 @@ def layout(nodes: Sequence[NodeView], edges: Sequence[EdgeView], start: str) -> 
 def text_tree(nodes: Sequence[NodeView], edges: Sequence[EdgeView], start: str) -> str:
     """The graph as an indented text, for terminals: each step once, later mentions as `(above)`.
 
-    The mark before a name is its status, `*` on an arrow that was taken.
+    The mark before a name is its status; the line to a route that was taken is double.
     """
     by_id = {node.id: node for node in nodes}
     out = {node: [edge for edge in edges if edge.source == node] for node in by_id}
@@ -107,8 +107,8 @@ def text_tree(nodes: Sequence[NodeView], edges: Sequence[EdgeView], start: str) 
         seen.add(name)
         for number, edge in enumerate(out[name], 1):
             last = number == len(out[name])
-            taken = "*" if edge.taken else " "
-            branch = f"{lead}{'└─' if last else '├─'}{taken}{edge.branch} → "
+            line = "═" if edge.taken else "─"
+            branch = f"{lead}{'└' if last else '├'}{line} {edge.branch} → "
             show(edge.target, lead + ("    " if last else "│   "), branch)
 
     show(start, "", "")

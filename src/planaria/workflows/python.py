@@ -135,6 +135,8 @@ def class_lines(text: str, name: str) -> dict[str, int]:
                     found[key] = part.lineno
                     if isinstance(value, ast.Call):
                         found.update({f"{key}.{inner}": line for inner, line in _call_lines(value)})
+                case _:
+                    pass
     return found
 
 
@@ -153,6 +155,8 @@ def _call_lines(call: ast.Call) -> Iterator[tuple[str, int]]:
                 yield key, keyword.lineno
             case ast.keyword(arg=str(key)):
                 yield f"with.{key}", keyword.lineno
+            case _:
+                pass  # **more: its keys have no lines
 
 
 def kebab(name: str) -> str:

@@ -38,7 +38,10 @@ from planaria.otp import (
     call,
     send_after,
     wall_time,
+    whereis,
 )
+from planaria.rooms.message import room_name
+from planaria.rooms.rooms import open_room
 from planaria.workflows.advance import Answer, Begin, Call, Cancel, Due, Event, Look, Over, Wait, advance
 from planaria.workflows.definition import FAILED, Workflow, unpack
 from planaria.workflows.messages import TOPIC, RunChanged, run_name
@@ -288,7 +291,12 @@ def rebuild(events: Iterable[JournalEvent]) -> Rebuilt | None:
 async def call_tool(
     gate: Gate, wanted: Call, context: Context, grants: tuple[str, ...]
 ) -> tuple[Result, bool]:
-    """Call a tool, in the task's process; gives its result, and whether trying again may help."""
+    """Call a tool, in the task's process; gives its result, and whether trying again may help.
+
+    The room of the workflow is opened first if nobody has done so.
+    """
+    if context.room and whereis(room_name(context.room)) is None and whereis("rooms") is not None:
+        await open_room(context.room)
     match await gate.call(wanted.tool, wanted.arguments, context, grants):
         case Done(value=value, branch=branch, text=text):
             return Result(branch, value, text), False

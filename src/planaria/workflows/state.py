@@ -248,7 +248,8 @@ def apply(state: State, fact: Fact) -> State:
             return replace(
                 state, status=fact.status, ended=fact.at, error=fact.error, next=None, current=None
             )
-    return state
+        case _:
+            return state
 
 
 def _last(state: State, **changes: Any) -> tuple[Visit, ...]:

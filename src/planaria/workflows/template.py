@@ -11,7 +11,7 @@ bounded: at most `MAX_OUTPUT` characters of text, and no sequence grown by multi
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from functools import lru_cache
@@ -91,7 +91,8 @@ class Missing(ChainableUndefined, StrictUndefined):
 
 def slug(value: object, limit: int = 60) -> str:
     """A short name fit for a file: lower case letters, digits and single dashes. Never empty."""
-    text = unicodedata.normalize("NFKD", str(value)).encode("ascii", "ignore").decode().lower()
+    text = unicodedata.normalize("NFKD", re.sub("['’]", "", str(value)))
+    text = text.encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", text).strip("-")[:limit].strip("-") or "untitled"
 
 
@@ -160,8 +161,9 @@ def _as_text(value: Any) -> Any:
 
 def _environment() -> _Sandbox:
     environment = _Sandbox(undefined=Missing, autoescape=False, keep_trailing_newline=True, finalize=_as_text)
-    kept: dict[str, Callable[..., Any]] = {name: environment.filters[name] for name in PLAIN_FILTERS}
-    environment.filters = {**kept, "slug": slug, "date": as_date, "lines": as_lines, "tojson": as_json}
+    kept: dict[str, Any] = {name: environment.filters[name] for name in PLAIN_FILTERS}
+    kept |= {"slug": slug, "date": as_date, "lines": as_lines, "tojson": as_json}
+    environment.filters = kept
     environment.globals = {"range": environment.globals["range"]}
     return environment
 
@@ -271,7 +273,8 @@ def _lone(tree: nodes.Template) -> nodes.Expr | None:
     match tree.body:
         case [nodes.Output(nodes=[expression])] if not isinstance(expression, nodes.TemplateData):
             return expression
-    return None
+        case _:
+            return None
 
 
 def _chains(node: nodes.Node) -> Iterator[tuple[str, ...]]:
@@ -293,7 +296,8 @@ def _chain(node: nodes.Node) -> tuple[str, ...] | None:
         case nodes.Getitem(node=inner, arg=nodes.Const(value=str() as key)):
             before = _chain(inner)
             return (*before, key) if before else None
-    return None
+        case _:
+            return None
 
 
 def _why_missing(value: Undefined) -> str:

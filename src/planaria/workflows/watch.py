@@ -36,4 +36,5 @@ def is_definition(place: Path) -> bool:
     match place.parts:
         case (folder, file):
             return folder == FOLDER and file.endswith(".py") and not file.startswith(("_", "."))
-    return False
+        case _:
+            return False
