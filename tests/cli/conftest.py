@@ -1,10 +1,10 @@
 """A garden, a node that runs it in a thread, and a way to run commands."""
 
 import asyncio
+import contextlib
 import json
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from planaria.config.lock import GardenLock
 from planaria.config.settings import load_settings
 from planaria.cortex.journal import Journal
 from planaria.cortex.redact import Redactor
+from planaria.membrane.gate import Gate
 from planaria.nerve.control import serve_control
 from planaria.nerve.methods import Services
 from planaria.otp import GenServer, Node, Task, call, child, supervisor, task_child
@@ -26,6 +27,8 @@ from planaria.rooms.room import Room
 from planaria.rooms.rooms import open_room
 from planaria.rooms.rooms import tree as rooms_tree
 from planaria.testing.memory_store import MemoryStore
+from planaria.tools import notes
+from planaria.workflows.tree import tree as workflows_tree
 
 
 class Counter(GenServer):
@@ -62,6 +65,17 @@ class Garden:
     """A garden on disk and the node that runs it."""
 
     path: Path
+    node: Node = field(init=False)
+    loop: asyncio.AbstractEventLoop = field(init=False)
+    stopped: asyncio.Event = field(init=False)
+
+    def reread(self, path: str) -> None:
+        """Tell the library that a file changed, and return when everybody knows."""
+        asyncio.run_coroutine_threadsafe(self._reread(path), self.loop).result(10)
+
+    async def _reread(self, path: str) -> None:
+        Library.changed(self.node["library"], path)
+        await self.node.settle()
 
     def run(self, *args: str, **kwargs: Any) -> Result:
         """Run a command on this garden."""
@@ -89,60 +103,54 @@ def garden(tmp_path) -> Garden:
 
 @pytest.fixture
 def live(garden):
-    """The garden, with a node in another thread: a journal, rooms with a parrot, a counter and the control socket."""
+    """The garden, with a node in another thread: journal, records, rooms with a parrot, workflows, a counter."""
     started = threading.Event()
     ended: list[BaseException] = []
 
     def run() -> None:
         try:
-            asyncio.run(_node(garden.path, started, stops))
+            asyncio.run(_node(garden, started))
         except BaseException as error:  # noqa: BLE001 - told to the test's own thread
             ended.append(error)
             started.set()
 
-    stops: list[Callable[[], object]] = []
     thread = threading.Thread(target=run)
     thread.start()
     started.wait(10)
     assert not ended, ended
     yield garden
-    if thread.is_alive():
-        stops[0]()
+    with contextlib.suppress(RuntimeError):  # the test stopped it, so its loop is closed
+        garden.loop.call_soon_threadsafe(garden.stopped.set)
     thread.join(10)
     assert not ended, ended
 
 
-async def _node(path: Path, started: threading.Event, stops: list[Callable[[], object]]) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(stopped.set)
-
-    stops.append(stop)
+async def _node(garden: Garden, started: threading.Event) -> None:
+    path = garden.path
+    garden.stopped, garden.loop = asyncio.Event(), asyncio.get_running_loop()
     with GardenLock(path) as lock:
         lock.announce("http://127.0.0.1:1")
-        async with Node("garden") as node:
+        async with Node("garden") as garden.node:
             services = Services(
                 garden=path,
                 settings=load_settings(path),
-                stop=stopped.set,
+                stop=garden.stopped.set,
                 redactor=Redactor(),
                 url="http://127.0.0.1:1",
             )
-            await node.start(
+            await garden.node.start(
                 supervisor(
                     child(Journal, MemoryStore, name="journal"),
                     child(Library, path, name="library"),
                     child(Index, path, name="index"),
                     rooms_tree(),
+                    workflows_tree(Gate([notes.search, notes.write]), path, watching=False),
                     child(Parrot, name="parrot"),
                     child(Counter, name="counter"),
                     task_child(serve_control, services, label="control"),
                     name="root",
                 )
             )
-            await node.settle()
+            await garden.node.settle()
             started.set()
-            await stopped.wait()
+            await garden.stopped.wait()

@@ -9,7 +9,7 @@ Does badly: a type of your own shows its fields, not what its `__repr__` would s
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -49,9 +49,9 @@ def show_named(name: str, value: object, redactor: Redactor = UNKNOWN_SECRETS, l
     return MASK if names_secret(name, value) else show(value, redactor, limit)
 
 
-def names_secret(name: str, value: object) -> bool:
+def names_secret(name: str, value: Any) -> bool:
     """Whether a value of this name must not be shown. Numbers are counts (`tokens`), not secrets."""
-    return isinstance(value, str | bytes) and bool(value) and _SECRET_NAME.search(name) is not None
+    return issubclass(type(value), str | bytes) and len(value) > 0 and _SECRET_NAME.search(name) is not None
 
 
 def clip(text: str, limit: int) -> str:
@@ -70,28 +70,29 @@ def _bounded(parts: Iterator[str], limit: int) -> Iterator[str]:
 
 def _parts(value: Any, redactor: Redactor, depth: int) -> Iterator[str]:
     """The text of `value`, bit by bit, so that whoever has enough can stop."""
-    kind = type(value)
+    # Never `isinstance`: for want of a match it reads the value's `__class__`, which may be code.
+    kind: type = type(value)
     if value is None or kind in (bool, int, float) or kind in _PLAIN:
         yield clip(_number(value) if kind is int else repr(value), _LONGEST_TEXT)
     elif kind is str:
         yield repr(clip(redactor.text(value[: _LONGEST_TEXT + _SLACK]), _LONGEST_TEXT))
     elif kind in (bytes, bytearray, memoryview):
         yield f"<{kind.__name__}, {len(value)} bytes>"
-    elif isinstance(value, Secret):
+    elif issubclass(kind, Secret):
         yield MASK
-    elif isinstance(value, Pid):
+    elif issubclass(kind, Pid):
         yield str(value) if value.name is None else f"{value.name} {value}"
-    elif isinstance(value, Enum):
+    elif issubclass(kind, Enum):
         yield f"{kind.__name__}.{value.name}"
-    elif isinstance(value, PurePath):
+    elif issubclass(kind, PurePath):
         yield redactor.text(str(value))
-    elif isinstance(value, type):
+    elif issubclass(kind, type):
         yield value.__qualname__
-    elif isinstance(value, FunctionType | MethodType | BuiltinFunctionType):
+    elif issubclass(kind, FunctionType | MethodType | BuiltinFunctionType):
         yield f"<function {value.__qualname__}>"
-    elif isinstance(value, ModuleType):
+    elif issubclass(kind, ModuleType):
         yield f"<module {value.__name__}>"
-    elif isinstance(value, BaseException):
+    elif issubclass(kind, BaseException):
         yield from _call(kind.__name__, [("", item) for item in value.args], redactor, depth)
     elif depth >= _DEEPEST:
         yield f"{kind.__name__}(…)"
@@ -110,9 +111,9 @@ def _number(value: Any) -> str:
 
 def _collection(value: Any, redactor: Redactor, depth: int) -> Iterator[str]:
     opening, closing = "[", "]"
-    if isinstance(value, tuple):
+    if type(value) is tuple:
         opening, closing = "(", ",)" if len(value) == 1 else ")"
-    elif isinstance(value, Set):
+    elif type(value) in (set, frozenset):
         opening, closing = "{", "}"
     yield opening
     yield from _joined((_parts(item, redactor, depth + 1) for item in value), len(value))
@@ -159,12 +160,13 @@ def _joined(items: Iterable[Iterator[str]], count: int) -> Iterator[str]:
 
 def public_attributes(value: object) -> dict[str, Any]:
     """Public attributes, read without running any code of the value's class."""
-    if isinstance(value, msgspec.Struct):
-        names: Iterable[str] = type(value).__struct_fields__
-    elif is_dataclass(value):
-        names = [field.name for field in fields(value)]
+    kind: Any = type(value)
+    if issubclass(kind, msgspec.Struct):
+        names: Iterable[str] = kind.__struct_fields__
+    elif is_dataclass(kind):
+        names = [field.name for field in fields(kind)]
     else:
-        names = [slot for kind in type(value).__mro__ for slot in _slots(kind)]
+        names = [slot for parent in kind.__mro__ for slot in _slots(parent)]
     found = {name: item for name in names for item in _read(value, name)}
     # `object.__getattribute__`: a class may define its own, which is code.
     try:

@@ -218,13 +218,10 @@ def pid_text(pid: Pid | str) -> str:
 
 
 def short_file(file: str) -> str:
-    """A path as a reader of code knows it: below the library's folder, or its last two parts."""
-    for root in (*sys.path, str(Path(__file__).parents[2])):
-        if root and file.startswith(root.rstrip("/") + "/"):
-            inner = file[len(root.rstrip("/")) + 1 :]
-            if not inner.startswith(("site-packages/", "src/")):
-                return inner
-    return "/".join(Path(file).parts[-2:])
+    """A path as a reader of code knows it: below the innermost folder that imports start from, else its last parts."""
+    roots = [root.rstrip("/") + "/" for root in sys.path if root]
+    inside = max((root for root in roots if file.startswith(root)), key=len, default="")
+    return file.removeprefix(inside) if inside else "/".join(Path(file).parts[-2:])
 
 
 def resident_mb() -> float:
