@@ -129,6 +129,17 @@ async def test_python_files_are_loaded_and_a_broken_one_is_a_problem_with_its_li
     assert garden.arguments[0]["step"] == "ada"
 
 
+@pytest.mark.parametrize(
+    "raised", ["SystemExit(1)", "KeyboardInterrupt()", "Exception('x')", "GeneratorExit()"]
+)
+async def test_nothing_a_python_file_raises_reaches_the_node(garden, raised):
+    garden.write("bad.py", f"raise {raised}\n")
+    garden.write("hand.py", PYTHON)
+    await garden.begin()
+    assert [problem.path for problem in await problems(garden)] == ["workflows/bad.py"]
+    assert (await garden.finished(await garden.start("by-hand", who="ada"))).status == "done"
+
+
 async def test_a_changed_python_file_is_loaded_anew_and_a_removed_one_forgotten(garden):
     garden.write("hand.py", PYTHON)
     await garden.begin()

@@ -93,6 +93,7 @@ class Workflows(GenServer):
     """Definitions and runs; see the module. What cannot be done is answered with `Refused`."""
 
     trap_exit = True
+    call_timeout = 30.0  # an answer waits for the disk
 
     async def init(
         self, gate: Gate, garden: Path, services: Mapping[type, object] | None = None, zone: str = "UTC"

@@ -14,7 +14,7 @@ from planaria.otp import run_blocking
 from planaria.records.errors import Problem
 from planaria.records.record import Record
 from planaria.workflows.definition import Source
-from planaria.workflows.errors import DefinitionError
+from planaria.workflows.errors import DefinitionError, ImportStopped
 from planaria.workflows.markdown import read_markdown
 from planaria.workflows.python import WorkflowDefinition, read_class
 
@@ -48,7 +48,14 @@ def import_workflows(garden: Path, path: str, zone: str) -> tuple[Source, ...]:
     module = module_from_spec(spec)
     module.__file__ = str(garden / path)
     sys.modules[name] = module  # dataclasses and typing look a class's module up there
-    exec(compile(text, str(garden / path), "exec"), module.__dict__)  # noqa: S102 - the owner's own file
+    try:
+        exec(compile(text, str(garden / path), "exec"), module.__dict__)  # noqa: S102 - the owner's own file
+    except (
+        SystemExit,
+        KeyboardInterrupt,
+        GeneratorExit,
+    ) as error:  # not for the node: this is one file's thread
+        raise ImportStopped(path) from error
     sources: list[Source] = []
     problems: list[Problem] = []
     for definition in _classes(module):
@@ -74,6 +81,8 @@ def problem_of(error: BaseException, garden: Path, path: str) -> tuple[Problem, 
     """What a person should mend when a file could not be imported: the last of its own lines that was reached."""
     if isinstance(error, DefinitionError):
         return error.problems
+    if isinstance(error, ImportStopped) and error.__cause__ is not None:
+        error = error.__cause__
     file = str(garden / path)
     if isinstance(error, SyntaxError) and error.filename == file:
         return (Problem(path, error.lineno or 1, f"this is not Python: {error.msg}", "mend the syntax"),)

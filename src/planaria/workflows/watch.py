@@ -4,7 +4,7 @@ Started as a task of the workflow tree. A lost watch raises, and the supervisor 
 Does badly: network file systems that report nothing.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from watchfiles import Change, awatch
 
@@ -31,7 +31,7 @@ async def watch(garden: Path, workflows: Server = "workflows", debounce: int = 4
             Workflows.changed(workflows, Path(path).relative_to(root).as_posix())
 
 
-def is_definition(place: Path) -> bool:
+def is_definition(place: PurePath) -> bool:
     """Whether a path in the garden is a Python file that may hold workflows."""
     match place.parts:
         case (folder, file):
