@@ -49,6 +49,7 @@ FETCH = ToolSpec(
         ("@scout, please search moss", Search("moss")),
         ("ada: search moss", Search("moss")),
         ("[ada]: what about moss?", Search("moss")),
+        ("[ada, person] search moss", Search("moss")),
         ("run web.fetch url=https://example.org", RunTool("web.fetch", "url=https://example.org")),
         ("run the tool web.fetch", RunTool("web.fetch", "")),
         ("call `web.fetch` {}", RunTool("web.fetch", "{}")),

@@ -52,7 +52,7 @@ class Help(msgspec.Struct, frozen=True):
 type Command = Search | RunTool | RunWorkflow | Remember | Status | Help
 
 _MENTION = re.compile(r"^(?:\s*@[\w.-]+[,:]?)+\s*")
-_AUTHOR = re.compile(r"^\[?@?[\w .-]{1,40}\]?:\s+(?=\S)")
+_AUTHOR = re.compile(r"^(?:\[[^\]\n]{1,60}\]:?|@?[\w .-]{1,40}:)\s+(?=\S)")
 _POLITE = re.compile(r"^(?:please|could you|can you|would you|hey|ok|now)[, ]+", re.IGNORECASE)
 _WORKFLOW = re.compile(
     r"^(?:run|start)\s+(?:the\s+)?workflow\s+[\"'`]?([\w.-]+)[\"'`]?\s*(.*)$", re.IGNORECASE | re.DOTALL

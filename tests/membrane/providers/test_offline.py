@@ -3,6 +3,7 @@ import re
 import msgspec
 import pytest
 
+from planaria.membrane.outside import outside
 from planaria.membrane.provider import Message, ModelRequest, ModelResponse, TextDelta, ToolSpec, complete
 from planaria.membrane.providers.offline import OfflineProvider
 
@@ -151,6 +152,23 @@ async def test_a_question_that_finds_nothing_is_tried_once_more_with_its_longest
 )
 async def test_a_result_is_told_as_it_is(result, said):
     assert (await after("run web.fetch url=x", result)).text == said
+
+
+async def test_content_from_outside_is_quoted_with_its_place_and_without_its_wrapper():
+    answer = await after("run web.fetch url=x", outside("Moss\n\nlikes shade", "https://x.example"))
+    assert answer.text == "web.fetch returned:\n\nFrom https://x.example:\n\nMoss\n\nlikes shade"
+
+
+async def test_a_note_of_the_same_name_keeps_what_it_has():
+    properties = {
+        "path": {"type": "string"},
+        "text": {"type": "string"},
+        "mode": {"enum": ["replace", "append"]},
+    }
+    write = ToolSpec(
+        "notes.write", "", {"type": "object", "properties": properties, "required": ["path", "text"]}
+    )
+    assert calls(await ask("note buy slugs", tools=(write,)))[0][1]["mode"] == "append"
 
 
 async def test_a_long_result_is_cut_and_says_so():

@@ -50,6 +50,7 @@ MAX_QUOTED = 1200
 MAX_HITS = 5
 
 _EMPTY = re.compile(r"^\s*(no |nothing|none\b|0 |\[\]|$)", re.IGNORECASE)
+_WRAPPED = re.compile(r'<outside-content origin="([^"\n]*)">\n[^\n]*\n(.*?)\n</outside-content>', re.DOTALL)
 _FAILED = re.compile(r"^\s*(failed|error|refused)\b[: ]*", re.IGNORECASE)
 
 
@@ -172,6 +173,8 @@ def _remember(text: str, tools: Mapping[str, ToolSpec]) -> _Reply:
     }
     properties: Mapping[str, Any] = tool.parameters.get("properties") or {}
     arguments = {key: known[key] for key in properties if key in known}
+    if "append" in ((properties.get("mode") or {}).get("enum") or ()):
+        arguments["mode"] = "append"  # A note of the same name keeps what it has.
     missing = [key for key in tool.parameters.get("required") or () if key not in arguments]
     if missing or text not in arguments.values():
         return _Reply(
@@ -216,7 +219,12 @@ def _told(call: ToolCall | None, content: str) -> str:
         return f"{name} failed: {_cut(problem)}"
     if not content.strip():
         return f"{name} is done; it returned nothing."
-    return f"{name} returned:\n\n{_cut(content.strip())}"
+    return f"{name} returned:\n\n{_cut(_WRAPPED.sub(_unwrapped, content).strip())}"
+
+
+def _unwrapped(found: re.Match[str]) -> str:
+    """Content from outside as people read it: the warning in it is for models that could be led astray."""
+    return f"From {found[1]}:\n\n{found[2]}"
 
 
 def _problem(content: str) -> str | None:
