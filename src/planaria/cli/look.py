@@ -32,7 +32,7 @@ def status(garden: Path, as_json: bool) -> None:
         [
             ("node", f"{view['name']}, process {view['pid']}, up {output.seconds(view['uptime'])}"),
             ("garden", view["garden"]),
-            ("dashboard", view["url"] or "off"),
+            ("dashboard", view["login_url"] or view["url"] or "off"),
             ("version", f"planaria {view['version']}, Python {view['python']}"),
             (
                 "processes",

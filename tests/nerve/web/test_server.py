@@ -106,7 +106,7 @@ async def test_a_stream_sends_what_changed_and_nothing_else(tmp_path):
         async with asyncio.timeout(10):
             while "hello" not in later:
                 later += await anext(stream)
-        assert 'hx-target="#ties"' not in later
+        assert 'hx-target="#process-events"' not in later
 
 
 async def test_a_reply_streams_into_the_room(tmp_path):

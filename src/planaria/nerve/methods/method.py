@@ -19,6 +19,7 @@ class Services(msgspec.Struct, frozen=True):
         redactor: knows the secrets of this node.
         url: the dashboard's address.
         since: unix seconds at which the node started.
+        login_link: makes a link that logs one browser in to the dashboard, once.
     """
 
     garden: Path
@@ -27,6 +28,7 @@ class Services(msgspec.Struct, frozen=True):
     redactor: Redactor
     url: str = ""
     since: float = 0.0
+    login_link: Callable[[], Awaitable[str]] | None = None
 
 
 class Channel:

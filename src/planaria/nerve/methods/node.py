@@ -9,6 +9,8 @@ from planaria import __version__
 from planaria.nerve.doctor import Finding, examine, examine_node
 from planaria.nerve.methods.method import Channel, Nothing, Services
 from planaria.nerve.protocol import ControlError
+from planaria.nerve.restart import NotSupervised
+from planaria.nerve.restart import restart as restart_process
 from planaria.nerve.views import (
     NoSuchProcess,
     ProcessRow,
@@ -23,7 +25,6 @@ from planaria.nerve.views import (
 )
 from planaria.otp import (
     Pid,
-    Supervisor,
     exit_signal,
     node_,
     run_blocking,
@@ -44,7 +45,10 @@ class WhichProcess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StatusView(msgspec.Struct, frozen=True):
-    """The node in figures. `since` is unix seconds, `problems` how many records need a mend."""
+    """The node in figures. `since` is unix seconds, `problems` how many records need a mend.
+
+    `login_url` is a fresh link that logs one browser in to the dashboard, once; empty without one.
+    """
 
     name: str
     version: str
@@ -60,6 +64,7 @@ class StatusView(msgspec.Struct, frozen=True):
     restarts: int
     rss_mb: float
     problems: int | None
+    login_url: str = ""
 
 
 class Killed(msgspec.Struct, frozen=True):
@@ -88,6 +93,7 @@ async def status(params: Nothing, services: Services, channel: Channel) -> Statu
         restarts=view.restarts,
         rss_mb=view.rss_mb,
         problems=problems,
+        login_url="" if services.login_link is None else await services.login_link(),
     )
 
 
@@ -117,19 +123,14 @@ async def kill(params: WhichProcess, services: Services, channel: Channel) -> Ki
 
 
 async def restart(params: WhichProcess, services: Services, channel: Channel) -> Killed:
-    """Let the supervisor of a process end it in order and start it anew; it counts no failure."""
+    """Let the supervisor of a process end it in order and start it anew."""
     pid = _find(params)
     text = pid_text(pid)
-    found = _place(pid)
-    if found is None:
-        raise ControlError(
-            "refused",
-            f"{text} has no supervisor that could start it anew",
-            f"`planaria kill {params.process}` ends it; one that is supervised dynamically may come back",
-        )
-    parent, id_ = found
-    await Supervisor.terminate_child.within(None)(parent, id_)
-    successor = await Supervisor.restart_child.within(None)(parent, id_)
+    try:
+        successor = await restart_process(pid)
+    except NotSupervised as error:
+        mend = f"`planaria kill {params.process}` ends it; one that is supervised dynamically may come back"
+        raise ControlError("refused", str(error), mend) from error
     return Killed(text, None if successor is None else str(successor))
 
 
@@ -143,16 +144,6 @@ async def doctor(params: Nothing, services: Services, channel: Channel) -> list[
     """What is well with the garden and the node, what is not, and how to mend it."""
     findings = await run_blocking(examine, services.garden, dict(os.environ))
     return [*findings, *examine_node(tree_views(node_()))]
-
-
-def _place(pid: Pid) -> tuple[Pid, object] | None:
-    """The supervisor of a process and its id there; None for one without, or with a dynamic one."""
-    for parent in node_().info(pid).links:
-        if isinstance(parent.body, Supervisor):
-            for id_, child, _ in parent.body.children_now():
-                if child is pid:
-                    return parent, id_
-    return None
 
 
 def _find(params: WhichProcess) -> Pid:

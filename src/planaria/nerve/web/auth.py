@@ -49,12 +49,15 @@ class Door(Protocol):
 
     async def redeem(self, token: str) -> str | None:
         """A new session for an unused login token, None for any other text."""
+        ...
 
     async def knows(self, session: str) -> bool:
         """Whether this session is good."""
+        ...
 
     async def forget(self, session: str) -> None:
         """End this session."""
+        ...
 
 
 def issue(ring: Keyring, now: float) -> tuple[Keyring, str]:

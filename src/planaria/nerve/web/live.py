@@ -44,9 +44,11 @@ class Feed(Protocol):
 
     async def parts(self) -> Sequence[Part]:
         """The page as it is now."""
+        ...
 
     def take(self, message: object) -> str:
         """Partials to send at once for one message of a topic; empty if the next look is enough."""
+        ...
 
 
 class FrameFeed:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -57,22 +58,23 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.environment.filters.update(
-            clock=self.clock,
-            when=self.when,
-            iso=iso,
-            span=span,
-            count=count,
-            tone=tone,
-            hue=hue,
-            initial=initial,
-            process_url=process_url,
-        )
-        self.environment.globals["version"] = _fingerprint(STATIC / "planaria.css")
+        filters: dict[str, Callable[..., object]] = {
+            "clock": self.clock,
+            "when": self.when,
+            "iso": iso,
+            "span": span,
+            "count": count,
+            "tone": tone,
+            "hue": hue,
+            "initial": initial,
+            "process_url": process_url,
+        }
+        cast(dict[str, Callable[..., object]], self.environment.filters).update(filters)
+        self.globals = {"version": _fingerprint(STATIC / "planaria.css")}
 
     def text(self, template: str, values: Mapping[str, object]) -> str:
         """One template as HTML, without white space around it: that would pile up in the page at each swap."""
-        return self.environment.get_template(template).render(values).strip()
+        return self.environment.get_template(template, globals=self.globals).render(values).strip()
 
     def response(self, template: str, values: Mapping[str, object], status: int = 200) -> HTMLResponse:
         """One template as an answer."""

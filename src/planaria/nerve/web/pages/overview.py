@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from planaria.nerve.views import TreeView, tree_views
 from planaria.nerve.web.live import LiveResponse
-from planaria.nerve.web.parts import Part
+from planaria.nerve.web.parts import Part, dom_id
 from planaria.nerve.web.render import process_url
 from planaria.nerve.web.site import Site
 
@@ -19,6 +19,10 @@ REGROWN_FOR = 6.0
 """Seconds a restarted process is marked."""
 PORT = "Port"
 """Kind of the mailboxes of code outside, one for each open page: no part of the tree."""
+FUNCTION = "function"
+"""Kind of tasks and other plain functions: without a supervisor they are drawn apart, since most are gone at once."""
+LASTING = 1.0
+"""Seconds after which such a task is drawn at all."""
 
 
 class TreeNode(msgspec.Struct, frozen=True):
@@ -72,7 +76,10 @@ class OverviewFeed:
         lately = await self.site.services.lately()
         fresh = {e.who for e in lately if e.kind == "restarted" and self.site.now() - e.at < REGROWN_FOR}
         views = [view for view in tree_views(self.site.node) if view.kind != PORT]
-        roots = tuple(_tree_node(view, fresh) for view in views)
+        roots = tuple(_tree_node(view, fresh) for view in views if view.kind != FUNCTION)
+        loose = tuple(
+            _tree_node(view, fresh) for view in views if view.kind == FUNCTION and self._lasts(view)
+        )
         lines = [line for root in roots for line in _lines(root)]
         figures = Figures(
             len(self.site.node.processes()), sum(n.queue_len for n in lines), sum(n.restarts for n in lines)
@@ -87,8 +94,13 @@ class OverviewFeed:
             Part("health", "_health.html", {"troubles": troubles}, troubles),
             Part("offline", "_offline.html", {"models": models}, models),
             Part("tree", "_tree.html", {"roots": roots}, tuple(_shape(root) for root in roots), rows),
+            Part("loose", "_loose.html", {"loose": loose}, loose),
             Part("crashes", "_crashes.html", {"crashes": shown}, shown),
         ]
+
+    def _lasts(self, view: TreeView) -> bool:
+        pid = self.site.node.find(view.pid)
+        return pid is not None and self.site.node.info(pid).age >= LASTING
 
     def take(self, message: object) -> str:
         """Nothing: the next look tells all."""
@@ -97,21 +109,23 @@ class OverviewFeed:
 
 def _tree_node(view: TreeView, fresh: set[str]) -> TreeNode:
     number = view.pid.rpartition(".")[2].rstrip(">")
+    # A child its supervisor could not start, or that ended for good, has a line but no process.
+    dom = f"p-{number}" if number else dom_id("d", view.title)
     children = [_tree_node(child, fresh) for child in view.children[:MOST_CHILDREN]]
     left = len(view.children) - MOST_CHILDREN
     if left > 0:
         children.append(
-            TreeNode(f"more-{number}", f"and {left} more", "", "waiting", 0, 0, 0, None, False, False)
+            TreeNode(f"more-{dom}", f"and {left} more", "", "waiting", 0, 0, 0, None, False, False)
         )
     return TreeNode(
-        dom=f"p-{number}",
+        dom=dom,
         title=view.title,
         kind=view.kind,
-        status=view.status,
+        status=view.status if number else "dead",
         queue_len=view.queue_len,
         reductions=view.reductions,
         restarts=view.restarts,
-        href=process_url(view.name or number),
+        href=process_url(view.name or number) if number else None,
         is_supervisor="supervisor" in view.kind.lower(),
         regrown=view.title in fresh,
         children=tuple(children),

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 import msgspec
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,6 +15,7 @@ from starlette.routing import Route
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
+from planaria.nerve.restart import NotSupervised, restart
 from planaria.nerve.views import FrameView, NoSuchProcess, ProcessView, find_process, process_view
 from planaria.nerve.web.live import LiveResponse
 from planaria.nerve.web.pages.journal import EventLine, event_line
@@ -76,25 +76,21 @@ def routes(site: Site) -> list[Route]:
             request, f"{ref} was killed. What its supervisor made of it shows below.", _href(ref)
         )
 
-    async def restart(request: Request) -> Response:
+    async def renew(request: Request) -> Response:
         ref, pid = _target(site, request)
-        if pid.parent is None:
-            raise HTTPException(
-                409, f"{ref} has no supervisor, so nobody would start it again. Kill it instead."
-            )
-        await site.node.run(_signal, pid, RESTART_REASON)
-        return site.told(request, f"{ref} was asked to end; its supervisor starts it again.", _href(ref))
+        try:
+            await site.node.run(restart, pid)
+        except NotSupervised as error:
+            mend = "Kill ends it; under a dynamic supervisor it may come back by itself."
+            return site.told(request, f"{error}. {mend}", _href(ref), bad=True)
+        return site.told(request, f"{ref} was started anew.", _href(ref))
 
     return [
         Route("/processes/{ref:path}/kill", kill, methods=["POST"]),
-        Route("/processes/{ref:path}/restart", restart, methods=["POST"]),
+        Route("/processes/{ref:path}/restart", renew, methods=["POST"]),
         Route("/processes/{ref:path}", show),
         Route("/live/processes/{ref:path}", live),
     ]
-
-
-RESTART_REASON = "restart asked for on the dashboard"
-"""Abnormal, so that a transient child comes back too."""
 
 
 class ProcessFeed:
