@@ -79,13 +79,16 @@ class GenServer:
     trap_exit: ClassVar[bool] = False
     call_timeout: ClassVar[float | None] = DEFAULT_TIMEOUT
     _handlers: ClassVar[dict[str, Callable[..., Any]]] = {}
-    _process: Process
-    _told = False  # a callback has said more than its return value; class-level, so quiet servers pay nothing
-    _stopping: object = None
-    _stop_asked = False
-    _continue: tuple[object] | None = None
-    _timeout: float | None = None
-    _silence: object = None
+    _kernel_process: Process
+    # Two underscores: subclasses are free in their own private names.
+    __told = (
+        False  # a callback has said more than its return value; class-level, so quiet servers pay nothing
+    )
+    __stopping: object = None
+    __stop_asked = False
+    __continue: tuple[object] | None = None
+    __timeout: float | None = None
+    __silence: object = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -109,9 +112,9 @@ class GenServer:
 
     def handle_info(self, message: Any) -> Any:
         """A message that is neither call nor cast: `send`, `Down`, `TaskDone`, timers, trapped `ExitSignal`."""
-        node = self._process.node
+        node = self._kernel_process.node
         if node.listeners:
-            node.emit(MessageDropped(self._process, message))
+            node.emit(MessageDropped(self._kernel_process, message))
 
     def handle_continue(self, what: Any) -> Any:
         """Work put off by `continue_with`; runs before any other message."""
@@ -130,22 +133,22 @@ class GenServer:
     @property
     def pid(self) -> Process:
         """This server's process."""
-        return self._process
+        return self._kernel_process
 
     def stop(self, reason: object = "normal") -> None:
         """End after this message; the answer being returned is still sent."""
-        self._told = self._stop_asked = True
-        self._stopping = reason
+        self.__told = self.__stop_asked = True
+        self.__stopping = reason
 
     def defer(self) -> Deferred[Any]:
         """Put the call in hand aside: return this from the handler and `reply` to it later."""
-        envelope = self._process.current
+        envelope = self._kernel_process.current
         if envelope is None or envelope[0] != "call":
             raise RuntimeError("defer() is for the handler of a call")
         request: Request = envelope[1]
-        calls = self._process.calls
+        calls = self._kernel_process.calls
         if calls is None:
-            calls = self._process.calls = set()
+            calls = self._kernel_process.calls = set()
         calls.add(request)
         return request
 
@@ -157,18 +160,18 @@ class GenServer:
 
     def caller(self) -> Process | None:
         """Who sent the message in hand; None for code outside."""
-        envelope = self._process.current
+        envelope = self._kernel_process.current
         return None if envelope is None else envelope[2]
 
     def continue_with(self, what: object) -> None:
         """Run `handle_continue(what)` next, before any other message."""
-        self._told = True
-        self._continue = (what,)
+        self.__told = True
+        self.__continue = (what,)
 
     def timeout_after(self, seconds: float) -> None:
         """Run `handle_timeout` unless a message comes within `seconds`."""
-        self._told = True
-        self._timeout = seconds
+        self.__told = True
+        self.__timeout = seconds
 
     # --- start -----------------------------------------------------------------------------------------------------
 
@@ -206,11 +209,11 @@ class GenServer:
         """Handle one message; called by the scheduler."""
         kind, body = envelope[0], envelope[1]
         request: Request | None = None
-        if self._silence is not None:
-            if kind == "system" and body is self._silence:
-                self._silence = None
-                return self._run(self.handle_timeout())
-            self._silence = None
+        if self.__silence is not None:
+            if kind == "system" and body is self.__silence:
+                self.__silence = None
+                return self.__run(self.handle_timeout())
+            self.__silence = None
         try:
             if kind == "call":
                 request = body
@@ -220,8 +223,8 @@ class GenServer:
                     return None
                 result = handler(self, *request.args, **request.kwargs)
                 if type(result) is CoroutineType:
-                    return self._answer_later(result, request)
-                if result is not request and not self._told:
+                    return self.__answer_later(result, request)
+                if result is not request and not self.__told:
                     request.reply(result)
                     return None
             elif kind == "cast":
@@ -233,74 +236,74 @@ class GenServer:
             elif kind == "info":
                 result = self.handle_info(body)
             elif kind == "exit":
-                if body.sender is self._process.parent:
-                    return self._end(body.reason)
+                if body.sender is self._kernel_process.parent:
+                    return self.__end(body.reason)
                 result = self.handle_info(body)
             elif kind == "start":
-                return self._init(body)
+                return self.__init(body)
             elif type(body) is Terminate:
-                return self._end(body.reason)
+                return self.__end(body.reason)
             else:
                 return None  # the timer of a silence that was broken
         except Exception as error:  # noqa: BLE001  the process loop: a crash runs `terminate` first
-            return self._end(reason_of(error))
+            return self.__end(reason_of(error))
         if type(result) is CoroutineType:
-            return self._run(result)
-        if self._told:
-            return self._follow(request, result)
+            return self.__run(result)
+        if self.__told:
+            return self.__follow(request, result)
         return None
 
-    async def _run(self, result: Any) -> None:
+    async def __run(self, result: Any) -> None:
         try:
             if type(result) is CoroutineType:
                 await result
         except Exception as error:  # noqa: BLE001  the process loop
-            await self._end(reason_of(error))
-        if self._told:
-            await self._follow(None, None)
+            await self.__end(reason_of(error))
+        if self.__told:
+            await self.__follow(None, None)
 
-    async def _answer_later(self, coro: Coroutine[Any, Any, Any], request: Request) -> None:
+    async def __answer_later(self, coro: Coroutine[Any, Any, Any], request: Request) -> None:
         try:
             result = await coro
         except Exception as error:  # noqa: BLE001  the process loop
-            await self._end(reason_of(error))
+            await self.__end(reason_of(error))
             return
-        if self._told:
-            await self._follow(request, result)
+        if self.__told:
+            await self.__follow(request, result)
         elif result is not request:
             request.reply(result)
 
-    async def _follow(self, request: Request | None, result: object) -> None:
+    async def __follow(self, request: Request | None, result: object) -> None:
         """Do what the callback said beside its answer: stop, continue, wait for silence."""
-        while self._told:
-            self._told = False
-            if self._stop_asked:
+        while self.__told:
+            self.__told = False
+            if self.__stop_asked:
                 # As OTP: terminate first, then the answer, then the end.
-                reason = self._stopping
+                reason = self.__stopping
                 try:
-                    await self._end(reason)
+                    await self.__end(reason)
                 finally:
                     if request is not None and result is not request:
                         request.reply(result)
             if request is not None and result is not request:
                 request.reply(result)
             request = None
-            if self._continue is not None:
-                (what,), self._continue = self._continue, None
+            if self.__continue is not None:
+                (what,), self.__continue = self.__continue, None
                 try:
                     value = self.handle_continue(what)
                     if type(value) is CoroutineType:
                         await value
                 except Exception as error:  # noqa: BLE001  the process loop
-                    await self._end(reason_of(error))
-            elif self._timeout is not None:
-                seconds, self._timeout = self._timeout, None
-                self._silence = object()
-                self._process.node.timers.plan(
-                    seconds, partial(deliver_kernel, self._process, "system", self._silence)
+                    await self.__end(reason_of(error))
+            elif self.__timeout is not None:
+                seconds, self.__timeout = self.__timeout, None
+                self.__silence = object()
+                self._kernel_process.node.timers.plan(
+                    seconds, partial(deliver_kernel, self._kernel_process, "system", self.__silence)
                 )
 
-    async def _end(self, reason: object) -> None:
+    async def __end(self, reason: object) -> None:
         """Terminate and leave with `reason`: always raises."""
         try:
             value = self.terminate(reason)
@@ -310,28 +313,28 @@ class GenServer:
             raise Exit(reason_of(error)) from error
         raise Exit(reason)
 
-    async def _init(self, request: Request) -> None:
-        process = self._process
+    async def __init(self, request: Request) -> None:
+        process = self._kernel_process
         try:
             value = self.init(*request.args, **request.kwargs)
             if type(value) is CoroutineType:
                 await value
         except Ignore:
-            self._unname()
+            self.__unname()
             request.reply(None)
             raise Exit("normal") from None
         except Exception as error:
             reason = reason_of(error)
-            self._unname()
+            self.__unname()
             request.fail(StartFailed(process.label, reason))
             raise Exit(reason) from error
         announce(process)
         request.reply(process)
-        if self._told:
-            await self._follow(None, None)
+        if self.__told:
+            await self.__follow(None, None)
 
-    def _unname(self) -> None:
-        process = self._process
+    def __unname(self) -> None:
+        process = self._kernel_process
         if process.name is not None:
             process.node.names.pop(process.name, None)
             process.name = None
@@ -362,7 +365,7 @@ async def start_server(
         parent=me if link else None,
     )
     server = cls.__new__(cls)
-    server._process = process
+    server._kernel_process = process
     server.__init__()  # type: ignore[misc]  # a user's __init__, if there is one, takes no arguments
     process.body = server
     process.trap_exit = cls.trap_exit

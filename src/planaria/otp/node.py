@@ -54,6 +54,9 @@ from planaria.otp.timers import Timers
 RECENT = 4096
 """Consumed messages a node remembers for those who look."""
 
+LAST_PATIENCE = 1.0
+"""Seconds the code of killed processes has to let go when the node stops."""
+
 log = logging.getLogger(__name__)
 
 
@@ -137,14 +140,7 @@ class Node:
         self.closed = True
         for process in list(self.table.values()):
             die(process, "killed")
-        # Bounded: code that swallows its cancellation for ever must not hold up the end.
-        for _ in range(100):
-            await self.scheduler.quiet()
-            if not self.scheduler.suspended:
-                break
-            await asyncio.sleep(0)
-        if self.scheduler.suspended:
-            await asyncio.sleep(0.05)
+        await self.scheduler.drain(LAST_PATIENCE)
         self.scheduler.close()
         self.timers.close()
         if self._executor is not None:

@@ -406,8 +406,39 @@ class Scheduler:
             self.idle_waiters.append(waiter)
             await waiter
 
+    async def drain(self, patience: float) -> None:
+        """Let the code of the dead let go, for `patience` seconds of the machine's time; then make it.
+
+        Code that swallows its cancellation is thrown `Killed` again, and dropped if that does not help.
+        """
+        deadline = self.loop.time() + patience
+        pause = 0.0
+        await self.quiet()
+        while self.suspended and self.loop.time() < deadline:
+            await asyncio.sleep(pause)
+            pause = min(0.02, pause + 0.001)
+            await self.quiet()
+        for _ in range(10):
+            for process in tuple(self.suspended):
+                self._let_go(process, Throw(Killed()))
+            await self.quiet()
+        for process in tuple(self.suspended):
+            self._abandon(process)
+
+    def _abandon(self, process: Process) -> None:
+        coro, runner = process.coro, process.runner
+        process.coro = process.runner = None
+        self.suspended.discard(process)
+        if runner is not None:
+            runner.close()
+        if coro is not None:
+            try:
+                coro.close()
+            except RuntimeError as error:  # it ignored even GeneratorExit
+                self.node.emit(CleanupFailed(process, error))
+
     def close(self) -> None:
-        """End the pooled runners; those of suspended coroutines end with them."""
+        """End the pooled runners."""
         for runner in self.pool:
             runner.close()
         self.pool.clear()

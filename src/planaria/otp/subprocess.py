@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 _READ_ON = 0.5
 """Seconds a command that has ended may still have its output open, before what holds it is killed."""
+_DYING = 5.0
+"""Seconds to wait for the death of what was killed; the kernel may hold a process that waits for a disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,9 @@ async def run_command(
         OSError: it could not be started: no such program, no such folder, no permission.
     """
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
     # A child lives on the loop, so it is addressed by pid here; the transport reaps it.
     transport, protocol = await loop.subprocess_exec(
-        lambda: _Collector(ended, max_output),
+        lambda: _Collector(max_output),
         *argv,
         stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -79,29 +80,40 @@ async def run_command(
             pipe.write(stdin)
             pipe.write_eof()
         async with asyncio.timeout(timeout):
-            await protocol.exited
+            await protocol.exited.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_READ_ON):
-                    await asyncio.shield(ended)
+                    await protocol.ended.wait()
         code = transport.get_returncode()
         assert code is not None
         return Completed(code, bytes(protocol.kept[1]), bytes(protocol.kept[2]), protocol.truncated)
+    except GeneratorExit:
+        raise  # thrown away: nothing may be awaited
+    except BaseException:
+        _kill(group)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DYING):
+                await protocol.exited.wait()  # so that it is reaped while the loop still runs
+        raise
     finally:
-        # No await here: this also runs when the kernel throws the coroutine away.
-        if not ended.done() or transport.get_returncode() is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, signal.SIGKILL)
+        if not protocol.ended.is_set() or transport.get_returncode() is None:
+            _kill(group)
         transport.close()
+
+
+def _kill(group: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
 
 
 class _Collector(asyncio.SubprocessProtocol):
     """Keeps the first bytes of both streams."""
 
-    def __init__(self, ended: asyncio.Future[None], limit: int) -> None:
+    def __init__(self, limit: int) -> None:
         self.kept = {1: bytearray(), 2: bytearray()}
         self.truncated = False
-        self.exited: asyncio.Future[None] = ended.get_loop().create_future()
-        self._ended = ended
+        self.exited = asyncio.Event()
+        self.ended = asyncio.Event()  # exited, and both streams closed
         self._limit = limit
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
@@ -111,9 +123,7 @@ class _Collector(asyncio.SubprocessProtocol):
         self.truncated = self.truncated or len(data) > room
 
     def process_exited(self) -> None:
-        if not self.exited.done():
-            self.exited.set_result(None)
+        self.exited.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._ended.done():
-            self._ended.set_result(None)
+        self.ended.set()

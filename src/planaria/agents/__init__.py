@@ -1,0 +1,1 @@
+"""Agents: a record becomes a supervised subtree; each session is a process that thinks, acts and never blocks."""

@@ -1,0 +1,129 @@
+"""An agent as its record says: `agents/<name>.md`, front matter for settings, the body for instructions. Pure."""
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from planaria.records.errors import Problem
+from planaria.records.record import Record
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+DEFAULT_ROOM = "garden"
+
+
+class AgentDefinition(msgspec.Struct, frozen=True):
+    """What makes an agent this one.
+
+    Attributes:
+        name: the file's name without `.md`.
+        instructions: the record's body.
+        model: `provider/model`, a tier (`local`, `light`, `medium`, `heavy`), or None for the node's default.
+        tools: names or patterns (`notes.*`) of tools it may use.
+        rooms: where it sits, one session each.
+        host: whether it answers there what is addressed to nobody.
+        max_steps: model calls in one turn before it gives up.
+        temperature: handed to the model; None leaves it to the provider.
+    """
+
+    name: str
+    instructions: str
+    description: str = ""
+    model: str | None = None
+    tools: tuple[str, ...] = ()
+    rooms: tuple[str, ...] = (DEFAULT_ROOM,)
+    host: bool = False
+    max_steps: int = 12
+    max_tokens: int | None = None
+    temperature: float | None = None
+
+
+class AgentError(Exception):
+    """A record that makes no agent; `problems` name lines and mends."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in problems))
+
+
+_IGNORED = ("class", "title", "tags", "created", "updated")
+_FIELDS = ("description", "model", "tools", "rooms", "host", "max_steps", "max_tokens", "temperature")
+
+
+def agent_name(path: str) -> str:
+    """The agent's name from its record's path."""
+    return path.rsplit("/", 1)[-1].removesuffix(".md")
+
+
+def read_agent(record: Record) -> AgentDefinition:
+    """Make an agent of a record.
+
+    Raises:
+        AgentError: everything that is wrong with it, at once.
+    """
+    problems: list[Problem] = []
+
+    def wrong(key: str, problem: str, mend: str) -> None:
+        problems.append(Problem(record.path, record.line(key), problem, mend))
+
+    name = agent_name(record.path)
+    if not NAME.match(name):
+        wrong(
+            "", f"{name!r} is no name for an agent", "use small letters, digits, - and _ in the file's name"
+        )
+    given = record.front
+    if given.get("class", "agent") != "agent":
+        wrong(
+            "class", f"class is {given['class']!r}", "write `class: agent`, or move the file out of agents/"
+        )
+    for key in given:
+        if key not in _FIELDS and key not in _IGNORED:
+            near = difflib.get_close_matches(str(key), _FIELDS, n=1)
+            mend = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_FIELDS)}"
+            wrong(str(key), f"unknown key {key!r}", mend)
+    if not record.body.strip():
+        wrong("", "the agent has no instructions", "write below the front matter what it is for")
+    values = {key: given[key] for key in _FIELDS if given.get(key) is not None}
+    checked = _checked(values, wrong)
+    if problems:
+        raise AgentError(problems)
+    return AgentDefinition(name=name, instructions=record.body.strip(), **checked)
+
+
+def _checked(values: dict[str, Any], wrong: Callable[[str, str, str], None]) -> dict[str, Any]:
+    checked: dict[str, Any] = {}
+    for key, value in values.items():
+        match key, value:
+            case (("description" | "model"), str()):
+                checked[key] = None if key == "model" and value in ("", "default") else value
+            case (("tools" | "rooms"), (list() | str())):
+                items = [value] if isinstance(value, str) else value
+                if not all(isinstance(item, str) and item for item in items):
+                    wrong(key, f"{key} must be a list of names", f"write `{key}: [one, two]`")
+                elif key == "rooms" and (bad := [item for item in items if not NAME.match(item)]):
+                    wrong(key, f"{bad[0]!r} is no name for a room", "small letters, digits, - and _")
+                else:
+                    checked[key] = tuple(dict.fromkeys(items))
+            case "host", bool():
+                checked[key] = value
+            case (("max_steps" | "max_tokens"), int()) if not isinstance(value, bool) and value > 0:
+                checked[key] = value
+            case "temperature", (int() | float()) if not isinstance(value, bool) and 0 <= value <= 2:
+                checked[key] = float(value)
+            case _:
+                wrong(key, f"{key} cannot be {value!r}", _SHAPES[key])
+    return checked
+
+
+_SHAPES = {
+    "description": "write a sentence",
+    "model": "write `provider/model`, a tier (local, light, medium, heavy), or leave it out",
+    "tools": "write a list such as [notes.*, web.fetch]",
+    "rooms": "write a list such as [garden]",
+    "host": "write true or false",
+    "max_steps": "write a whole number above 0",
+    "max_tokens": "write a whole number above 0",
+    "temperature": "write a number from 0 to 2",
+}

@@ -1,0 +1,82 @@
+"""The models of a node as a process: found at the start, local servers asked after again and again.
+
+Started under the name `models`. What it answers is a value, so asking costs one message and callers keep what they
+got for one call only. Does badly: a key put into the environment is seen at the next start of the node.
+Emits on the topic `models`: `ModelsChanged`, when a local server came or went.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from planaria.config.settings import ModelSettings
+from planaria.membrane.models import LocalServer, Models, ProviderView, probe
+from planaria.otp import GenServer, Task, TaskDone, broadcast, call, send_after
+
+TOPIC = "models"
+PROBE_EVERY = 60.0
+"""Seconds between two looks for model servers on this machine."""
+
+
+class ModelsChanged(msgspec.Struct, frozen=True):
+    """Other models are to be had than before."""
+
+    offline: bool
+
+
+class _Look(msgspec.Struct, frozen=True):
+    """To itself: look for local servers."""
+
+
+class ModelDirectory(GenServer):
+    """Which models there are now."""
+
+    async def init(self, settings: ModelSettings, environ: Mapping[str, str], look: bool = True) -> None:
+        """Find models; local servers are asked before the start is done, so that the first message meets them.
+
+        Args:
+            environ: where keys are looked up.
+            look: whether to look for servers on this machine.
+        """
+        self.environ = dict(environ)
+        self.local: tuple[LocalServer, ...] = tuple(await probe(environ)) if look else ()
+        self.known = Models.discover(settings, environ, self.local)
+        self.task: object = None
+        if look:
+            send_after(PROBE_EVERY, self.pid, _Look())
+
+    @call
+    def models(self) -> Models:
+        """The models, to be used for one piece of work."""
+        return self.known
+
+    @call
+    def describe(self) -> list[ProviderView]:
+        """All providers for people."""
+        return self.known.describe()
+
+    def handle_info(self, message: Any) -> None:
+        match message:
+            case _Look():
+                self.task = Task.start_link(probe, self.environ, label="look for local models")
+            case TaskDone(ref=ref, value=list() as found) if ref is self.task:
+                self._found(tuple(found))
+                send_after(PROBE_EVERY, self.pid, _Look())
+            case _:
+                super().handle_info(message)
+
+    def _found(self, local: tuple[LocalServer, ...]) -> None:
+        if local != self.local:
+            self.local = local
+            self.known = self.known.with_local(local)
+            broadcast(TOPIC, ModelsChanged(is_offline(self.known)))
+
+    def terminate(self, reason: object) -> None:
+        """Close kept connections."""
+        self.known.close()
+
+
+def is_offline(models: Models) -> bool:
+    """Whether the model that answers by default is the built-in one, which is no language model."""
+    return any(view.name == "offline" and view.default for view in models.describe())

@@ -1,0 +1,37 @@
+"""Who is to answer a message. Pure."""
+
+import re
+from collections.abc import Sequence
+
+_MENTION = re.compile(r"(?<![\w@/.])@([a-z0-9][a-z0-9_-]*)", re.IGNORECASE)
+
+
+def mentions(text: str) -> tuple[str, ...]:
+    """The names written as `@name`, in order, each once. `a@b.c` is no mention."""
+    found = (match.group(1).casefold() for match in _MENTION.finditer(text))
+    return tuple(dict.fromkeys(found))
+
+
+def addressed(text: str, members: Sequence[str], host: str | None) -> tuple[str, ...]:
+    """The members who are to answer.
+
+    Args:
+        members: names of the room's agents.
+        host: who answers what is addressed to nobody; None: nobody does.
+    Returns:
+        Those mentioned (`@all`: everybody); the host if nobody is. Who mentions only strangers gets nobody:
+        see `strangers`.
+    """
+    known = {name.casefold(): name for name in members}
+    named = mentions(text)
+    if "all" in named and "all" not in known:
+        return tuple(members)
+    if named and any(name in known for name in named):
+        return tuple(known[name] for name in named if name in known)
+    return (host,) if host is not None and not named else ()
+
+
+def strangers(text: str, members: Sequence[str]) -> tuple[str, ...]:
+    """The mentioned names that are not members; the room says so rather than stay silent."""
+    known = {name.casefold() for name in members} | {"all"}
+    return tuple(name for name in mentions(text) if name not in known)

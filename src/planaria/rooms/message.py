@@ -1,0 +1,69 @@
+"""What is said in rooms, and what rooms tell those who listen on the topic `room:<name>`."""
+
+from typing import Literal
+
+import msgspec
+
+type AuthorKind = Literal["person", "agent", "workflow", "notice"]
+
+
+class RoomMessage(msgspec.Struct, frozen=True):
+    """One message of a transcript; on the topic too, once it is durable.
+
+    Attributes:
+        id: of its event in the journal.
+        seq: its place in the journal; messages of a room are in this order.
+        at: unix seconds.
+        author_kind: `notice` is the room or an agent's machinery speaking, not a model.
+        to: the agents who are to answer it, decided when it was accepted.
+        cause_id: the message this one answers.
+        model: what wrote it, `provider/model` or `offline`; None for people and workflows.
+    """
+
+    id: str
+    seq: int
+    at: float
+    room: str
+    author: str
+    author_kind: AuthorKind
+    text: str
+    to: tuple[str, ...] = ()
+    cause_id: str | None = None
+    trace_id: str = ""
+    model: str | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The message is durable: it will be answered, whatever is killed meanwhile."""
+
+    id: str
+    seq: int
+
+
+class ReplyDelta(msgspec.Struct, frozen=True):
+    """A piece of an answer being written; the whole follows as a `RoomMessage`. Not durable."""
+
+    room: str
+    author: str
+    cause_id: str
+    text: str
+
+
+class TurnState(msgspec.Struct, frozen=True):
+    """What an agent does about a message now: `thinking`, `acting`, `waiting`, `idle`."""
+
+    room: str
+    agent: str
+    state: str
+    cause_id: str
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """To a member: a message it is to answer. Sent again after either side restarts, until it is answered."""
+
+    message: RoomMessage
+
+
+def room_name(room: str) -> str:
+    """Registered name of a room's process, its session in the journal, and its topic."""
+    return f"room:{room}"
