@@ -2,7 +2,7 @@
 
 import tomllib
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planaria.config.toml_lines import KeyPath, key_lines
@@ -56,6 +56,7 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(PARTS, st.dictionaries(PARTS, VALUES, max_size=3), max_size=4))
 def test_every_key_of_a_written_document_is_found_at_its_line(
     tables: dict[str, dict[str, int | str]],

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planaria.cortex.event import Ids, new_id
@@ -21,6 +21,7 @@ def ids_at(times: list[float], tail: int = 0) -> list[str]:
     return [source.next() for _ in times]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(TIMES, st.integers(min_value=0, max_value=2**79 - 1))
 def test_each_id_is_greater_than_the_one_before_whatever_the_clock_does(
     times: list[float], tail: int
@@ -30,6 +31,7 @@ def test_each_id_is_greater_than_the_one_before_whatever_the_clock_does(
     assert {len(one) for one in ids} == {26}
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.floats(0, 2.8e11), st.floats(0, 2.8e11), st.integers(0, 2**79 - 1), st.integers(0, 2**79 - 1))
 def test_ids_of_two_sources_sort_by_their_times(early: float, late: float, one: int, other: int) -> None:
     if int(early * 1000) < int(late * 1000):

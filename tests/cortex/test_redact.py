@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planaria.cortex.redact import Json, Redactor
@@ -92,6 +92,7 @@ def test_the_secrets_do_not_show_in_the_redactor() -> None:
     assert KEY not in repr(Redactor({"A_KEY": KEY}))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     st.recursive(
         st.text() | st.integers() | st.none(),
