@@ -1,6 +1,9 @@
 """The client against hostile and clumsy servers, on a real socket."""
 
 import asyncio
+import shutil
+import ssl
+import subprocess
 
 import pytest
 
@@ -145,3 +148,54 @@ def test_a_line_break_in_a_header_is_refused():
     client = HttpClient(parse_address("http://127.0.0.1:1"))
     with pytest.raises(ValueError, match="authorization"):
         client.request("GET", "/", {"authorization": "Bearer a\r\nx-evil: 1"})
+
+
+# --- TLS ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate for this machine, of nobody's authority."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command to make a certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    made, key = folder / "cert.pem", folder / "key.pem"
+    ask = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", made]
+    subprocess.run([*ask.split(), *names], check=True, capture_output=True)
+    return made, key
+
+
+@pytest.fixture
+async def secure_address(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                await reader.readuntil(b"\r\n\r\n{}")
+                writer.write(HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    yield parse_address(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.subprocess
+async def test_a_trusted_server_is_read_over_tls_again_and_again(secure_address, certificate):
+    client = HttpClient(secure_address, tls=ssl.create_default_context(cafile=str(certificate[0])))
+    for _ in range(3):
+        assert await post(client) == (200, b"hello")
+    assert len(client._resting) == 1
+    client.close()
+
+
+@pytest.mark.subprocess
+async def test_a_server_nobody_vouches_for_is_not_trusted(secure_address):
+    with pytest.raises(Unreachable, match="SSL_CERT_FILE") as caught:
+        await post(HttpClient(secure_address))
+    assert not caught.value.retry
