@@ -26,13 +26,13 @@ BEAM = Path(__file__).parent / "peers" / "beam.escript"
 type Measurement = Callable[[int], Awaitable[float | list[float]]]
 
 ROWS: dict[str, tuple[str, int, int]] = {
-    "call": ("ns", 100_000, 5),
-    "call_async": ("ns", 100_000, 5),
-    "cast": ("ns", 200_000, 5),
-    "spawn_exit": ("ns", 50_000, 5),
-    "start_stop": ("ns", 20_000, 5),
-    "restart": ("us", 3_000, 3),
-    "broadcast": ("ms", 10_000, 5),
+    "call": ("ns", 50_000, 5),
+    "call_async": ("ns", 50_000, 5),
+    "cast": ("ns", 100_000, 5),
+    "spawn_exit": ("ns", 20_000, 5),
+    "start_stop": ("ns", 10_000, 5),
+    "restart": ("us", 2_000, 3),
+    "broadcast": ("ms", 10_000, 3),
     "fan_out": ("s", 100_000, 1),
     "idle_bytes": ("bytes", 100_000, 1),
 }
