@@ -29,19 +29,34 @@ class _Look(msgspec.Struct, frozen=True):
     """To itself: look for local servers."""
 
 
+class Latest:
+    """Where the directory leaves the newest models for code outside processes, which cannot wait for a call."""
+
+    def __init__(self) -> None:
+        self.models = Models.discover(ModelSettings(), {})
+
+
 class ModelDirectory(GenServer):
     """Which models there are now."""
 
-    async def init(self, settings: ModelSettings, environ: Mapping[str, str], look: bool = True) -> None:
+    async def init(
+        self,
+        settings: ModelSettings,
+        environ: Mapping[str, str],
+        latest: Latest | None = None,
+        look: bool = True,
+    ) -> None:
         """Find models; local servers are asked before the start is done, so that the first message meets them.
 
         Args:
             environ: where keys are looked up.
+            latest: told of every change.
             look: whether to look for servers on this machine.
         """
         self.environ = dict(environ)
         self.local: tuple[LocalServer, ...] = tuple(await probe(environ)) if look else ()
-        self.known = Models.discover(settings, environ, self.local)
+        self.latest = Latest() if latest is None else latest
+        self.known = self.latest.models = Models.discover(settings, environ, self.local)
         self.task: object = None
         if look:
             send_after(PROBE_EVERY, self.pid, _Look())
@@ -69,7 +84,7 @@ class ModelDirectory(GenServer):
     def _found(self, local: tuple[LocalServer, ...]) -> None:
         if local != self.local:
             self.local = local
-            self.known = self.known.with_local(local)
+            self.known = self.latest.models = self.known.with_local(local)
             broadcast(TOPIC, ModelsChanged(is_offline(self.known)))
 
     def terminate(self, reason: object) -> None:

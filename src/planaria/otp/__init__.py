@@ -80,6 +80,7 @@ from planaria.otp.reason import (
     TaskFailed,
     is_orderly,
     reason_text,
+    root_cause,
 )
 from planaria.otp.registry import Registry, keys, lookup
 from planaria.otp.supervisor import ChildCounts, ChildInfo, Supervisor, supervisor
@@ -162,6 +163,7 @@ __all__ = [
     "reason_text",
     "receive",
     "register",
+    "root_cause",
     "run_blocking",
     "self_",
     "send",

@@ -121,7 +121,7 @@ def _spawn(
     label: str | None,
     linked_to: Process | None,
 ) -> Process:
-    process = create(node, label or name_of(fn), name=name, linked_to=linked_to)
+    process = create(node, label or name_of(fn), name=name, linked_to=linked_to, parent=linked_to)
     process.coro = fn(*args) if asyncio.iscoroutinefunction(fn) else _plain(fn, args)
     announce(process)
     node.scheduler.enqueue(process)

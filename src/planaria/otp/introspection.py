@@ -5,7 +5,7 @@ Works on a process that is suspended, busy or frozen, since it only reads the ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -198,23 +198,37 @@ def _kind(process: Process) -> str:
 
 def process_tree(node: Node) -> list[TreeNode]:
     """See `Node.tree`."""
+    started_by: dict[Process, list[Process]] = {}
+    for process in node.processes():
+        if process.parent is not None:
+            started_by.setdefault(process.parent, []).append(process)
     seen: set[Process] = set()
     roots = [root for root in node.roots if root.status != DEAD]
-    trees = [_branch(node, root, root.label, 0, seen) for root in roots]
+    trees = [_branch(root, root.label, 0, seen, started_by) for root in roots]
     others = [p for p in node.processes() if p not in seen and (p.parent is None or p.parent.status == DEAD)]
-    return trees + [_branch(node, p, p.label, 0, seen) for p in others if p not in seen]
+    return trees + [_branch(p, p.label, 0, seen, started_by) for p in others if p not in seen]
 
 
-def _branch(node: Node, process: Process, id: str, restarts: int, seen: set[Process]) -> TreeNode:
+def _branch(
+    process: Process,
+    id: str,
+    restarts: int,
+    seen: set[Process],
+    started_by: dict[Process, list[Process]],
+) -> TreeNode:
     seen.add(process)
-    children: list[TreeNode] = []
     body: object = process.body
-    if isinstance(body, HasChildren):
-        children = [
-            _gone(child_id, count) if child is None else _branch(node, child, str(child_id), count, seen)
-            for child_id, child, count in _children(body)
-            if child is None or (child.status != DEAD and child not in seen)
-        ]
+    known: Iterable[tuple[object, Process | None, int]]
+    # A supervisor whose init has only begun has no children yet.
+    if isinstance(body, HasChildren) and getattr(body, "children", None) is not None:
+        known = body.children_now()
+    else:
+        known = [(child.label, child, 0) for child in started_by.get(process, ())]
+    children = [
+        _gone(child_id, count) if child is None else _branch(child, str(child_id), count, seen, started_by)
+        for child_id, child, count in known
+        if child is None or (child.status != DEAD and child not in seen)
+    ]
     return TreeNode(
         pid=process,
         id=id,
@@ -227,12 +241,6 @@ def _branch(node: Node, process: Process, id: str, restarts: int, seen: set[Proc
         restarts=restarts,
         children=children,
     )
-
-
-def _children(body: HasChildren) -> Iterator[tuple[object, Process | None, int]]:
-    # A supervisor whose init has only begun has no children yet.
-    if getattr(body, "children", None) is not None:
-        yield from body.children_now()
 
 
 def _gone(id: object, restarts: int) -> TreeNode:

@@ -217,3 +217,19 @@ def reason_text(reason: object) -> str:
     if isinstance(reason, AlreadyStarted):
         return f"already started as {reason.process!s}"
     return str(reason) if isinstance(reason, Crash | CallFailed) else repr(reason)
+
+
+def root_cause(reason: object) -> str:
+    """The innermost reason in words: what a person must mend, without the levels it passed through."""
+    while True:
+        match reason:
+            case Shutdown(detail=inner) | FailedToStartChild(reason=inner) | StartRaised(reason=inner):
+                reason = inner
+            case CallFailed(reason=inner):
+                reason = inner
+            case Crash(error=StartFailed(reason=inner)):
+                reason = inner
+            case Crash(error=error):
+                return f"{error}" or type(error).__name__
+            case _:
+                return reason_text(reason)

@@ -1,0 +1,115 @@
+"""The node: the whole supervision tree of a garden, from settings to running processes. Read it top to bottom.
+
+Each child needs those above it, so the root is `rest_for_one`: when the journal is lost, everything that trusted it
+starts again; when the dashboard is lost, nothing else notices.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import planaria.agents.keeper as agents
+import planaria.rooms.rooms as rooms
+import planaria.tools
+import planaria.workflows.tree as workflows
+from planaria.config.settings import Settings, load_settings
+from planaria.cortex.chronicle import Chronicle
+from planaria.cortex.journal import Journal, JournalOptions
+from planaria.cortex.redact import Redactor
+from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.membrane.directory import Latest, ModelDirectory
+from planaria.membrane.gate import Gate, load_tools
+from planaria.nerve.control import serve_control
+from planaria.nerve.draw import tree_text
+from planaria.nerve.methods import Services
+from planaria.nerve.views import tree_views
+from planaria.nerve.web.dashboard import Dashboard
+from planaria.nerve.web.models import models_view
+from planaria.otp import ChildSpec, Node, StartFailed, child, root_cause, supervisor, task_child, wall_time
+from planaria.otp.program import Program
+from planaria.records.index import Index
+from planaria.records.library import Library
+from planaria.records.watcher import watch
+
+
+def tree(settings: Settings, garden: Path, environ: Mapping[str, str], stop: Callable[[], None]) -> ChildSpec:
+    """Everything that runs."""
+    redactor = Redactor(environ, settings.secret_variables())
+    gate = Gate(load_tools(planaria.tools))
+    options = JournalOptions(commit_interval=settings.journal.commit_interval)
+    latest = Latest()
+    address = f"http://{settings.web.host}:{settings.web.port}/"
+    link = partial(Dashboard.login_link, "dashboard")
+    services = Services(garden, settings, stop, redactor, address, wall_time(), link)
+    return supervisor(
+        child(
+            Journal, partial(SqliteStore, settings.journal.file(garden)), options, redactor, name="journal"
+        ),
+        child(Chronicle, name="chronicle"),
+        supervisor(
+            child(Library, garden, name="library"),
+            child(Index, garden, name="index"),
+            task_child(watch, garden, name="watcher"),
+            name="records",
+            strategy="rest_for_one",
+        ),
+        child(ModelDirectory, settings.models, environ, latest, name="models"),
+        rooms.tree(),
+        agents.tree(garden, gate, {}),
+        workflows.tree(gate, garden, {}, settings.zone),
+        supervisor(
+            child(
+                Dashboard, garden, settings, lambda: models_view(latest.models), redactor, name="dashboard"
+            ),
+            task_child(serve_control, services, name="control"),
+            name="nerve",
+        ),
+        name="node",
+        strategy="rest_for_one",
+        max_restarts=5,
+        within=30.0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The node is up: what to show the person who started it."""
+
+    tree: str
+    url: str
+    login_url: str
+
+
+def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, str] | None = None) -> int:
+    """Run the node of a garden until it is told to stop; the exit code.
+
+    Args:
+        on_ready: called once, when everything runs.
+        environ: where keys are looked up; the program's own by default.
+    Raises:
+        SettingsError: planaria.toml has a fault.
+    """
+    garden = garden.resolve()
+    settings = load_settings(garden)
+
+    async def ready(node: Node) -> None:
+        url = await Dashboard.url(node["dashboard"])
+        login = await Dashboard.login_link(node["dashboard"])
+        on_ready(Ready(tree_text(tree_views(node)), url, login))
+
+    def failed(reason: str) -> None:
+        sys.stderr.write(f"the node gave up: {reason}\n")
+
+    def stop() -> None:
+        program.stop()
+
+    root = tree(settings, garden, os.environ if environ is None else environ, stop)
+    program = Program(Node(settings.node.name), root, ready, failed)
+    try:
+        return program.run()
+    except StartFailed as error:
+        sys.stderr.write(f"the node did not start: {root_cause(error.reason)}\n")
+        return 1
