@@ -67,7 +67,10 @@ def test_a_change_without_origin_is_refused():
 
 def test_a_browser_that_says_same_origin_instead_is_believed():
     assert verdict("POST", sec_fetch_site="same-origin") is None
-    assert verdict("POST", sec_fetch_site="cross-site") is not None
+    assert verdict("POST", origin="null", sec_fetch_site="same-origin") is None
+    assert verdict("POST", origin="null", sec_fetch_site="cross-site") is not None
+    assert verdict("POST", sec_fetch_site="same-site") is not None
+    assert verdict("POST", origin="http://evil.example", sec_fetch_site="same-origin") is not None
 
 
 def test_looking_needs_no_origin():

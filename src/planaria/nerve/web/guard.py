@@ -87,14 +87,16 @@ def refuse(method: str, headers: Headers, hosts: frozenset[str], port: int | Non
         return f"This dashboard does not answer to the host {host!r}. Open it at http://127.0.0.1:{port}/ instead."
     if method in SAFE_METHODS:
         return None
-    origin = headers.get("origin")
-    if origin is not None:
-        if origin.lower() in (f"http://{host}", f"https://{host}"):
-            return None
-        return f"A page at {origin!r} tried to change something here. Only the dashboard's own pages may."
-    if headers.get("sec-fetch-site") == "same-origin":
+    origin = headers.get("origin", "null").lower()
+    if origin in (f"http://{host}", f"https://{host}"):
         return None
-    return f"{method} needs an Origin header naming this dashboard. Browsers send it by themselves."
+    # Under `no-referrer` a browser hides the origin of its plain forms, but says whose they are in a header that
+    # no page can set.
+    if origin == "null" and headers.get("sec-fetch-site") == "same-origin":
+        return None
+    if origin == "null":
+        return f"{method} must come from the dashboard's own pages. Browsers say so by themselves."
+    return f"A page at {origin!r} tried to change something here. Only the dashboard's own pages may."
 
 
 def _split_host(host: str) -> tuple[str, int | None]:

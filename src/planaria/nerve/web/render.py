@@ -37,6 +37,9 @@ TONES = {
     "retrying": "warn",
     "interrupted": "warn",
     "halted": "warn",
+    "cancelled": "warn",
+    "skipped": "",
+    "pending": "",
 }
 
 

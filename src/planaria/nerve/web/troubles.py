@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from planaria.nerve.web.render import process_url
 from planaria.otp import CallError, Node
 from planaria.records.library import Library
 
 CRASH_LOOP = 3
-"""So many restarts of one process within `RECENT` seconds are worth waking somebody."""
+"""So many crashes of one process within `RECENT` seconds are worth waking somebody."""
 RECENT = 120.0
 LASTING = 600.0
 """Seconds a supervisor's giving up is shown."""
@@ -74,15 +75,16 @@ def _surrenders(lately: Sequence[Happening], now: float) -> list[Trouble]:
 
 
 def _loops(lately: Sequence[Happening], now: float) -> list[Trouble]:
-    restarts = Counter(event.who for event in lately if event.kind == "restarted" and now - event.at < RECENT)
+    """Those that failed again and again of late, restarted by a supervisor or begun anew by their owner."""
+    failures = [event for event in lately if event.kind == "crashed" and now - event.at < RECENT]
     return [
         Trouble(
-            f"{who} was restarted {times} times in {RECENT:.0f} s",
+            f"{who} crashed {times} times within {RECENT:.0f} s",
             who,
-            f"It fails again after each start: {next(e.text for e in lately if e.who == who)}",
-            f"/processes/{who}",
+            f"The last reason: {next(event.text for event in failures if event.who == who)}",
+            None if " " in who else process_url(who),
         )
-        for who, times in restarts.items()
+        for who, times in Counter(event.who for event in failures).items()
         if times >= CRASH_LOOP
     ]
 
@@ -107,7 +109,7 @@ def _full(node: Node) -> list[Trouble]:
             f"{info.name or info.label} has {info.queue_len} messages waiting",
             info.name or str(info.pid),
             "It does not keep up. Look at what it awaits; kill it if it hangs.",
-            f"/processes/{info.name or info.pid.id}",
+            process_url(info.name or str(info.pid.id)),
         )
         for info in infos
         if info.queue_len >= DEEP

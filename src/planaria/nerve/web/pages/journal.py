@@ -22,6 +22,9 @@ PAGE = 100
 BRIEF = 160
 """Characters of a payload in one line."""
 FULL = 20_000
+NOISE = frozenset({"at", "id", "call_id", "client_id", "run", "event_id", "message_id"})
+"""Payload keys left out of the line: they say the same as another column. The details have them."""
+OUTCOMES = ("branch", "outcome", "status")
 BAD_ENDINGS = ("failed", "crashed", "refused", "exceeded", "gave_up", "unavailable", "dead_lettered")
 
 
@@ -128,8 +131,9 @@ def event_line(event: Event) -> EventLine:
         dom=f"e-{event.seq}",
         at=event.at,
         kind=event.kind,
-        bad=event.kind.endswith(BAD_ENDINGS),
-        who=event.process,
+        bad=event.kind.endswith(BAD_ENDINGS) or "failed" in [event.payload.get(key) for key in OUTCOMES],
+        # A task without a name says nothing; its stream does.
+        who=event.session if event.process.startswith("<") and event.session else event.process,
         brief=clip(brief(event.payload), BRIEF),
         full=clip(msgspec.json.format(msgspec.json.encode(event.payload), indent=2).decode(), FULL),
         trace_id=event.trace_id,
@@ -140,7 +144,9 @@ def event_line(event: Event) -> EventLine:
 def brief(payload: Mapping[str, object]) -> str:
     """A payload in one line: `tool=web.fetch branch=ok ms=12`."""
     return " ".join(
-        f"{name}={_short(value)}" for name, value in payload.items() if value not in (None, "", [], {})
+        f"{name}={_short(value)}"
+        for name, value in payload.items()
+        if name not in NOISE and value not in (None, "", [], {})
     )
 
 
