@@ -55,6 +55,9 @@ class Parrot(GenServer):
 
 async def _answer(message: RoomMessage) -> None:
     text = f"you said {message.text}"
+    if message.text == "twice":
+        Room.delta("room:garden", "parrot", message.id, "one moment")
+        Room.state("room:garden", "parrot", "acting", message.id)
     for piece in (text[:4], text[4:]):
         Room.delta("room:garden", "parrot", message.id, piece)
     await Room.say("room:garden", "parrot", text, message.id, model="offline")

@@ -172,7 +172,7 @@ async def test_the_server_lives_again_after_it_was_killed(run):
 # --- requests ------------------------------------------------------------------------------------------------------
 
 
-async def test_status_tells_name_figures_and_address(client, tmp_path):
+async def test_status_tells_name_and_figures(client, tmp_path):
     result = (await client.ask("status"))["result"]
     assert result["name"] == "garden"
     assert result["url"] == "http://127.0.0.1:1"

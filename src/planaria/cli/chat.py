@@ -51,6 +51,9 @@ class Talk:
         self.as_json = as_json
         self.last = 0
         self.writing = ""  # whose answer is on the screen, unfinished
+        self.streamed: dict[
+            tuple[str, str], str
+        ] = {}  # what came in pieces: author and question, last stretch
 
     def begin(self) -> None:
         """Show who is here and what was said last."""
@@ -95,13 +98,18 @@ class Talk:
         elif event["type"] == "message":
             waiting.close()
             self._message(value)
+        elif self.writing == value["agent"]:
+            # Between two stretches of an answer it acts; each has a line of its own.
+            self._end_line()
 
     def _delta(self, delta: dict[str, Any]) -> None:
-        who = delta["author"]
+        who, answer = delta["author"], (delta["author"], delta["cause_id"])
         if self.writing != who:
             self._end_line()
             click.echo(click.style(f"{output.clean(who)}: ", bold=True), nl=False)
             self.writing = who
+            self.streamed[answer] = ""
+        self.streamed[answer] += delta["text"]
         click.echo(output.clean(delta["text"]), nl=False)
         sys.stdout.flush()
 
@@ -109,12 +117,12 @@ class Talk:
         self.last = max(self.last, message["seq"])
         if message["author"] == self.author and message["author_kind"] == "person":
             return
-        if self.writing == message["author"]:
+        shown = self.streamed.get((message["author"], message["cause_id"] or ""), "").strip()
+        self._end_line()
+        if shown and message["text"].strip().endswith(shown):
             # It stands there already; only what wrote it was not known yet.
-            self._end_line()
             click.echo(click.style(f"  {label(message)}", dim=True))
             return
-        self._end_line()
         click.echo(click.style(f"{label(message)}: ", bold=True), nl=False)
         click.echo(output.clean(message["text"]))
 

@@ -53,7 +53,9 @@ def console() -> "Console":
     """Where people read; plain text when the output is a file or a pipe."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+    # In a file or a pipe no line is cut at the width of a screen.
+    width = None if sys.stdout.isatty() else 1000
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def styled(text: object, style: str = "") -> "Text":
