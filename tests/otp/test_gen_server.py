@@ -454,6 +454,58 @@ async def test_a_call_to_a_plain_process_fails_when_that_process_ends(node: Test
     assert await task == "boom"
 
 
+@pytest.mark.xfail(strict=True, reason="only an Exception leads through terminate")
+async def test_a_handler_whose_wait_is_cancelled_ends_through_terminate(node: TestNode) -> None:
+    ended: list[object] = []
+
+    class Unlucky(GenServer):
+        @cast
+        async def wait(self) -> None:
+            future = asyncio.get_running_loop().create_future()
+            future.cancel()
+            await future
+
+        def terminate(self, reason: object) -> None:
+            ended.append(reason)
+
+    pid = await node.run(Unlucky.start)
+    Unlucky.wait(pid)
+    await reason_of_end(node, pid)
+    assert len(ended) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="receive does not refuse to run in a server")
+async def test_a_handler_that_receives_is_told_instead_of_stealing_messages(node: TestNode) -> None:
+    class Thief(GenServer):
+        @call
+        async def steal(self) -> object:
+            return await receive(timeout=0)
+
+    pid = await node.run(Thief.start)
+    with pytest.raises(ServerExited) as caught:
+        await Thief.steal(pid)
+    assert isinstance(caught.value.why, Crash) and isinstance(caught.value.why.error, RuntimeError)
+
+
+@pytest.mark.xfail(strict=True, reason="stop waits for itself")
+async def test_a_server_that_stops_itself_from_outside_is_told_at_once(node: TestNode) -> None:
+    class Confused(GenServer):
+        @call
+        async def leave(self) -> str:
+            try:
+                await stop(self.pid)
+            except CallError as error:
+                return str(error.why)
+            return "no"
+
+    async def work() -> str:
+        return await Confused.leave.within(1)(await Confused.start())
+
+    running = asyncio.ensure_future(node.run(work))
+    await node.advance(10)
+    assert await running == "calling_self"
+
+
 async def _end_later(pid: Pid) -> None:
     await sleep(0.5)
     exit_signal(pid, "boom")

@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 
+import pytest
+
 from planaria.otp import (
     GenServer,
     Node,
@@ -218,3 +220,27 @@ async def test_looking_needs_no_turn_of_the_process() -> None:
             return node.info(node.spawn(idle)).status
 
         assert await look() == "ready"
+
+
+@pytest.mark.xfail(strict=True, reason="what a booting supervisor has started is in no tree")
+async def test_the_tree_shows_every_process_while_a_supervisor_boots(node: TestNode) -> None:
+    class SlowToStart(GenServer):
+        async def init(self) -> None:
+            await sleep(5)
+
+    async def boot() -> None:
+        await node.start(supervisor(supervisor(child(Counter), child(SlowToStart))))
+
+    booting = asyncio.ensure_future(boot())
+    await node.settle()
+    todo, shown = list(node.tree()), set[Pid]()
+    while todo:
+        branch = todo.pop()
+        todo.extend(branch.children)
+        if branch.pid is not None:
+            shown.add(branch.pid)
+    try:
+        assert shown == set(node.processes())
+    finally:
+        await node.advance(6)
+        await booting

@@ -266,9 +266,6 @@ print("over")
 
 
 @pytest.mark.subprocess
-@pytest.mark.xfail(
-    strict=True, reason="the task of a dead process that swallows its cancellation outlives the node"
-)
 def test_a_program_ends_although_dead_code_swallows_its_cancellation() -> None:
     # A process of its own: where the promise is broken, the event loop never closes.
     command = [sys.executable, "-c", STUBBORN]

@@ -140,7 +140,7 @@ class Garden:
             await self.node.run(kill, victim)
         else:
             Leaf.fault(victim, kind)
-        await self.node.advance(20)
+        await self.node.advance(600)  # slow ends and starts that are tried again add up
 
 
 async def kill(pid: Pid) -> None:

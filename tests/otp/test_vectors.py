@@ -10,7 +10,7 @@ import pytest
 from .vector_adapter.scenario import run_scenario
 from .vector_adapter.selection import Scenario, not_yet, scenarios
 
-SEEDS = range(3)
+SEEDS = range(8)
 """Schedules tried for each scenario."""
 
 
