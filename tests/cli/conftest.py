@@ -139,7 +139,6 @@ async def _node(garden: Garden, started: threading.Event) -> None:
                 settings=load_settings(path),
                 stop=garden.stopped.set,
                 redactor=Redactor(),
-                url="http://127.0.0.1:1",
             )
             await garden.node.start(
                 supervisor(

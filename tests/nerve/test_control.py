@@ -82,7 +82,6 @@ async def running(garden):
             settings=Settings(),
             stop=run.stop,
             redactor=Redactor({"MY_TOKEN": "sesame-sesame"}),
-            url="http://127.0.0.1:1",
         )
         await node.start(
             supervisor(
@@ -175,7 +174,6 @@ async def test_the_server_lives_again_after_it_was_killed(run):
 async def test_status_tells_name_and_figures(client, tmp_path):
     result = (await client.ask("status"))["result"]
     assert result["name"] == "garden"
-    assert result["url"] == "http://127.0.0.1:1"
     assert result["garden"] == str(tmp_path)
     assert result["pid"] == os.getpid()
     assert result["processes"] >= 4

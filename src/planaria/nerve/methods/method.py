@@ -17,8 +17,6 @@ class Services(msgspec.Struct, frozen=True):
         garden: the garden's folder.
         stop: begins the orderly end of the node and returns at once.
         redactor: knows the secrets of this node.
-        url: the dashboard's address.
-        since: unix seconds at which the node started.
         login_link: makes a link that logs one browser in to the dashboard, once.
     """
 
@@ -26,8 +24,6 @@ class Services(msgspec.Struct, frozen=True):
     settings: Settings
     stop: Callable[[], object]
     redactor: Redactor
-    url: str = ""
-    since: float = 0.0
     login_link: Callable[[], Awaitable[str]] | None = None
 
 

@@ -6,6 +6,7 @@ import platform
 import msgspec
 
 from planaria import __version__
+from planaria.config.lock import Holder, find_holder
 from planaria.nerve.doctor import Finding, examine, examine_node
 from planaria.nerve.methods.method import Channel, Nothing, Services
 from planaria.nerve.protocol import ControlError
@@ -77,6 +78,7 @@ class Killed(msgspec.Struct, frozen=True):
 async def status(params: Nothing, services: Services, channel: Channel) -> StatusView:
     """The node in figures."""
     view = node_view(node_())
+    holder = await run_blocking(find_holder, services.garden) or Holder(os.getpid(), since=wall_time())
     problems = len(await Library.problems("library")) if whereis("library") is not None else None
     return StatusView(
         name=view.name,
@@ -84,9 +86,9 @@ async def status(params: Nothing, services: Services, channel: Channel) -> Statu
         python=platform.python_version(),
         pid=os.getpid(),
         garden=str(services.garden),
-        url=services.url,
-        since=services.since,
-        uptime=max(0.0, wall_time() - services.since),
+        url=holder.url,
+        since=holder.since,
+        uptime=max(0.0, wall_time() - holder.since),
         processes=view.processes,
         queued=view.queued,
         reductions=view.reductions,
