@@ -28,7 +28,7 @@ from planaria.nerve.methods import Services
 from planaria.nerve.views import tree_views
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.nerve.web.models import models_view
-from planaria.otp import ChildSpec, Node, StartFailed, child, root_cause, supervisor, task_child, wall_time
+from planaria.otp import ChildSpec, Node, StartFailed, child, root_cause, supervisor, task_child
 from planaria.otp.program import Program
 from planaria.records.index import Index
 from planaria.records.library import Library
@@ -41,9 +41,8 @@ def tree(settings: Settings, garden: Path, environ: Mapping[str, str], stop: Cal
     gate = Gate(load_tools(planaria.tools))
     options = JournalOptions(commit_interval=settings.journal.commit_interval)
     latest = Latest()
-    address = f"http://{settings.web.host}:{settings.web.port}/"
     link = partial(Dashboard.login_link, "dashboard")
-    services = Services(garden, settings, stop, redactor, address, wall_time(), link)
+    services = Services(garden=garden, settings=settings, stop=stop, redactor=redactor, login_link=link)
     return supervisor(
         child(
             Journal, partial(SqliteStore, settings.journal.file(garden)), options, redactor, name="journal"

@@ -6,7 +6,7 @@ Earlier turns appear as what was said in the room; the tool calls of the turn in
 from collections.abc import Iterable, Sequence
 
 from planaria.agents.definition import AgentDefinition
-from planaria.agents.turn import Turn, key_of
+from planaria.agents.turn import Turn, place_of
 from planaria.membrane.provider import Message
 from planaria.rooms.message import RoomMessage
 
@@ -69,7 +69,7 @@ def build(
     for number, step in enumerate(turn.steps):
         messages.append(Message("assistant", step.response.text, step.response.tool_calls))
         for n, call in enumerate(step.response.tool_calls):
-            result = step.results.get(key_of(turn, number, n))
+            result = step.results.get(place_of(turn, number, n))
             if result is not None:
                 messages.append(Message("tool", result.text, tool_call_id=call.id))
     return tuple(messages)

@@ -243,8 +243,8 @@ class AgentProcess(GenServer):
                 self.turn = responded(turn, response)
             case NotAnswered(error=error, retry=retry):
                 self.turn = failed(turn, error, retry)
-            case Ran(key=key, result=result):
-                self.turn = finished_tool(turn, key, result)
+            case Ran(place=place, result=result):
+                self.turn = finished_tool(turn, place, result)
             case Said():
                 self.turn = None
                 self._show("idle", "", turn.id)

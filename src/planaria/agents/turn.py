@@ -34,12 +34,12 @@ class ToolResult(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One answer of the model and the results of the tools it called, by key."""
+    """One answer of the model and the results of the tools it called, by place."""
 
     response: ModelResponse
     results: dict[str, ToolResult] = {}
     begun: frozenset[str] = frozenset()
-    """Keys of calls that were started; without a result they were cut off."""
+    """Places of calls that were started; without a result they were cut off."""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -67,9 +67,9 @@ class Think(msgspec.Struct, frozen=True):
 
 
 class ToolRun(msgspec.Struct, frozen=True):
-    """One tool call to make. `cut_off`: it was begun before and nobody knows how it ended."""
+    """One tool call to make, at its place in the turn. `cut_off`: it was begun before, nobody knows how it ended."""
 
-    key: str
+    place: str
     call: ToolCall
     cut_off: bool = False
 
@@ -91,8 +91,8 @@ class Say(msgspec.Struct, frozen=True):
 type Action = Think | Act | Say
 
 
-def key_of(turn: Turn, step: int, number: int) -> str:
-    """The name of a tool call, the same whenever the turn is taken up: effects are keyed by it."""
+def place_of(turn: Turn, step: int, number: int) -> str:
+    """The name of a tool call, the same whenever the turn is taken up: its effects go by it."""
     return f"{turn.id}/{step}/{number}"
 
 
@@ -106,9 +106,9 @@ def next_action(turn: Turn, max_steps: int) -> Action:
         if not step.response.tool_calls:
             return Say(step.response.text.strip() or "(no answer)", model_label(step.response))
         open_runs = tuple(
-            ToolRun(key, call, key in step.begun)
+            ToolRun(place, call, place in step.begun)
             for n, call in enumerate(step.response.tool_calls)
-            if (key := key_of(turn, number, n)) not in step.results
+            if (place := place_of(turn, number, n)) not in step.results
         )
         if open_runs:
             return Act(open_runs)
@@ -138,17 +138,17 @@ def failed(turn: Turn, error: str, retry: bool) -> Turn:
     return msgspec.structs.replace(turn, failures=turn.failures + 1, last_error=error, may_retry=retry)
 
 
-def finished_tool(turn: Turn, key: str, result: ToolResult) -> Turn:
+def finished_tool(turn: Turn, place: str, result: ToolResult) -> Turn:
     """A tool has answered."""
     last = turn.steps[-1]
-    step = msgspec.structs.replace(last, results={**last.results, key: result})
+    step = msgspec.structs.replace(last, results={**last.results, place: result})
     return msgspec.structs.replace(turn, steps=(*turn.steps[:-1], step))
 
 
-def begun_tool(turn: Turn, key: str) -> Turn:
+def begun_tool(turn: Turn, place: str) -> Turn:
     """A tool was started."""
     last = turn.steps[-1]
-    step = msgspec.structs.replace(last, begun=last.begun | {key})
+    step = msgspec.structs.replace(last, begun=last.begun | {place})
     return msgspec.structs.replace(turn, steps=(*turn.steps[:-1], step))
 
 
@@ -167,17 +167,17 @@ def take(turn: Turn, event: Event) -> Turn:
 
 
 def _take_tool(turn: Turn, kind: str, payload: dict[str, Any]) -> Turn:
-    key = str(payload.get("call_id", ""))
-    if not turn.steps or not key.startswith(f"{turn.id}/{len(turn.steps) - 1}/"):
+    place = str(payload.get("call_id", ""))
+    if not turn.steps or not place.startswith(f"{turn.id}/{len(turn.steps) - 1}/"):
         return turn
     if kind == "tool.started":
-        return begun_tool(turn, key)
-    return finished_tool(turn, key, result_from(turn, key, payload))
+        return begun_tool(turn, place)
+    return finished_tool(turn, place, result_from(turn, place, payload))
 
 
-def result_from(turn: Turn, key: str, payload: dict[str, Any]) -> ToolResult:
+def result_from(turn: Turn, place: str, payload: dict[str, Any]) -> ToolResult:
     """A tool's result as the journal has it, in the words the model would have read."""
-    call = turn.steps[-1].response.tool_calls[int(key.rpartition("/")[2])]
+    call = turn.steps[-1].response.tool_calls[int(place.rpartition("/")[2])]
     outcome = payload.get("outcome")
     if outcome is None:
         return ToolResult(call.id, f"Failed: {payload.get('error') or 'no reason given'}", failed=True)

@@ -81,7 +81,7 @@ class NotAnswered(msgspec.Struct, frozen=True):
 class Ran(msgspec.Struct, frozen=True):
     """A tool call is over; it is in the journal."""
 
-    key: str
+    place: str
     result: ToolResult
 
 
@@ -97,7 +97,7 @@ async def begin(desk: Desk, message: RoomMessage) -> Turn:
             turn = take(turn, event)
     if not turn.begun:
         await _note(desk, turn, STARTED, {"message": message.id, "author": message.author})
-    return turn
+    return msgspec.structs.replace(turn, begun=True)
 
 
 async def think(desk: Desk, turn: Turn, step: int, wait: float) -> Answered | NotAnswered:
@@ -143,7 +143,7 @@ async def run_tool(desk: Desk, turn: Turn, run: ToolRun) -> Ran:
             "It was not run again; look before you repeat it."
         )
         await _note(desk, turn, "tool.finished", _unknown(desk, run, text))
-        return Ran(run.key, ToolResult(run.call.id, text, failed=True))
+        return Ran(run.place, ToolResult(run.call.id, text, failed=True))
     context = Context(
         caller=f"agent:{desk.agent}",
         garden=desk.garden,
@@ -151,11 +151,11 @@ async def run_tool(desk: Desk, turn: Turn, run: ToolRun) -> Ran:
         room=desk.room,
         trace_id=turn.message.trace_id,
         cause_id=turn.id,
-        call_id=run.key,
+        call_id=run.place,
         services=desk.services,
     )
     outcome = await desk.gate.call(run.call.name, run.call.arguments, context, desk.definition.tools)
-    return Ran(run.key, ToolResult(run.call.id, spoken(outcome), isinstance(outcome, Failed)))
+    return Ran(run.place, ToolResult(run.call.id, spoken(outcome), isinstance(outcome, Failed)))
 
 
 async def say(desk: Desk, turn: Turn, words: Say) -> Said:
@@ -196,7 +196,8 @@ async def _prompt(desk: Desk, turn: Turn) -> tuple[Message, ...]:
 async def _stream(desk: Desk, turn: Turn, pieces: AsyncIterator[Piece]) -> tuple[ModelResponse, float, float]:
     begun = now()
     first = 0.0
-    held = ""
+    sent = False
+    held = "\n\n" if turn.steps else ""  # what it says after its tools begins a new paragraph
     response: ModelResponse | None = None
     async for piece in pieces:
         first = first or now() - begun
@@ -205,10 +206,11 @@ async def _stream(desk: Desk, turn: Turn, pieces: AsyncIterator[Piece]) -> tuple
         elif isinstance(piece, TextDelta):
             held += piece.text
             # The first piece goes at once, to be seen; later ones in handfuls.
-            if len(held) >= PIECE or held == piece.text:
+            if len(held) >= PIECE or not sent:
                 Room.delta(room_name(desk.room), desk.agent, turn.id, held)
                 held = ""
-    if held:
+                sent = True
+    if held.strip():
         Room.delta(room_name(desk.room), desk.agent, turn.id, held)
     if response is None:
         raise ProviderError("the provider ended its stream without an answer", retry=True)
@@ -217,7 +219,7 @@ async def _stream(desk: Desk, turn: Turn, pieces: AsyncIterator[Piece]) -> tuple
 
 def _unknown(desk: Desk, run: ToolRun, text: str) -> dict[str, object]:
     return {
-        "call_id": run.key,
+        "call_id": run.place,
         "tool": run.call.name,
         "caller": f"agent:{desk.agent}",
         "branch": "failed",

@@ -22,6 +22,7 @@ from planaria.otp.process import (
     deliver,
     deliver_kernel,
     name_of,
+    running,
     take_where,
     unwatch,
     wake,
@@ -31,7 +32,7 @@ from planaria.otp.process import link as link_processes
 from planaria.otp.process import signal as signal_process
 from planaria.otp.process import unlink as unlink_processes
 from planaria.otp.reason import Killed, NoProcess, NotAProcess
-from planaria.otp.scheduler import RECEIVE, Throw, running, suspend
+from planaria.otp.scheduler import RECEIVE, Throw, suspend
 
 if TYPE_CHECKING:
     from planaria.otp.node import Node

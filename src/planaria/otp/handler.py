@@ -18,9 +18,9 @@ from typing import Any, Concatenate, Protocol, overload
 
 from planaria.otp.ambient import Server
 from planaria.otp.message import Envelope
-from planaria.otp.process import DEAD, RUNNING, WAITING, Process, Request, deliver
+from planaria.otp.process import DEAD, RUNNING, WAITING, Process, Request, deliver, running
 from planaria.otp.reason import CallError, Killed, NoProcess, NotAProcess
-from planaria.otp.scheduler import MAX_DEPTH, running, suspend
+from planaria.otp.scheduler import MAX_DEPTH, suspend
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds a call waits for its answer, as in OTP."""

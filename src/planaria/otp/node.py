@@ -263,11 +263,15 @@ class Node:
 
     def emit(self, event: KernelEvent) -> None:
         """Hand an event to those who listen. A listener that raises hurts nobody but itself."""
-        for listener in tuple(self.listeners):
-            try:
-                listener(event)
-            except Exception:  # event delivery: the second of the two places that may catch everything
-                log.exception("a listener of kernel events raised on %r", event)
+        before, running.process = running.process, None  # a listener is nobody's process
+        try:
+            for listener in tuple(self.listeners):
+                try:
+                    listener(event)
+                except Exception:  # event delivery: the second of the two places that may catch everything
+                    log.exception("a listener of kernel events raised on %r", event)
+        finally:
+            running.process = before
 
     # --- blocking work -----------------------------------------------------------------------------------------
 

@@ -32,6 +32,18 @@ DEAD = 5
 STATUS_NAMES = ("waiting", "ready", "running", "suspended", "waiting", "dead")
 
 
+class Running:
+    """Which process runs now. One for the interpreter's event loop thread, like asyncio's current task."""
+
+    __slots__ = ("process",)
+
+    def __init__(self) -> None:
+        self.process: Process | None = None
+
+
+running = Running()
+
+
 class Body(Protocol):
     """What handles the messages of a process that is not a plain function."""
 
@@ -404,6 +416,8 @@ def die(process: Process, reason: object) -> None:
     node.dying.append(process)
     if len(node.dying) > 1:
         return  # an outer `die` is at work and will come to it
+    # Nobody runs while the dead are buried: listeners and hooks must not act as the one that dies.
+    before, running.process = running.process, None
     index = 0
     try:
         while index < len(node.dying):
@@ -411,6 +425,7 @@ def die(process: Process, reason: object) -> None:
             index += 1
     finally:
         node.dying.clear()
+        running.process = before
 
 
 def _mark_dead(process: Process, reason: object) -> None:

@@ -79,10 +79,9 @@ class Program:
                 gc.collect()
                 gc.freeze()
                 ended = node.wait_exit(root)
-                asked = asyncio.ensure_future(stopping.wait())
-                await asyncio.wait([ended, asked], return_when=asyncio.FIRST_COMPLETED)
+                ended.add_done_callback(lambda _: stopping.set())
+                await stopping.wait()
                 if ended.done():
-                    asked.cancel()
                     self.failed(reason_text(ended.result()))
                     return 1
                 await node.stop(timeout=self.deadline)

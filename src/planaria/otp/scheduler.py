@@ -31,6 +31,7 @@ from planaria.otp.process import (
     WAITING,
     Process,
     die,
+    running,
     take,
 )
 from planaria.otp.reason import Killed, reason_of
@@ -46,18 +47,6 @@ BATCH = 16
 """Messages one process handles before the next has its turn."""
 MAX_DEPTH = 12
 """How deep calls to idle processes run on the caller's stack."""
-
-
-class Running:
-    """Which process runs now. One for the interpreter's event loop thread, like asyncio's current task."""
-
-    __slots__ = ("process",)
-
-    def __init__(self) -> None:
-        self.process: Process | None = None
-
-
-running = Running()
 
 
 class Throw:

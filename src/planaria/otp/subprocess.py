@@ -61,25 +61,27 @@ async def run_command(
         OSError: it could not be started: no such program, no such folder, no permission.
     """
     loop = asyncio.get_running_loop()
-    # A child lives on the loop, so it is addressed by pid here; the transport reaps it.
-    transport, protocol = await loop.subprocess_exec(
-        lambda: _Collector(max_output),
-        *argv,
-        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=cwd,
-        env=dict(env),
-        start_new_session=True,
+    # Starting is never interrupted: asyncio would leave half a command behind.
+    starting = loop.create_task(
+        loop.subprocess_exec(
+            lambda: _Collector(max_output),
+            *argv,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=dict(env),
+            start_new_session=True,
+        )
     )
-    group = transport.get_pid()
     try:
-        if stdin is not None:
-            pipe = transport.get_pipe_transport(0)
-            assert isinstance(pipe, asyncio.WriteTransport)
-            pipe.write(stdin)
-            pipe.write_eof()
         async with asyncio.timeout(timeout):
+            transport, protocol = await asyncio.shield(starting)
+            if stdin is not None:
+                pipe = transport.get_pipe_transport(0)
+                assert isinstance(pipe, asyncio.WriteTransport)
+                pipe.write(stdin)
+                pipe.write_eof()
             await protocol.exited.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_READ_ON):
@@ -90,15 +92,30 @@ async def run_command(
     except GeneratorExit:
         raise  # thrown away: nothing may be awaited
     except BaseException:
-        _kill(group)
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, OSError, ValueError):  # what failed to start is told by the first await
             async with asyncio.timeout(_DYING):
+                transport, protocol = await asyncio.shield(starting)
+                _kill(transport.get_pid())
                 await protocol.exited.wait()  # so that it is reaped while the loop still runs
         raise
     finally:
-        if not protocol.ended.is_set() or transport.get_returncode() is None:
-            _kill(group)
-        transport.close()
+        if starting.done():
+            _end(starting)
+        else:
+            starting.add_done_callback(_end)
+
+
+type _Starting = asyncio.Task[tuple[asyncio.SubprocessTransport, _Collector]]
+
+
+def _end(starting: _Starting) -> None:
+    """Kill what is left of a command and let go of it."""
+    if starting.cancelled() or starting.exception() is not None:
+        return
+    transport, protocol = starting.result()
+    if not protocol.ended.is_set() or transport.get_returncode() is None:
+        _kill(transport.get_pid())
+    transport.close()
 
 
 def _kill(group: int) -> None:

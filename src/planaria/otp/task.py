@@ -25,6 +25,7 @@ from planaria.otp.process import (
     create,
     deliver_kernel,
     name_of,
+    running,
     signal,
     take_where,
     unwatch,
@@ -33,7 +34,7 @@ from planaria.otp.process import (
 )
 from planaria.otp.process import unlink as unlink_processes
 from planaria.otp.reason import TaskFailed
-from planaria.otp.scheduler import running, suspend
+from planaria.otp.scheduler import suspend
 
 
 class TaskRef(Ref):
