@@ -48,7 +48,7 @@ from planaria.otp.process import (
     watch,
 )
 from planaria.otp.reason import NoProcess, ServerExited, TaskFailed
-from planaria.otp.scheduler import Scheduler, running
+from planaria.otp.scheduler import Scheduler
 from planaria.otp.timers import Timers
 
 RECENT = 4096
