@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from planaria.otp import Node, Pid, exit_signal
 from planaria.otp.subprocess import run_command
 
 PATH = {"PATH": os.defpath}
@@ -66,6 +67,19 @@ async def test_cancelling_the_caller_kills_the_whole_group(tmp_path: Path) -> No
     with pytest.raises(asyncio.CancelledError):
         await task
     await gone(int((tmp_path / "child").read_text()))
+
+
+async def test_killing_the_process_that_waits_kills_the_whole_group(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ready")
+    async with Node("test") as node:
+        pid = node.spawn(shell, "sleep 600 & echo $! > child; echo > ready; wait", tmp_path)
+        await asyncio.to_thread((tmp_path / "ready").read_text)
+        await node.run(_kill, pid)
+        await gone(int((tmp_path / "child").read_text()))
+
+
+async def _kill(pid: Pid) -> None:
+    exit_signal(pid, "kill")
 
 
 async def test_children_left_behind_are_killed_and_do_not_hold_up_the_answer(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_note_with_broken_front_matter_is_still_found(store: FullText) -> None
     query=st.text(max_size=40)
     | st.sampled_from(['"', "a AND", "NEAR(", "title:x", "-", "*", "^a", 'a" OR "b', "{a}"])
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 def test_nothing_a_person_types_is_an_error(store: FullText, query: str) -> None:
     store.search(query, 3)
 

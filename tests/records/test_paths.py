@@ -27,7 +27,7 @@ def garden(tmp_path: Path) -> Path:
 
 
 @given(path=odd)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 def test_no_path_leads_out_of_the_garden_or_into_what_is_private(garden: Path, path: str) -> None:
     try:
         place = inside(garden, path)
@@ -39,7 +39,7 @@ def test_no_path_leads_out_of_the_garden_or_into_what_is_private(garden: Path, p
 
 
 @given(path=odd)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 def test_only_markdown_outside_of_hidden_places_is_written(garden: Path, path: str) -> None:
     try:
         place = writable(garden, path)

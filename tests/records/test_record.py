@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planaria.records.errors import RecordError
@@ -25,12 +25,14 @@ def problem(content: str) -> RecordError:
 
 
 @given(fronts, text)
+@settings(deadline=None)
 def test_what_is_written_reads_back_the_same(front: dict[str, object], body: str) -> None:
     again = parse_record("notes/x.md", render_record(front, body))
     assert (again.front, again.body) == (front, body)
 
 
 @given(fronts, fronts, text)
+@settings(deadline=None)
 def test_an_edited_record_reads_back_the_same(
     before: dict[str, object], after: dict[str, object], body: str
 ) -> None:
@@ -40,6 +42,7 @@ def test_an_edited_record_reads_back_the_same(
 
 
 @given(st.text(max_size=200))
+@settings(deadline=None)
 def test_any_front_matter_is_read_or_refused_with_a_line_in_it(content: str) -> None:
     refused: RecordError | None = None
     try:

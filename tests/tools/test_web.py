@@ -5,7 +5,8 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from planaria.membrane.outbound import WebRules, is_public
-from planaria.tools.web import html_to_text
+from planaria.membrane.tool import Done
+from planaria.tools import _apart
 
 from .conftest import Garden, Site
 
@@ -170,5 +171,15 @@ async def test_the_host_header_names_the_host_not_the_address(garden: Garden, si
     assert site.requests[-1][1]["host"] == f"localhost:{port}"
 
 
-def test_a_document_nested_thousands_deep_is_still_read() -> None:
-    assert html_to_text("<div>" * 20_000 + "deep")[1] == "deep"
+async def test_a_document_nested_thousands_deep_is_still_read(garden: Garden, site: Site) -> None:
+    url = site.serve("/", b"<div>" * 20_000 + b"deep", content_type="text/html")
+    assert (await garden.done("web.fetch", url=url)).value["text"] == "deep"
+
+
+async def test_a_page_made_to_hold_us_up_is_given_up_and_nobody_waits(
+    garden: Garden, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_apart, "SECONDS", 2.0)
+    url = site.serve("/", b"<a " * 300_000, content_type="text/html")
+    outcome = await garden.outcome("web.fetch", url=url)
+    assert isinstance(outcome, Done) or "could not be read within" in outcome.error

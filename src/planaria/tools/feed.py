@@ -7,13 +7,10 @@ Does badly: a feed that gives its items new ids all the time; it repeats itself 
 """
 
 import hashlib
-import io
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import feedparser
 import msgspec
 
 from planaria.cortex.event import NewEvent
@@ -26,25 +23,14 @@ from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import run_blocking
 from planaria.records.errors import RecordsError
 from planaria.records.paths import inside, read_file
-from planaria.tools.web import html_to_text
+from planaria.tools._apart import FeedText, Item, UnreadableError, read_feed
 
 KIND = "feed.fetched"
 MAX_FEED = 4_000_000
 MAX_ITEMS = 500
-MAX_SUMMARY = 2_000
 MAX_MEMORY = 1_000  # events that are looked back through
 
 _RETRY = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-class Item(msgspec.Struct, frozen=True):
-    """One entry of a feed; `published` is ISO 8601 in UTC, or empty."""
-
-    id: str
-    title: str
-    link: str
-    published: str
-    summary: str
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -88,9 +74,12 @@ async def fetch(context: Context, url: str, limit: int = 20) -> Done | Failed:
     memory = await _remembered(session)
     try:
         raw = await _raw(context, url, memory)
-        title, items = ("", []) if raw.body is None else await run_blocking(parse_feed, url, raw)
+        feed = FeedText("", []) if raw.body is None else await read_feed(url, raw.body, raw.media_type)
     except Unavailable as error:
         return Failed(error.message, retry=error.retry)
+    except UnreadableError as error:
+        return Failed(f"{url}: {error}")
+    title, items = feed.title, feed.items
     fresh = [item for item in items if item.id not in memory.seen]
     shown = fresh[:limit]
     left = len(fresh) - len(shown) if memory.known else 0
@@ -105,27 +94,6 @@ async def fetch(context: Context, url: str, limit: int = 20) -> Done | Failed:
     old_ids = [item.id for item in items if item.id in memory.seen]
     event = _event(context, session, raw, new_ids, old_ids, len(items), left)
     return Done(value, branch="new", text=outside(_text(title, shown, left), url), events=(event,))
-
-
-def parse_feed(url: str, raw: Raw) -> tuple[str, list[Item]]:
-    """Title and items of a feed, newest first as far as they are dated. Blocking.
-
-    Raises:
-        Unavailable: it is no feed.
-    """
-    assert raw.body is not None
-    headers = {"content-type": raw.media_type} if raw.media_type else {}
-    try:
-        feed = feedparser.parse(io.BytesIO(raw.body), response_headers=headers)
-    except (ValueError, LookupError, RecursionError, AssertionError) as error:
-        raise Unavailable(f"{url} cannot be read as a feed: {type(error).__name__}: {error}") from error
-    if not feed.get("version") and not feed.entries:
-        why = f" ({feed.bozo_exception})" if feed.get("bozo") and feed.get("bozo_exception") else ""
-        raise Unavailable(f"{url} is no RSS or Atom feed{why}")
-    items = [_item(entry) for entry in feed.entries[:MAX_ITEMS]]
-    unique = list({item.id: item for item in reversed(items)}.values())[::-1]
-    unique.sort(key=lambda item: item.published, reverse=True)
-    return _line(feed.feed.get("title", "")), unique
 
 
 async def _remembered(session: str) -> Memory:
@@ -203,30 +171,6 @@ def _event(
     if new_ids:
         payload["ids"] = old_ids  # seen before and still listed, so that looking back stays bounded
     return NewEvent(KIND, payload, session=session, trace_id=context.trace_id, cause_id=context.cause_id)
-
-
-def _item(entry: Any) -> Item:
-    title, link = _line(entry.get("title", "")), str(entry.get("link", ""))[:2000]
-    given = str(entry.get("id", "") or link)
-    content = entry.get("content") or ()
-    markup = entry.get("summary", "") or (content[0].get("value", "") if content else "")
-    summary = html_to_text(str(markup))[1] if "<" in markup or "&" in markup else str(markup).strip()
-    # Long ids are hashed: the journal remembers many of them.
-    short = (
-        given
-        if 0 < len(given) <= 200
-        else hashlib.sha256(f"{given}\n{title}\n{summary}".encode()).hexdigest()
-    )
-    when = entry.get("published_parsed") or entry.get("updated_parsed")
-    return Item(short, title, link, _iso(when), summary[:MAX_SUMMARY])
-
-
-def _iso(when: Any) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", when) if isinstance(when, time.struct_time) else ""
-
-
-def _line(text: object) -> str:
-    return " ".join(str(text).split())[:500]
 
 
 def _text(title: str, items: list[Item], left: int) -> str:
