@@ -11,11 +11,14 @@ from planaria.otp import Crash, Pid, ProcessExited, receive, self_, trap_exits
 from planaria.testing.clock import VirtualClock
 from planaria.testing.node import running_node
 
-from . import ops_flow, ops_groups, ops_servers, ops_signals, ops_supervisors  # noqa: F401  each registers its operations
+from . import ops_flow, ops_groups, ops_servers, ops_signals, ops_supervisors
 from .comparison import Json, disagreements
 from .interpreter import Actor, Op, World, execute_step
 from .recorder import Recorder
 from .values import Translation
+
+OPERATIONS = (ops_flow, ops_groups, ops_servers, ops_signals, ops_supervisors)
+"""Each registers its operations when it is imported."""
 
 MOST_JUMPS = 1000
 """Timers one operation may wait for; beyond it the operation never ends."""

@@ -62,7 +62,8 @@ class Translation:
                 return {"failed_to_start_child": {"id": reason.id, "reason": self.reason(reason.reason)}}
             case StartRaised():
                 return {"EXIT": self.reason(reason.reason)}
-        return reason
+            case _:
+                return reason
 
     def error(self, error: BaseException) -> Json:
         return error.what if isinstance(error, VectorError) else repr(error)
@@ -86,4 +87,5 @@ class Translation:
             case TimerFired():
                 reference = self.recorder.reference_name(message.ref)
                 return {"timeout": {"ref": reference, "msg": message.message}}
-        return message
+            case _:
+                return message

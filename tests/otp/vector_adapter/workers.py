@@ -117,3 +117,5 @@ class VectorServer(GenServer):
                 self.continue_with(program)
             case {"op": "timeout", "ms": milliseconds}:
                 self.timeout_after(milliseconds / 1000)
+            case _:  # hibernate, or nothing asked for
+                pass
