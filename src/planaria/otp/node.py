@@ -43,6 +43,7 @@ from planaria.otp.process import (
     die,
     link,
     name_of,
+    running,
     signal,
     unwatch,
     watch,
