@@ -454,7 +454,6 @@ async def test_a_call_to_a_plain_process_fails_when_that_process_ends(node: Test
     assert await task == "boom"
 
 
-@pytest.mark.xfail(strict=True, reason="only an Exception leads through terminate")
 async def test_a_handler_whose_wait_is_cancelled_ends_through_terminate(node: TestNode) -> None:
     ended: list[object] = []
 
@@ -474,7 +473,6 @@ async def test_a_handler_whose_wait_is_cancelled_ends_through_terminate(node: Te
     assert len(ended) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="receive does not refuse to run in a server")
 async def test_a_handler_that_receives_is_told_instead_of_stealing_messages(node: TestNode) -> None:
     class Thief(GenServer):
         @call
@@ -487,7 +485,6 @@ async def test_a_handler_that_receives_is_told_instead_of_stealing_messages(node
     assert isinstance(caught.value.why, Crash) and isinstance(caught.value.why.error, RuntimeError)
 
 
-@pytest.mark.xfail(strict=True, reason="stop waits for itself")
 async def test_a_server_that_stops_itself_from_outside_is_told_at_once(node: TestNode) -> None:
     class Confused(GenServer):
         @call

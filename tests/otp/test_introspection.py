@@ -3,8 +3,6 @@
 import asyncio
 import inspect
 
-import pytest
-
 from planaria.otp import (
     GenServer,
     Node,
@@ -222,7 +220,6 @@ async def test_looking_needs_no_turn_of_the_process() -> None:
         assert await look() == "ready"
 
 
-@pytest.mark.xfail(strict=True, reason="what a booting supervisor has started is in no tree")
 async def test_the_tree_shows_every_process_while_a_supervisor_boots(node: TestNode) -> None:
     class SlowToStart(GenServer):
         async def init(self) -> None:

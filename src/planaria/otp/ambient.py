@@ -21,6 +21,7 @@ from planaria.otp.process import (
     create,
     deliver,
     deliver_kernel,
+    is_async,
     name_of,
     running,
     take_where,
@@ -123,7 +124,7 @@ def _spawn(
     linked_to: Process | None,
 ) -> Process:
     process = create(node, label or name_of(fn), name=name, linked_to=linked_to, parent=linked_to)
-    process.coro = fn(*args) if asyncio.iscoroutinefunction(fn) else _plain(fn, args)
+    process.coro = fn(*args) if is_async(fn) else _plain(fn, args)
     announce(process)
     node.scheduler.enqueue(process)
     return process
@@ -168,6 +169,10 @@ async def receive(
         TimeoutError: when the time is up.
     """
     me = self_()
+    if me.body is not None:
+        raise RuntimeError(
+            f"{me} is a server: its messages go to its handlers; `receive` is for plain functions"
+        )
 
     def matches(envelope: Envelope) -> bool:
         if match is None:

@@ -12,7 +12,6 @@ supervisor(
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -92,8 +91,6 @@ def task_child(
     significant: bool = False,
 ) -> ChildSpec:
     """A plain async function as a child: a server loop, a watcher. Its return is a normal end."""
-    if not asyncio.iscoroutinefunction(fn) and not callable(fn):
-        raise TypeError(f"task_child takes an async function, not {fn!r}")
     what = label or name or name_of(fn)
 
     async def start(*, link: bool = True) -> Process | None:

@@ -22,21 +22,23 @@ Source: OTP's gen_server. Differs: what OTP's callbacks return beside the state 
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Coroutine
 from functools import partial
 from types import CoroutineType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from planaria.otp.ambient import Server, resolve, self_, wait_down
 from planaria.otp.event import MessageDropped
 from planaria.otp.handler import DEFAULT_TIMEOUT, CallHandler, CastHandler, Deferred
-from planaria.otp.message import Envelope
+from planaria.otp.message import Envelope, Kind
 from planaria.otp.process import (
     DEAD,
-    RUNNING,
+    WAITING,
     Process,
     Request,
     announce,
+    check_alive,
     create,
     deliver,
     deliver_kernel,
@@ -52,9 +54,15 @@ from planaria.otp.reason import (
     StartFailed,
     reason_of,
 )
-from planaria.otp.scheduler import MAX_DEPTH, suspend
+from planaria.otp.scheduler import run_now, suspend
+
+# What ends a server through `terminate`: everything but a kill and the end of the program.
+ENDS = (Exception, CancelledError)
 
 type Work = Coroutine[Any, Any, None]
+
+
+_KERNEL = object()
 
 
 class Terminate:
@@ -233,31 +241,37 @@ class GenServer:
                     self.handle_info(body)
                     return None
                 result = handler(self, *body[1], **body[2])
-            elif kind == "info":
+            elif kind == "info" or (kind == "exit" and body.sender is not self._kernel_process.parent):
                 result = self.handle_info(body)
-            elif kind == "exit":
-                if body.sender is self._kernel_process.parent:
-                    return self.__end(body.reason)
-                result = self.handle_info(body)
-            elif kind == "start":
-                return self.__init(body)
-            elif type(body) is Terminate:
-                return self.__end(body.reason)
             else:
-                return None  # the timer of a silence that was broken
-        except Exception as error:  # noqa: BLE001  the process loop: a crash runs `terminate` first
+                result = _KERNEL
+        except Killed:
+            raise
+        except ENDS as error:  # the process loop: a crash runs `terminate` first
             return self.__end(reason_of(error))
         if type(result) is CoroutineType:
             return self.__run(result)
+        if result is _KERNEL:
+            return self.__kernel(kind, body)
         if self.__told:
             return self.__follow(request, result)
         return None
+
+    def __kernel(self, kind: Kind, body: Any) -> Work | None:
+        """The messages that begin and end a server; what these raise is its end."""
+        if kind == "start":
+            return self.__begin(body)
+        if kind == "exit" or type(body) is Terminate:
+            return self.__end(body.reason)
+        return None  # the timer of a silence that was broken
 
     async def __run(self, result: Any) -> None:
         try:
             if type(result) is CoroutineType:
                 await result
-        except Exception as error:  # noqa: BLE001  the process loop
+        except Killed:
+            raise
+        except ENDS as error:  # the process loop
             await self.__end(reason_of(error))
         if self.__told:
             await self.__follow(None, None)
@@ -265,7 +279,9 @@ class GenServer:
     async def __answer_later(self, coro: Coroutine[Any, Any, Any], request: Request) -> None:
         try:
             result = await coro
-        except Exception as error:  # noqa: BLE001  the process loop
+        except Killed:
+            raise
+        except ENDS as error:  # the process loop
             await self.__end(reason_of(error))
             return
         if self.__told:
@@ -294,7 +310,9 @@ class GenServer:
                     value = self.handle_continue(what)
                     if type(value) is CoroutineType:
                         await value
-                except Exception as error:  # noqa: BLE001  the process loop
+                except Killed:
+                    raise
+                except ENDS as error:  # the process loop
                     await self.__end(reason_of(error))
             elif self.__timeout is not None:
                 seconds, self.__timeout = self.__timeout, None
@@ -303,35 +321,58 @@ class GenServer:
                     seconds, partial(deliver_kernel, self._kernel_process, "system", self.__silence)
                 )
 
-    async def __end(self, reason: object) -> None:
-        """Terminate and leave with `reason`: always raises."""
+    def __end(self, reason: object) -> Work:
+        """Terminate and leave with `reason`: raises at once, or in the coroutine it returns."""
         try:
             value = self.terminate(reason)
-            if type(value) is CoroutineType:
-                await value
+        except Exception as error:
+            raise Exit(reason_of(error)) from error
+        if type(value) is CoroutineType:
+            return self.__end_later(value, reason)
+        raise Exit(reason)
+
+    async def __end_later(self, terminating: Coroutine[Any, Any, Any], reason: object) -> None:
+        try:
+            await terminating
         except Exception as error:
             raise Exit(reason_of(error)) from error
         raise Exit(reason)
 
-    async def __init(self, request: Request) -> None:
-        process = self._kernel_process
+    def __begin(self, request: Request) -> Work | None:
+        """The start: `init`, then the word to whoever waits for it."""
         try:
             value = self.init(*request.args, **request.kwargs)
+        except Exception as error:  # noqa: BLE001  the starter is told, then the process ends
+            self.__not_begun(request, error)
+        else:
             if type(value) is CoroutineType:
-                await value
-        except Ignore:
-            self.__unname()
-            request.reply(None)
-            raise Exit("normal") from None
-        except Exception as error:
-            reason = reason_of(error)
-            self.__unname()
-            request.fail(StartFailed(process.label, reason))
-            raise Exit(reason) from error
+                return self.__begin_later(value, request)
+        return self.__begun(request)
+
+    async def __begin_later(self, initialising: Coroutine[Any, Any, Any], request: Request) -> None:
+        try:
+            await initialising
+        except Exception as error:  # noqa: BLE001  as above
+            self.__not_begun(request, error)
+        following = self.__begun(request)
+        if following is not None:
+            await following
+
+    def __begun(self, request: Request) -> Work | None:
+        process = self._kernel_process
         announce(process)
         request.reply(process)
-        if self.__told:
-            await self.__follow(None, None)
+        return self.__follow(None, None) if self.__told else None
+
+    def __not_begun(self, request: Request, error: Exception) -> NoReturn:
+        # As OTP: the name is free before the starter hears of it.
+        self.__unname()
+        if isinstance(error, Ignore):
+            request.reply(None)
+            raise Exit("normal") from None
+        reason = reason_of(error)
+        request.fail(StartFailed(self._kernel_process.label, reason))
+        raise Exit(reason) from error
 
     def __unname(self) -> None:
         process = self._kernel_process
@@ -371,16 +412,8 @@ async def start_server(
     process.trap_exit = cls.trap_exit
     request = Request("init", args, kwargs, me, process)
     envelope: Envelope = ("start", request, me, node.next_id(), None, 0, node.now)
-    scheduler = node.scheduler
-    if scheduler.budget > 0 and scheduler.depth < MAX_DEPTH:
-        process.pending = envelope
-        scheduler.depth += 1
-        try:
-            scheduler.activate(process, 1)
-        finally:
-            scheduler.depth -= 1
-        if me.status != RUNNING:
-            raise Killed
+    if run_now(process, envelope):
+        check_alive(me)
     else:
         deliver(process, envelope)
     if not request.done:
@@ -411,10 +444,19 @@ async def stop(server: Server, reason: object = "normal", timeout: float | None 
         Exit: it ended with another reason.
     """
     process = resolve(server)
+    me = self_()
     if process.status == DEAD:
         raise NoProcess(server)
-    deliver_kernel(process, "system", Terminate(reason), self_())
-    ended = await wait_down(process, timeout)
+    if process is me:
+        raise CallError(server, "calling_self", f"{me} asked itself to stop; call self.stop() instead")
+    request = Terminate(reason)
+    if process.status == WAITING and run_now(
+        process, ("system", request, me, process.node.next_id(), None, 0, 0.0)
+    ):
+        check_alive(me)
+    else:
+        deliver_kernel(process, "system", request, me)
+    ended = process.reason if process.status == DEAD else await wait_down(process, timeout)
     if ended != reason:
         raise Exit(ended)
 

@@ -20,7 +20,7 @@ from planaria.otp.ambient import Server
 from planaria.otp.message import Envelope
 from planaria.otp.process import DEAD, RUNNING, WAITING, Process, Request, deliver, running
 from planaria.otp.reason import CallError, Killed, NoProcess, NotAProcess
-from planaria.otp.scheduler import MAX_DEPTH, suspend
+from planaria.otp.scheduler import run_now, suspend
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds a call waits for its answer, as in OTP."""
@@ -81,20 +81,7 @@ class Remote[**P, R]:
             envelope = ("call", request, me, node.next_id(), None, 0, node.now)
         else:
             envelope = ("call", request, me, node.next_id(), current[4], current[3], node.now)
-        scheduler = node.scheduler
-        if (
-            target.status == WAITING
-            and target.pending is None
-            and scheduler.budget > 0
-            and scheduler.depth < MAX_DEPTH
-        ):
-            # An idle server runs at once on this stack: same order, same isolation, no turn of the queue.
-            target.pending = envelope
-            scheduler.depth += 1
-            try:
-                scheduler.activate(target, 1)
-            finally:
-                scheduler.depth -= 1
+        if target.status == WAITING and run_now(target, envelope):
             if me.status != RUNNING:
                 raise Killed
             if request.done:

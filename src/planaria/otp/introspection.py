@@ -205,8 +205,16 @@ def process_tree(node: Node) -> list[TreeNode]:
     seen: set[Process] = set()
     roots = [root for root in node.roots if root.status != DEAD]
     trees = [_branch(root, root.label, 0, seen, started_by) for root in roots]
-    others = [p for p in node.processes() if p not in seen and (p.parent is None or p.parent.status == DEAD)]
-    return trees + [_branch(p, p.label, 0, seen, started_by) for p in others if p not in seen]
+    # What hangs on no root: loose processes, orphans, and what a supervisor is just about to take in.
+    for process in node.processes():
+        top = process
+        while top.parent is not None and top.parent.status != DEAD and top.parent not in seen:
+            top = top.parent
+        if top not in seen:
+            trees.append(_branch(top, top.label, 0, seen, started_by))
+        if process not in seen:
+            trees.append(_branch(process, process.label, 0, seen, started_by))
+    return trees
 
 
 def _branch(

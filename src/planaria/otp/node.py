@@ -41,6 +41,7 @@ from planaria.otp.process import (
     create,
     deliver,
     die,
+    is_async,
     link,
     name_of,
     running,
@@ -377,7 +378,7 @@ async def _wait(future: asyncio.Future[object], timeout: float | None) -> bool:
 
 def as_coroutine(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A coroutine that calls `fn`, which may be a plain function too."""
-    if asyncio.iscoroutinefunction(fn):
+    if is_async(fn):
         return fn(*args, **kwargs)
     return _call(fn, args, kwargs)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
+from inspect import CO_COROUTINE
 from typing import TYPE_CHECKING, Any, Protocol
 
 from planaria.otp.event import ProcessExited, ProcessStarted
@@ -357,6 +358,12 @@ def _arrive(target: Process, sender: Process, reason: object, *, explicit: bool)
         die(target, reason)
 
 
+def is_async(fn: Any) -> bool:
+    """Whether calling `fn` gives a coroutine; asked for every spawn, so without the inspect module's care."""
+    code = getattr(fn, "__code__", None)
+    return code is not None and bool(code.co_flags & CO_COROUTINE)
+
+
 def name_of(fn: Callable[..., object]) -> str:
     """What people see of a function that runs as a process."""
     return str(getattr(fn, "__qualname__", None) or repr(fn))
@@ -446,7 +453,8 @@ def _mark_dead(process: Process, reason: object) -> None:
 def _bury(process: Process) -> None:
     reason = process.reason
     node = process.node
-    _fail_callers(process, reason)
+    if process.pending is not None or process.current is not None or process.calls is not None:
+        _fail_callers(process, reason)
     process.pending = process.queue = None
     if process.monitors is not None:
         for monitor in process.monitors:

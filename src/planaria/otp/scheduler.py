@@ -112,7 +112,7 @@ class Runner:
 
     def reusable(self) -> bool:
         """Whether the last coroutine left no cancellation behind."""
-        return self.park is not None and not self.park.done() and not self.task.cancelling()
+        return self.park is not None and not self.park.done()
 
     def close(self) -> None:
         """End the parked task."""
@@ -431,3 +431,21 @@ class Scheduler:
         for runner in self.pool:
             runner.close()
         self.pool.clear()
+
+
+def run_now(process: Process, envelope: Envelope) -> bool:
+    """Handle a message for an idle process at once, on the caller's stack. False if it has to queue.
+
+    Same order, same isolation, no turn of the queue: only while the turn has reductions left, to a bounded depth.
+    The caller must see that it still lives afterwards (`check_alive`).
+    """
+    scheduler = process.node.scheduler
+    if process.pending is not None or scheduler.budget <= 0 or scheduler.depth >= MAX_DEPTH:
+        return False
+    process.pending = envelope
+    scheduler.depth += 1
+    try:
+        scheduler.activate(process, 1)
+    finally:
+        scheduler.depth -= 1
+    return True
