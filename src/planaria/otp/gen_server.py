@@ -216,7 +216,7 @@ class GenServer:
     def handle(self, envelope: Envelope) -> Work | None:
         """Handle one message; called by the scheduler."""
         kind, body = envelope[0], envelope[1]
-        request: Request | None = None
+        request: Any = None
         if self.__silence is not None:
             if kind == "system" and body is self.__silence:
                 self.__silence = None

@@ -13,7 +13,7 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -243,7 +243,7 @@ class Node:
         self.topics.leave(topic, process)
 
     @asynccontextmanager
-    async def open_port(self) -> AsyncIterator[Port]:
+    async def open_port(self) -> AsyncGenerator[Port]:
         """A mailbox for code outside: subscribe its pid, `await port.receive()`."""
         port = Port(self)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from planaria.otp.node import Node
@@ -36,7 +36,7 @@ def seed_for(what: str) -> int:
 @asynccontextmanager
 async def running_node(
     name: str = "test", *, clock: VirtualClock | None = None, seed: int | None = None
-) -> AsyncIterator[TestNode]:
+) -> AsyncGenerator[TestNode]:
     """A started node with virtual time, stopped at the end; its shutdown waits for nobody's virtual time."""
     node = TestNode(name, clock=clock, seed=seed)
     async with node:
