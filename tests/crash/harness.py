@@ -162,12 +162,18 @@ class Line:
         self._socket.close()
 
 
+def words(number: int) -> str:
+    """What the client says: some need no tool, some a search, some a file written."""
+    kinds = ("message {n:05}", "search message {n:05}", "remember message {n:05}: it rained", "status {n:05}")
+    return kinds[number % 4].format(n=number)
+
+
 class Client:
     """Says its messages in order, `window` of them under way at a time, until each is acknowledged."""
 
     def __init__(self, messages: int, window: int) -> None:
         self.window = window
-        self.posts = [Post(f"client-{n:05}", f"message {n:05}") for n in range(messages)]
+        self.posts = [Post(f"client-{n:05}", words(n)) for n in range(messages)]
         self.things = 0
 
     @property
@@ -242,7 +248,7 @@ def run(
     for _ in range(kills):
         if not client.unfinished:
             more = len(client.posts)
-            client.posts += [Post(f"client-{n:05}", f"message {n:05}") for n in range(more, more + messages)]
+            client.posts += [Post(f"client-{n:05}", words(n)) for n in range(more, more + messages)]
         node = RunningNode(command, garden, log)
         early = chance.random() < 0.2
         timer = node.kill_after(chance.uniform(0, longest)) if early else None
