@@ -103,14 +103,15 @@ class Talk:
             self._end_line()
 
     def _delta(self, delta: dict[str, Any]) -> None:
-        who, answer = delta["author"], (delta["author"], delta["cause_id"])
+        who, answer, text = delta["author"], (delta["author"], delta["cause_id"]), delta["text"]
         if self.writing != who:
+            text = text.lstrip("\n")  # the stretch has its own line already
             self._end_line()
             click.echo(click.style(f"{output.clean(who)}: ", bold=True), nl=False)
             self.writing = who
             self.streamed[answer] = ""
-        self.streamed[answer] += delta["text"]
-        click.echo(output.clean(delta["text"]), nl=False)
+        self.streamed[answer] += text
+        click.echo(output.clean(text), nl=False)
         sys.stdout.flush()
 
     def _message(self, message: dict[str, Any]) -> None:
