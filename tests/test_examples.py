@@ -1,0 +1,64 @@
+"""Each example runs as its reader would run it, and prints what it promises."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+
+PRINTED = {
+    "01_counter.py": "15\n16\n1\n",
+    "02_supervisor.py": (
+        "2.0\ncrashed: ZeroDivisionError: division by zero\ndivider restarted 1 time\n4.0\n"
+    ),
+    "03_tasks_and_deadlines.py": (
+        "the page about moss\n"
+        "nothing: ValueError: there is no such page\n"
+        "gave up: 0.05 s\n"
+        "still answers; busy with 1\n"
+    ),
+    "04_two_nodes.py": (
+        "here: south - the station: north\n"
+        "by its name, from here: None\n"
+        "told to listeners in the north: 0\n"
+        "told to listeners in the south: 1 -> -3.5\n"
+        "its end is seen from here: True RuntimeError: too cold\n"
+    ),
+    "05_agent.py": (
+        "ada: What do the notes say about moss?\n"
+        "scout: From the garden, for 'moss':\n"
+        "\n"
+        "- notes/moss.md (Moss): # **Moss** **Moss** has no roots; it drinks with its leaves.\n"
+        "\n"
+        "(Quoted by rules, not understood: no language model is configured.)\n"
+        "answered by the process that took its place: True\n"
+    ),
+}
+
+
+def test_every_example_has_its_promise_here():
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(PRINTED)
+
+
+@pytest.mark.subprocess
+@pytest.mark.parametrize("name", PRINTED)
+def test_an_example_prints_what_it_promises(name):
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", f"examples/{name}"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr, ran.stdout) == (0, "", PRINTED[name])
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_an_example_is_a_screenful(name):
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) <= 85
