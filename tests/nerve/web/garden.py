@@ -1,23 +1,27 @@
 """A small node with a dashboard over real sockets: real library, index and journal, a fake room and fake agent."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+import msgspec
 
-from planaria.config.settings import Settings, WebSettings
+from planaria.config.settings import Settings, WebSettings, load_settings
 from planaria.cortex.journal import Journal
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.nerve.web.site import ModelLine, ModelsView
+from planaria.node import tree
 from planaria.otp import GenServer, Node, Task, broadcast, call, child, sleep, supervisor, wall_time
 from planaria.records.index import Index
 from planaria.records.library import Library
 from planaria.rooms.message import ReplyDelta, RoomMessage, TurnState
 from planaria.testing.memory_store import MemoryStore
 
+EXAMPLE = Path(__file__).parents[3] / "examples" / "garden"
 SETTINGS = Settings(web=WebSettings(port=0))
 MODELS = ModelsView(
     True, "No provider is set; the built-in model answers.", (ModelLine("offline", "built in"),)
@@ -129,6 +133,18 @@ async def running(
     )
     async with Node("garden") as node:
         await node.start(tree)
+        yield node
+
+
+@asynccontextmanager
+async def whole_node(folder: Path) -> AsyncIterator[Node]:
+    """The real node over a copy of the example garden, without the workflow that wants the internet."""
+    garden = folder / "garden"
+    shutil.copytree(EXAMPLE, garden)
+    (garden / "workflows" / "public_feed.py").unlink()
+    settings = msgspec.structs.replace(load_settings(garden), web=WebSettings(port=0))
+    async with Node(settings.node.name) as node:
+        await node.start(tree(settings, garden, {}, lambda: None))
         yield node
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.otp import Node, exit_signal
-from tests.nerve.web.garden import running
+from tests.nerve.web.garden import running, whole_node
 
 playwright = pytest.importorskip("playwright.async_api")
 
@@ -92,16 +92,15 @@ async def test_a_long_talk_stays_at_its_end(tmp_path):
             await page.fill("#say", f"message {number}")
             await page.keyboard.press("Enter")
             await page.wait_for_selector(f".said.agent:has-text('message {number}')")
-        last = page.locator(".said").last
-        assert await last.is_visible()
-        box = await last.bounding_box()
+        last = await page.locator(".said").last.bounding_box()
         composer = await page.locator("#composer").bounding_box()
-        assert box is not None and composer is not None
-        assert box["y"] + box["height"] <= composer["y"] + 1
+        assert last is not None and composer is not None
+        assert last["y"] + last["height"] <= composer["y"] + 1
 
 
-async def test_a_killed_agent_returns_on_its_page_without_reloading(tmp_path):
-    async with running(tmp_path) as node, browsing(node) as page:
+async def test_a_person_talks_with_an_agent_that_is_killed_and_talks_on(tmp_path):
+    async with whole_node(tmp_path) as node, browsing(node) as page:
+        await ask(page, node, "@scout what do the notes say about supervision?")
         await page.goto(await base(node) + "/processes/session:scout@garden")
         before = await page.inner_text("#pid")
         await page.evaluate("window.same = true")
@@ -114,35 +113,51 @@ async def test_a_killed_agent_returns_on_its_page_without_reloading(tmp_path):
         assert await page.inner_text("#restarts") == "1"
         assert await page.evaluate("window.same")
         assert await page.locator("#kill-sheet:popover-open").count() == 0
+        await ask(page, node, "@scout and about workflows?")
 
 
-async def test_the_tree_moves_by_itself(tmp_path):
-    async with running(tmp_path) as node, browsing(node) as page:
+async def test_a_killed_process_regrows_in_the_tree(tmp_path):
+    async with whole_node(tmp_path) as node, browsing(node) as page:
         await page.wait_for_selector("#beat[data-beat='1']")
         node.spawn(exit_signal, node["session:scout@garden"], "kill")
         await page.wait_for_selector(".node.regrown:has-text('session:scout@garden')")
         await page.wait_for_selector("#crashes:has-text('was killed')")
+        await picture(page, "regrown")
+
+
+async def test_a_run_started_by_hand_draws_its_path(tmp_path):
+    async with whole_node(tmp_path) as node, browsing(node) as page:
+        await page.goto(await base(node) + "/workflows")
+        await page.click("li:has-text('garden-digest') >> text=Run now")
+        await page.wait_for_url("**/runs/*")
+        await page.wait_for_selector("#run-vitals .pill:text-is('done')")
+        assert await page.locator("#graph .taken .edge").count() > 0
+        assert await page.locator("#graph .step.done").count() > 0
+        await picture(page, "run")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 async def test_no_page_is_wider_than_its_screen(tmp_path, scheme, size):
-    _write_notes(tmp_path)
     kind = f"{scheme}-{'phone' if size == PHONE else 'desk'}"
-    pages = {
-        "overview": "/",
-        "process": "/processes/session:scout@garden",
-        "room": "/rooms/garden",
-        "notes": "/notes",
-        "note": "/notes/biology/planarian",
-        "problems": "/problems",
-        "journal": "/journal",
-    }
-    async with running(tmp_path, pause=0.0) as node, browsing(node, scheme, size) as page:
-        await page.goto(await base(node) + "/rooms/garden")
-        await page.fill("#say", "Good evening! What grew in the garden today?")
-        await page.keyboard.press("Enter")
-        await page.wait_for_selector(".said.agent:not(.streaming)")
+    async with whole_node(tmp_path) as node, browsing(node, scheme, size) as page:
+        break_a_record(tmp_path / "garden")
+        await ask(page, node, "@scout what do the notes say about supervision?")
+        await page.goto(await base(node) + "/problems")
+        await page.wait_for_selector(".trouble")
+        await page.goto(await base(node) + "/workflows")
+        await page.click("#runs a >> nth=0")
+        pages = {
+            "run": page.url.removeprefix(await base(node)),
+            "overview": "/",
+            "process": "/processes/session:scout@garden",
+            "room": "/rooms/garden",
+            "workflows": "/workflows",
+            "notes": "/notes",
+            "note": "/notes/supervision",
+            "problems": "/problems",
+            "journal": "/journal",
+        }
         for name, path in pages.items():
             await page.goto(await base(node) + path)
             await page.wait_for_selector("#beat[data-beat='1']")
@@ -152,24 +167,27 @@ async def test_no_page_is_wider_than_its_screen(tmp_path, scheme, size):
 
 
 async def test_every_control_has_a_name_and_every_text_enough_contrast(tmp_path):
-    async with running(tmp_path) as node:
+    async with whole_node(tmp_path) as node:
+        break_a_record(tmp_path / "garden")
         for scheme in ("light", "dark"):
             async with browsing(node, scheme) as page:
-                for path in ("/", "/rooms/garden", "/processes/journal", "/notes"):
+                await ask(page, node, f"@scout hello in {scheme}")
+                for path in ("/", "/rooms/garden", "/processes/journal", "/notes", "/workflows", "/journal"):
                     await page.goto(await base(node) + path)
                     assert await page.evaluate(NAMELESS) == []
                     assert await page.evaluate(FAINT) == []
 
 
-def _write_notes(garden: Path) -> None:
-    folder = garden / "notes" / "biology"
-    folder.mkdir(parents=True)
-    (folder / "planarian.md").write_text(
-        "---\ntags: [biology, worm]\n---\n# Planarian\n\nA flatworm that **regrows** from any piece; see "
-        "[[regrowth]].\n\n| piece | days |\n|---|---|\n| head | 7 |\n| tail | 9 |\n\n> What it learned survives.\n"
-    )
-    (folder / "regrowth.md").write_text("# Regrowth\n\nBy neoblasts. Seen in the [[planarian]].\n")
-    (garden / "agents").mkdir()
+async def ask(page: Any, node: Node, text: str) -> None:
+    """Say something in the room `garden` and wait for the whole answer."""
+    await page.goto(await base(node) + "/rooms/garden")
+    answered = await page.locator(".said.agent:not(.streaming)").count()
+    await page.fill("#say", text)
+    await page.keyboard.press("Enter")
+    await page.locator(".said.agent:not(.streaming)").nth(answered).wait_for()
+
+
+def break_a_record(garden: Path) -> None:
     (garden / "agents" / "scuot.md").write_text("---\nclass: [agent\n---\n")
 
 

@@ -71,3 +71,15 @@ def test_a_hostile_note_link_stays_text(text):
 
 def test_note_links_in_code_are_no_links():
     assert note_links("[[a]] and `[[b]]` and\n\n    [[c]]\n") == ["a"]
+
+
+def test_a_path_of_a_note_becomes_a_link_but_not_in_code_or_links():
+    assert '<a href="/notes/inbox/a-b"' in to_html("kept as notes/inbox/a-b.md.")
+    assert "<a" not in to_html("`notes/inbox/a.md` and mynotes/a.md and http//x/notes/a.md")
+    assert to_html("[notes/a.md](https://example.org)").count("<a ") == 1
+
+
+def test_a_relative_link_in_the_talk_leads_to_the_note():
+    assert 'href="/notes/beds/tomato"' in to_html("[x](../beds/tomato.md)", outside=True)
+    assert 'href="../beds/tomato.md"' in to_html("[x](../beds/tomato.md)")
+    assert 'href="https://example.org/a.md"' in to_html("[x](https://example.org/a.md)", outside=True)

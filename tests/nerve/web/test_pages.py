@@ -69,7 +69,8 @@ async def test_a_note_shows_its_links_both_ways(tmp_path):
     (tmp_path / "notes" / "beds" / "tomato.md").write_text("# Tomato\n\nSee [[worm]] and [[nothing]].\n")
     (tmp_path / "notes" / "worm.md").write_text("# Worm\n\nIt regrows.\n")
     async with visiting(tmp_path) as visit:
-        html = (await visit.get("/notes/tomato")).text
+        assert (await visit.get("/notes/tomato")).headers["location"] == "/notes/beds/tomato"
+        html = (await visit.get("/notes/beds/tomato")).text
         assert 'href="/notes/worm"' in html and 'class="missing"' in html
         assert "Tomato" in (await visit.get("/notes/worm")).text
 

@@ -46,8 +46,8 @@ class Feed(Protocol):
         """The page as it is now."""
         ...
 
-    def take(self, message: object) -> str:
-        """Partials to send at once for one message of a topic; empty if the next look is enough."""
+    def take(self, messages: Sequence[object]) -> list[str]:
+        """Partials to send for the messages of the topics since the last look, in order; empty if a look is enough."""
         ...
 
 
@@ -60,9 +60,9 @@ class FrameFeed:
         """Nothing besides the frame."""
         return ()
 
-    def take(self, message: object) -> str:
+    def take(self, messages: Sequence[object]) -> list[str]:
         """Nothing."""
-        return ""
+        return []
 
 
 class LiveResponse(StreamingResponse):
@@ -105,15 +105,18 @@ async def frames(site: Site, request: Request, feed: Feed) -> AsyncIterator[str]
             messages: list[object] = []
             while CLOSING not in messages and len(messages) < BURST:
                 woken = False
-                pushed = "".join(feed.take(message) for message in messages if message != WAKE)
+                pushed = feed.take([message for message in messages if message != WAKE])
                 if site.now() >= due:
                     if not await site.is_allowed(request):
                         return
                     beat, due = beat + 1, site.now() + BEAT
                 parts = [*site.frame_parts(beat, await site.troubles()), *await _look(feed)]
-                html = pushed + "".join(renderer.replacing(part) for part in picture.changes(parts))
-                if html:
-                    yield event(html)
+                changed = "".join(renderer.replacing(part) for part in picture.changes(parts))
+                # Each push is an event of its own: the browser finds all targets of an event before it changes any,
+                # so one could not reach into what another brings.
+                frame = "".join(event(html) for html in (*pushed, changed) if html)
+                if frame:
+                    yield frame
                 messages = await _gather(site, port)
         finally:
             stop_listening()

@@ -1,17 +1,19 @@
 """Markdown from people and agents as HTML that cannot act.
 
 Raw HTML is off in the parser, and the result still passes a whitelist (nh3). Pictures become links: a picture's
-address can carry a secret away the moment it is shown. `[[name]]` links to a note.
+address can carry a secret away the moment it is shown. `[[name]]` and a path such as `notes/name.md` link to a note.
 
 Does badly: no syntax colours, no footnotes.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
@@ -23,17 +25,21 @@ TAGS = BLOCKS | TABLES | {"code", "em", "strong", "s", "del", "a"}
 ATTRIBUTES = {"a": {"href", "title", "class"}, "ol": {"start"}}
 SCHEMES = {"http", "https", "mailto"}
 
+_NOTE_PATH = re.compile(r"(?<![\w/.])(notes/[\w\-/]+\.md)(?![\w/])")
+_RELATIVE_NOTE = re.compile(r"(?:\.{1,2}/)*[\w\-][\w\-/%]*\.md")
+
 type NoteExists = Callable[[str], bool]
 
 
-def to_html(text: str, exists: NoteExists | None = None) -> Markup:
+def to_html(text: str, exists: NoteExists | None = None, *, outside: bool = False) -> Markup:
     """`text` (Markdown) as safe HTML.
 
     Args:
         text: anything, from anybody.
+        outside: it stands on a page that is no note's, so relative links are to be read from `notes/`.
         exists: says whether the note a `[[name]]` link points at is there; a missing one is marked.
     """
-    html: str = _parser.render(text, {"exists": exists})
+    html: str = _parser.render(text, {"exists": exists, "outside": outside})
     clean = nh3.clean(
         html, tags=TAGS, attributes=ATTRIBUTES, url_schemes=SCHEMES, link_rel="noopener noreferrer"
     )
@@ -61,6 +67,41 @@ def _note_link(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _paths_as_links(state: StateCore) -> None:
+    """Core rule: `notes/beds/tomato.md` in running text links to that note. Code and links are left alone."""
+    for block in state.tokens:
+        children, inside = [], 0
+        for token in block.children or ():
+            inside += {"link_open": 1, "link_close": -1}.get(token.type, 0)
+            children += [token] if token.type != "text" or inside else _split(token)
+        if block.children:
+            block.children = children
+
+
+def _split(token: Token) -> list[Token]:
+    found: list[Token] = []
+    for number, piece in enumerate(_NOTE_PATH.split(token.content)):
+        text = Token("text", "", 0, content=piece)
+        if number % 2 == 0:
+            found.append(text)
+        else:
+            name = piece.removeprefix("notes/").removesuffix(".md")
+            opening = Token("link_open", "a", 1, attrs={"href": "/notes/" + quote(name)})
+            found += [opening, text, Token("link_close", "a", -1)]
+    return found
+
+
+def _link(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+) -> str:
+    """Outside of a note a link to a `.md` file, relative to nothing there, is one to that note in `notes/`."""
+    token = tokens[index]
+    address = str(token.attrGet("href") or "")
+    if env.get("outside") and _RELATIVE_NOTE.fullmatch(address):
+        token.attrSet("href", "/notes/" + address.lstrip("./").removeprefix("notes/").removesuffix(".md"))
+    return renderer.renderToken(tokens, index, options, env)
+
+
 def _picture_as_link(
     renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
 ) -> str:
@@ -72,7 +113,9 @@ def _picture_as_link(
 def _build() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
     parser.inline.ruler.before("link", "note_link", _note_link)
+    parser.core.ruler.push("paths_as_links", _paths_as_links)
     parser.add_render_rule("image", _picture_as_link)
+    parser.add_render_rule("link_open", _link)
     return parser
 
 

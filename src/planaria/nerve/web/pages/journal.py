@@ -116,13 +116,19 @@ class JournalFeed:
             self.last_seq = max([self.last_seq, *(event.seq for event in events)])
         return [Part("events", "_events.html", {"events": self.events}, "once")]
 
-    def take(self, message: object) -> str:
-        """A wanted event goes on top."""
-        if not isinstance(message, Event) or message.seq <= self.last_seq or not self.wanted.lets_in(message):
-            return ""
-        self.last_seq = message.seq
-        html = self.site.renderer.text("_event.html", {"event": event_line(message)})
-        return partial("#no-events", "delete", "") + partial("#events", "afterbegin", html)
+    def take(self, messages: Sequence[object]) -> list[str]:
+        """Wanted events go on top, the newest last."""
+        fresh = [message for message in messages if isinstance(message, Event) and self._wants(message)]
+        if not fresh:
+            return []
+        self.last_seq = fresh[-1].seq
+        lines = [
+            self.site.renderer.text("_event.html", {"event": event_line(event)}) for event in reversed(fresh)
+        ]
+        return [partial("#no-events", "delete", ""), partial("#events", "afterbegin", "".join(lines))]
+
+    def _wants(self, event: Event) -> bool:
+        return event.seq > self.last_seq and self.wanted.lets_in(event)
 
 
 def event_line(event: Event) -> EventLine:

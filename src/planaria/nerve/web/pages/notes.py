@@ -7,7 +7,7 @@ import msgspec
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from planaria.nerve.show import clip
@@ -34,8 +34,9 @@ class NoteLine(msgspec.Struct, frozen=True):
 
 
 class NotePage(msgspec.Struct, frozen=True):
-    """One note."""
+    """One note, at its own address."""
 
+    href: str
     title: str
     path: str
     html: Markup
@@ -53,6 +54,9 @@ def routes(site: Site) -> list[Route]:
 
     async def show_note(request: Request) -> Response:
         page = await read_note(site, request.path_params["name"])
+        if page.href != "/notes/" + quote(request.path_params["name"]):
+            # Relative links in the note are read from its own place.
+            return RedirectResponse(page.href)
         return await site.page("note.html", "notes", None, {"note": page})
 
     async def live(request: Request) -> Response:
@@ -80,10 +84,11 @@ class NotesFeed:
             self.notes = await find_notes(self.site, "")
         return [Part("notes", "_notes.html", {"notes": self.notes, "query": ""}, self.notes)]
 
-    def take(self, message: object) -> str:
+    def take(self, messages: Sequence[object]) -> list[str]:
         """Some record changed: look again."""
-        self.notes = None
-        return ""
+        if messages:
+            self.notes = None
+        return []
 
 
 async def find_notes(site: Site, query: str) -> tuple[NoteLine, ...]:
@@ -111,6 +116,7 @@ async def read_note(site: Site, name: str) -> NotePage:
     record = records[found]
     linked = [other for key, other in records.items() if key != found and _links_to(other, found, records)]
     return NotePage(
+        href="/notes/" + quote(found),
         title=record.title,
         path=record.path,
         html=to_html(_without_title(record), lambda link: resolve(link, records) is not None),

@@ -21,6 +21,8 @@ PORT = "Port"
 """Kind of the mailboxes of code outside, one for each open page: no part of the tree."""
 FUNCTION = "function"
 """Kind of tasks and other plain functions: without a supervisor they are drawn apart, since most are gone at once."""
+SHORT_KINDS = {"Supervisor": "", "DynamicSupervisor": "dynamic"}
+"""Supervisors are told by their weight and by having children."""
 LASTING = 1.0
 """Seconds after which such a task is drawn at all."""
 
@@ -102,9 +104,9 @@ class OverviewFeed:
         pid = self.site.node.find(view.pid)
         return pid is not None and self.site.node.info(pid).age >= LASTING
 
-    def take(self, message: object) -> str:
+    def take(self, messages: Sequence[object]) -> list[str]:
         """Nothing: the next look tells all."""
-        return ""
+        return []
 
 
 def _tree_node(view: TreeView, fresh: set[str]) -> TreeNode:
@@ -120,7 +122,7 @@ def _tree_node(view: TreeView, fresh: set[str]) -> TreeNode:
     return TreeNode(
         dom=dom,
         title=view.title,
-        kind=view.kind,
+        kind=SHORT_KINDS.get(view.kind, view.kind),
         status=view.status if number else "dead",
         queue_len=view.queue_len,
         reductions=view.reductions,

@@ -120,12 +120,13 @@ class ProcessFeed:
             self.events = deque(await self._read_events(view), maxlen=EVENTS)
         return _parts(_vitals(self.ref, view, found, self.pid), view, tuple(self.events))
 
-    def take(self, message: object) -> str:
-        """An event of this process is kept for the next look."""
-        if isinstance(message, Event) and self.events is not None and self.last is not None:
-            if _concerns(message, self.last):
-                self.events.appendleft(event_line(message))
-        return ""
+    def take(self, messages: Sequence[object]) -> list[str]:
+        """Events of this process are kept for the next look."""
+        if self.events is not None and self.last is not None:
+            for message in messages:
+                if isinstance(message, Event) and _concerns(message, self.last):
+                    self.events.appendleft(event_line(message))
+        return []
 
     async def _read_events(self, view: ProcessView) -> list[EventLine]:
         journal = self.site.node.whereis("journal")

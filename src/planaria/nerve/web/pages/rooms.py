@@ -32,6 +32,10 @@ RESTING = "idle"
 """State of a turn in which nothing more is to come."""
 
 
+PAUSED = "paused"
+"""Mark of an answer whose writer called a tool in between."""
+
+
 class MessageLine(msgspec.Struct, frozen=True):
     """A message as the page shows it."""
 
@@ -144,8 +148,11 @@ class RoomFeed:
             Part("transcript", "_transcript.html", talk, "once"),
         ]
 
-    def take(self, message: object) -> str:
-        """What a message of the room's topic changes on the page."""
+    def take(self, messages: Sequence[object]) -> list[str]:
+        """What messages of the room's topic change on the page."""
+        return [change for message in joined(messages) if (change := self._take(message))]
+
+    def _take(self, message: object) -> str:
         match message:
             case RoomMessage() if message.seq > self.last_seq:
                 return self._said(message)
@@ -182,18 +189,24 @@ class RoomFeed:
 
     def _wrote(self, delta: ReplyDelta) -> str:
         dom = _reply_id(delta.author, delta.cause_id)
-        if dom in self.writing:
-            return partial(f"#{dom} .text", "beforeend", str(Markup.escape(delta.text)))
-        return self._begin(ReplyLine(dom, delta.author, "is answering", delta.text))
+        reply = self.writing.get(dom)
+        if reply is None:
+            return self._begin(ReplyLine(dom, delta.author, "is answering", delta.text))
+        # What was said before a tool was called stays, one line above.
+        gap = "\n\n" if reply.text == PAUSED else ""
+        self.writing[dom] = msgspec.structs.replace(reply, text="said")
+        return partial(f"#{dom} .text", "beforeend", str(Markup.escape(gap + delta.text)))
 
     def _turned(self, turn: TurnState) -> str:
         dom = _reply_id(turn.agent, turn.cause_id)
         if turn.state == RESTING:
             return partial(f"#{dom}", "delete", "") if self.writing.pop(dom, None) is not None else ""
-        doing = f"is {turn.state}"
-        if dom in self.writing:
-            return partial(f"#{dom} .doing", "textContent", str(Markup.escape(f"· {doing}")))
-        return self._begin(ReplyLine(dom, turn.agent, doing, ""))
+        reply, doing = self.writing.get(dom), f"is {turn.state}"
+        if reply is None:
+            return self._begin(ReplyLine(dom, turn.agent, doing, ""))
+        if turn.state == "acting" and reply.text:
+            self.writing[dom] = msgspec.structs.replace(reply, text=PAUSED)
+        return partial(f"#{dom} .doing", "textContent", str(Markup.escape(f"· {doing}")))
 
     def _begin(self, reply: ReplyLine) -> str:
         self.writing[reply.dom] = reply
@@ -215,6 +228,19 @@ class RoomFeed:
         return tuple(people)
 
 
+def joined(messages: Sequence[object]) -> list[object]:
+    """The messages, neighbouring pieces of one answer made one: a fast model sends hundreds between two frames."""
+    found: list[object] = []
+    for message in messages:
+        last = found[-1] if found else None
+        if isinstance(message, ReplyDelta) and isinstance(last, ReplyDelta):
+            if (last.author, last.cause_id) == (message.author, message.cause_id):
+                found[-1] = msgspec.structs.replace(last, text=last.text + message.text)
+                continue
+        found.append(message)
+    return found
+
+
 def message_line(message: RoomMessage) -> MessageLine:
     """A message as the page shows it."""
     notice = message.author_kind == "notice"
@@ -227,7 +253,7 @@ def message_line(message: RoomMessage) -> MessageLine:
         badge=message.model or "",
         at=message.at,
         trace_id=message.trace_id,
-        html=Markup.escape(message.text) if notice else to_html(message.text),
+        html=Markup.escape(message.text) if notice else to_html(message.text, outside=True),
     )
 
 

@@ -140,10 +140,11 @@ class WorkflowsFeed:
             ]
         return self.seen
 
-    def take(self, message: object) -> str:
-        """Look again."""
-        self.seen = None
-        return ""
+    def take(self, messages: Sequence[object]) -> list[str]:
+        """Something moved: look again."""
+        if messages:
+            self.seen = None
+        return []
 
 
 class RunFeed:
@@ -171,10 +172,11 @@ class RunFeed:
             ]
         return self.seen
 
-    def take(self, message: object) -> str:
-        """Look again."""
-        self.seen = None
-        return ""
+    def take(self, messages: Sequence[object]) -> list[str]:
+        """Something moved: look again."""
+        if messages:
+            self.seen = None
+        return []
 
 
 def _flow(view: WorkflowView) -> FlowLine:
