@@ -28,7 +28,11 @@ def test_each_line_of_a_pipe_is_a_message(live):
 
 def test_each_stretch_of_an_answer_has_its_own_line(live):
     result = live.run("chat", "-m", "twice", "--as", "ada")
-    assert result.output.splitlines() == ["parrot: one moment", "parrot: you said twice", "  parrot · offline"]
+    assert result.output.splitlines() == [
+        "parrot: one moment",
+        "parrot: you said twice",
+        "  parrot · offline",
+    ]
 
 
 def test_with_json_every_event_is_a_line(live):
