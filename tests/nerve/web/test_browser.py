@@ -3,6 +3,7 @@
 Pictures go to `build/pictures/`; with `PLANARIA_PICTURES=1` to `docs/pictures/`, where the documentation finds them.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,7 +30,19 @@ FLAGS = [
     "--disable-sync",
 ]
 ROOT = Path(__file__).parents[3]
-PICTURES = ROOT / ("docs/pictures" if os.environ.get("PLANARIA_PICTURES") == "1" else "build/pictures")
+FOR_DOCS = os.environ.get("PLANARIA_PICTURES") == "1"
+PICTURES = ROOT / ("docs/pictures" if FOR_DOCS else "build/pictures")
+IN_DOCS = {
+    "overview-light-desk",
+    "overview-dark-desk",
+    "overview-dark-phone",
+    "room-light-desk",
+    "room-light-phone",
+    "run-dark-desk",
+    "process-light-desk",
+}
+LONGEST = 90.0
+"""Seconds of one visit: a browser that hangs fails its test."""
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
 pytestmark = [
@@ -45,7 +58,7 @@ pytestmark = [
 async def browsing(node: Node, scheme: str = "light", size: dict[str, int] = DESK) -> AsyncIterator[Any]:
     """A page that is logged in; fails on any script error or refused resource."""
     complaints: list[str] = []
-    async with playwright.async_playwright() as driver:
+    async with asyncio.timeout(LONGEST), playwright.async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         context = await browser.new_context(
             viewport=size, color_scheme=scheme, device_scale_factor=2 if size == PHONE else 1
@@ -61,6 +74,8 @@ async def browsing(node: Node, scheme: str = "light", size: dict[str, int] = DES
 
 
 async def picture(page, name: str) -> None:
+    if FOR_DOCS and name not in IN_DOCS:
+        return
     PICTURES.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=str(PICTURES / f"{name}.png"))
 
