@@ -3,12 +3,13 @@
 import re
 from collections.abc import Sequence
 
-_MENTION = re.compile(r"(?<![\w@/.])@([a-z0-9][a-z0-9_-]*)", re.IGNORECASE)
+_MENTION = re.compile(r"(?<![\w@/.])@([a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)", re.IGNORECASE)
+_CODE = re.compile(r"(`{3,}|~{3,}).*?(?:\1|\Z)|(`+).+?\2", re.DOTALL)
 
 
 def mentions(text: str) -> tuple[str, ...]:
-    """The names written as `@name`, in order, each once. `a@b.c` is no mention."""
-    found = (match.group(1).casefold() for match in _MENTION.finditer(text))
+    """The names written as `@name`, in order, each once. `a@b.c` is no mention, nor is `@x` inside code."""
+    found = (match.group(1).casefold() for match in _MENTION.finditer(_CODE.sub(" ", text)))
     return tuple(dict.fromkeys(found))
 
 

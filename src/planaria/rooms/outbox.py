@@ -2,37 +2,63 @@
 
 import hashlib
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from planaria.cortex.errors import EventRefused
-from planaria.cortex.event import Event, NewEvent
+from planaria.cortex.errors import EventRefused, JournalUnavailable
+from planaria.cortex.event import Event, NewEvent, new_id
+from planaria.cortex.fold import events_of
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.otp import Deferred
+from planaria.otp import CallError, Deferred, sleep
 
 MOST_AT_ONCE = 200
+"""Entries in one commit; each has at most two events."""
+LONGEST_WRITE = 20.0
+"""Seconds the journal may take for one commit; beyond, the room says that it cannot write."""
+PATIENCE = 0.5
+"""Seconds between tries to read what was written while nobody could say whether it was."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """One event to write and who waits for it."""
+    """Events to write together, and who waits for the place of the first.
 
-    event: NewEvent
+    Attributes:
+        events: at least one.
+        answer: who is told; None: nobody.
+        keep: whether it is tried until it is written, since nobody would try again.
+    """
+
+    events: tuple[NewEvent, ...]
     answer: Deferred[Any] | None = None
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An entry that never can be written, in words."""
+
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of the entries: the event of each, in order. `new` tells those written now from repeats."""
+    """What became of the entries.
 
+    Attributes:
+        outcomes: for each entry its first event, written now or before, or why it never will be.
+        events: all that the room has not taken in yet, in order of `seq`.
+    """
+
+    outcomes: tuple[Event | Refused, ...]
     events: tuple[Event, ...]
-    new: tuple[bool, ...]
 
 
 def repeatable_id(*parts: str) -> str:
     """An id that the same parts always give, so that the journal refuses the second of two equal events."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def take_batch(waiting: deque[Entry]) -> list[Entry]:
@@ -40,36 +66,72 @@ def take_batch(waiting: deque[Entry]) -> list[Entry]:
     batch: list[Entry] = []
     ids: set[str] = set()
     while waiting and len(batch) < MOST_AT_ONCE:
-        if waiting[0].event.id and waiting[0].event.id in ids:
+        given = {event.id for event in waiting[0].events if event.id}
+        if given & ids:
             break
-        entry = waiting.popleft()
-        ids.add(entry.event.id)
-        batch.append(entry)
+        ids |= given
+        batch.append(waiting.popleft())
     return batch
 
 
-async def write(session: str, events: tuple[NewEvent, ...]) -> Written:
-    """Write events in order; one that is in the journal already is looked up instead.
+async def write(
+    session: str, entries: Sequence[tuple[NewEvent, ...]], kinds: tuple[str, ...], unsure_after: int | None
+) -> Written:
+    """Write entries in order, in one commit; one that is in the journal already is looked up instead.
 
+    Args:
+        session: the stream, which has no other writer.
+        entries: the events of each.
+        kinds: what the room takes in.
+        unsure_after: the last place the room has taken in, if an earlier write may have come through unseen;
+            then everything after it is read too. The journal takes writes in order, so what is not there
+            after this one never will be.
     Raises:
         JournalUnavailable, CallError: nothing may be taken for written.
     """
-    known: dict[str, Event] = {}
-    while True:
-        fresh = [event for event in events if event.id not in known]
+    outcomes: dict[int, Event | Refused] = {}
+    events: list[Event] = []
+    together = True
+    while left := [number for number in range(len(entries)) if number not in outcomes]:
+        batch = left if together else left[:1]
         try:
-            written = await Journal.append("journal", fresh)
+            written = await Journal.append(
+                "journal", [event for number in batch for event in entries[number]], within=LONGEST_WRITE
+            )
         except EventRefused as error:
-            if error.duplicate_of is None or error.duplicate_of in known:
-                raise
-            known[error.duplicate_of] = await _find(session, error.duplicate_of)
+            double = error.duplicate_of
+            number = next((n for n in batch if any(e.id == double for e in entries[n])), None)
+            if double is not None and number is not None:
+                outcomes[number] = await _find(session, double, entries[number])
+            elif len(batch) == 1:
+                outcomes[batch[0]] = Refused(str(error))
+            else:
+                together = False  # one of them cannot be written: the others shall not suffer for it
             continue
-        rest = iter(written)
-        result = tuple(known[event.id] if event.id in known else next(rest) for event in events)
-        return Written(result, tuple(event.id not in known for event in events))
+        events += written
+        place = iter(written)
+        for number in batch:
+            first, *_ = [next(place) for _ in entries[number]]
+            outcomes[number] = first
+    if unsure_after is not None:
+        events = await _since(session, kinds, unsure_after)
+    return Written(tuple(outcomes[number] for number in range(len(entries))), tuple(events))
 
 
-async def _find(session: str, id: str) -> Event:
+async def _since(session: str, kinds: tuple[str, ...], after: int) -> list[Event]:
+    """All events after a place. What was just written is on disk and must be known, so this does not give up."""
+    while True:
+        try:
+            return [e async for e in events_of("journal", session, kinds=kinds, after_seq=after)]
+        except (JournalUnavailable, CallError):
+            await sleep(PATIENCE)
+
+
+async def _find(session: str, id: str, entry: tuple[NewEvent, ...]) -> Event:
+    """The event of this id. Repeats carry the trace of the first, so its trace is looked through first."""
+    for event in await Journal.read("journal", Query(session=session, trace_id=entry[0].trace_id)):
+        if event.id == id:
+            return event
     before: int | None = None
     while True:
         page = await Journal.read(
@@ -81,3 +143,8 @@ async def _find(session: str, id: str) -> Event:
         if not page:
             raise LookupError(f"event {id} is in the journal, but not in session {session}")
         before = page[-1].seq
+
+
+def trace_of(trace_id: str, event_id: str) -> str:
+    """The trace of a message: that of what led to it, else one of its own, the same when it is repeated."""
+    return trace_id or event_id or new_id()

@@ -5,16 +5,19 @@ broadcast on the topic `room:<name>` and delivered to the agents it is addressed
 or the room restarts) until the agent has answered it. Writes go one after the other, many to a commit, so the order
 of the transcript is the order of acceptance.
 
+Whether a write that got no answer was done nobody knows; the next write finds out, and what came through is told then.
+
 Turn-taking: a member takes its messages one at a time, in order (`queue`); other policies belong in the member.
-Does badly: keeps the last 1000 messages in memory, older ones are only in the journal.
+Does badly: keeps the last 1000 messages in memory, older ones are only in the journal. A start reads the whole stream:
+measured, 100 000 messages take SECONDS s.
 Emits in the journal, session `room:<name>`: `room.message`, `room.joined`, `room.left`.
 """
 
 from collections import deque
 from typing import Any, ClassVar
 
-from planaria.cortex.errors import EventRefused, JournalUnavailable
-from planaria.cortex.event import Event, NewEvent
+from planaria.cortex.errors import JournalUnavailable
+from planaria.cortex.event import Event, NewEvent, new_id
 from planaria.cortex.fold import events_of
 from planaria.otp import (
     CallError,
@@ -32,6 +35,7 @@ from planaria.otp import (
     monitor,
     reason_text,
     send,
+    send_after,
 )
 from planaria.rooms.addressing import addressed, strangers
 from planaria.rooms.message import (
@@ -43,15 +47,26 @@ from planaria.rooms.message import (
     TurnState,
     room_name,
 )
-from planaria.rooms.outbox import Entry, Written, repeatable_id, take_batch, write
+from planaria.rooms.outbox import Entry, Refused, Written, repeatable_id, take_batch, trace_of, write
 from planaria.rooms.transcript import JOINED, KINDS, LEFT, MESSAGE, Transcript
 
 LONGEST_TEXT = 200_000
 """Characters of one message."""
+LONGEST_NAME = 200
+"""Characters of an author's name, and of a client id."""
+AGAIN = 1.0
+"""Seconds until what must be written is tried again."""
 
 
 class RoomUnavailable(CallError):
     """The room could not make the message durable; it was not accepted. Send it again with the same client id."""
+
+
+class RoomRefused(CallError):
+    """The message can never be accepted as it is; the text says why."""
+
+    def __init__(self, room: str, problem: str) -> None:
+        super().__init__(room, "refused", problem)
 
 
 class Room(GenServer):
@@ -69,7 +84,11 @@ class Room(GenServer):
         self.waiting: deque[Entry] = deque()
         self.writing: list[Entry] = []
         self.task: TaskRef | None = None
+        self.last_seq = 0  # of the last event taken in
+        # What was on its way when an earlier process of this room ended may be written only after this fold.
+        self.unsure = True
         async for event in events_of("journal", self.topic, kinds=KINDS):
+            self.last_seq = event.seq
             self.transcript_.take(event)
 
     # --- people, gateways, workflows ----------------------------------------------------------------------------
@@ -90,35 +109,44 @@ class Room(GenServer):
             text: at most 200 000 characters; `@name` addresses a member.
             client_id: the sender's own id for the message. Sent twice with the same one it is one message, and
                 both get the same answer.
-            to: who is to answer, instead of what the text says.
+            to: the members who are to answer, instead of what the text says.
         Raises:
-            RoomUnavailable: it is not accepted.
+            RoomUnavailable: it is not accepted; try again.
+            RoomRefused: it is not accepted and never will be.
         """
         answer: Deferred[Accepted] = self.defer()
-        if not text.strip() or len(text) > LONGEST_TEXT:
-            problem = f"a message has 1 to {LONGEST_TEXT} characters, this one has {len(text)}"
-            answer.fail(RoomUnavailable(self.topic, "refused", problem))
+        problem = _fault(author, text, client_id)
+        if problem:
+            answer.fail(RoomRefused(self.topic, problem))
             return answer
-        known = self.transcript_.by_client.get(f"{author}\0{client_id}") if client_id else None
+        room = self.transcript_
+        known = room.by_client.get(f"{author}\0{client_id}") if client_id else None
         if known is not None:
             answer.reply(known)
             return answer
-        room = self.transcript_
-        asked = addressed(text, list(room.members), room.host) if author_kind == "person" else ()
+        members = list(room.members)
+        from_text = author_kind == "person" and to is None
+        asked = (
+            addressed(text, members, room.host)
+            if from_text
+            else [name for name in to or () if name in members]
+        )
         payload: dict[str, Any] = {
             "author": author,
             "author_kind": author_kind,
             "text": text,
-            "to": list(asked if to is None else to),
+            "to": list(asked),
             "client_id": f"{author}\0{client_id}" if client_id else "",
         }
         event_id = repeatable_id(self.topic, "post", author, client_id) if client_id else ""
-        self._write(NewEvent(MESSAGE, payload, session=self.topic, id=event_id), answer)
-        missing = strangers(text, list(room.members)) if author_kind == "person" and to is None else ()
-        if missing and not payload["to"]:
+        trace_id = trace_of("", event_id)
+        events = [NewEvent(MESSAGE, payload, session=self.topic, trace_id=trace_id, id=event_id)]
+        if from_text and (missing := strangers(text, members)):
             names = ", ".join(f"@{name}" for name in missing)
-            here = ", ".join(f"@{name}" for name in room.members) or "nobody"
-            self._notice(f"{names} is not in this room; here: {here}", payload["client_id"])
+            here = ", ".join(f"@{name}" for name in members) or "nobody"
+            verb = "is" if len(missing) == 1 else "are"
+            events.append(self._notice(f"{names} {verb} not in this room; here: {here}", trace_id))
+        self._write(Entry(tuple(events), answer))
         return answer
 
     @call
@@ -141,6 +169,7 @@ class Room(GenServer):
             key: makes a remark, or a message of a workflow, harmless to repeat.
         Raises:
             RoomUnavailable: it is not durable; say it again.
+            RoomRefused: it never will be.
         """
         answer: Deferred[Accepted] = self.defer()
         if cause_id is not None and final:
@@ -148,10 +177,11 @@ class Room(GenServer):
         else:
             event_id = repeatable_id(self.topic, "key", author, key) if key else ""
         payload = {"author": author, "author_kind": author_kind, "text": text, "model": model, "final": final}
+        trace_id = trace_of(trace_id, event_id)
         event = NewEvent(
             MESSAGE, payload, session=self.topic, trace_id=trace_id, cause_id=cause_id, id=event_id
         )
-        self._write(event, answer)
+        self._write(Entry((event,), answer))
         return answer
 
     @call
@@ -163,6 +193,11 @@ class Room(GenServer):
     def members(self) -> list[str]:
         """The agents of this room."""
         return list(self.transcript_.members)
+
+    @call
+    def absent(self) -> list[str]:
+        """The members whose process is not there now."""
+        return [agent for agent in self.transcript_.members if agent not in self.present]
 
     @call
     def pending(self, agent: str) -> list[RoomMessage]:
@@ -184,7 +219,8 @@ class Room(GenServer):
         self.present[agent] = (pid, monitor(pid))
         if self.transcript_.members.get(agent) is not host:
             self.transcript_.members[agent] = host
-            self._write(NewEvent(JOINED, {"agent": agent, "host": host}, session=self.topic))
+            joined = NewEvent(JOINED, {"agent": agent, "host": host}, session=self.topic, trace_id=new_id())
+            self._write(Entry((joined,), keep=True))
         return list(self.transcript_.pending.get(agent, {}).values())
 
     @call
@@ -193,11 +229,16 @@ class Room(GenServer):
         before = self.present.pop(agent, None)
         if before is not None:
             demonitor(before[1], flush=True)
-        if agent in self.transcript_.members:
-            left = len(self.transcript_.pending.get(agent, {}))
-            self._write(NewEvent(LEFT, {"agent": agent}, session=self.topic))
-            if left:
-                self._notice(f"{agent} has left; {left} of your messages to it stay unanswered", "")
+        if agent not in self.transcript_.members:
+            return
+        del self.transcript_.members[agent]  # at once: what is posted from now on is not for it
+        trace_id = new_id()
+        events = [NewEvent(LEFT, {"agent": agent}, session=self.topic, trace_id=trace_id)]
+        left = len(self.transcript_.pending.get(agent, {}))
+        if left:
+            what = "a message to it stays" if left == 1 else f"{left} messages to it stay"
+            events.append(self._notice(f"{agent} has left; {what} unanswered", trace_id))
+        self._write(Entry(tuple(events), keep=True))
 
     @cast
     def delta(self, author: str, cause_id: str, text: str) -> None:
@@ -211,55 +252,74 @@ class Room(GenServer):
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
-    def _notice(self, text: str, key: str) -> None:
+    def _notice(self, text: str, trace_id: str) -> NewEvent:
         payload = {"author": self.name, "author_kind": "notice", "text": text}
-        event_id = repeatable_id(self.topic, "notice", key) if key else ""
-        self._write(NewEvent(MESSAGE, payload, session=self.topic, id=event_id))
+        return NewEvent(MESSAGE, payload, session=self.topic, trace_id=trace_id)
 
-    def _write(self, event: NewEvent, answer: Deferred[Any] | None = None) -> None:
-        self.waiting.append(Entry(event, answer))
+    def _write(self, entry: Entry) -> None:
+        self.waiting.append(entry)
         self._begin()
 
     def _begin(self) -> None:
         if self.task is None and self.waiting:
             self.writing = take_batch(self.waiting)
-            events = tuple(entry.event for entry in self.writing)
-            self.task = Task.start_link(_write_or_say, self.topic, events, label=f"{self.topic} write")
+            entries = tuple(entry.events for entry in self.writing)
+            after = self.last_seq if self.unsure else None
+            self.task = Task.start_link(
+                _write_or_say, self.topic, entries, after, label=f"{self.topic} write"
+            )
 
     def handle_info(self, message: Any) -> None:
         """A write is over, a member is gone."""
         match message:
-            case TaskDone(ref=ref, value=Written() | str() as value) if ref is self.task:
+            case TaskDone(ref=ref, value=Written() as written) if ref is self.task:
                 self.task = None
-                self._written(value)
+                self._written(written)
                 self._begin()
+            case TaskDone(ref=ref, value=str() as problem) if ref is self.task:
+                self._not_written(problem)
             case Down(ref=ref, reason=reason) if ref is self.task:
-                self.task = None
-                self._written(f"writing ended with {reason_text(reason)}")
-                self._begin()
+                self._not_written(f"writing ended with {reason_text(reason)}")
             case Down(ref=ref):
                 for agent, (_, watched) in list(self.present.items()):
                     if watched is ref:
                         del self.present[agent]
+            case "again":
+                self._begin()
             case _:
                 pass  # the exit of a task that has said how it went
 
-    def _written(self, outcome: Written | str) -> None:
+    def _written(self, written: Written) -> None:
         entries, self.writing = self.writing, []
-        if isinstance(outcome, str):
-            for entry in entries:
-                if entry.answer is not None:
-                    entry.answer.fail(RoomUnavailable(self.topic, "unavailable", outcome))
-            return
-        for entry, event, new in zip(entries, outcome.events, outcome.new, strict=True):
-            if new or event.id not in self.transcript_.messages:
-                self._take(event, tell=new)
-            if entry.answer is not None:
-                entry.answer.reply(Accepted(event.id, event.seq))
+        self.unsure = False
+        for event in written.events:
+            if event.seq > self.last_seq:
+                self.last_seq = event.seq
+                self._take(event)
+        for entry, outcome in zip(entries, written.outcomes, strict=True):
+            if entry.answer is None:
+                continue
+            if isinstance(outcome, Refused):
+                entry.answer.fail(RoomRefused(self.topic, f"this cannot be written down: {outcome.problem}"))
+            else:
+                entry.answer.reply(Accepted(outcome.id, outcome.seq))
 
-    def _take(self, event: Event, *, tell: bool) -> None:
+    def _not_written(self, problem: str) -> None:
+        entries, self.writing = self.writing, []
+        self.task = None
+        self.unsure = True  # it may be on disk all the same
+        for entry in entries:
+            if entry.answer is not None:
+                entry.answer.fail(RoomUnavailable(self.topic, "unavailable", problem))
+        self.waiting.extendleft(entry for entry in reversed(entries) if entry.keep)
+        if any(entry.answer is not None for entry in self.waiting):
+            self._begin()
+        elif self.waiting:
+            send_after(AGAIN, self.pid, "again")
+
+    def _take(self, event: Event) -> None:
         message = self.transcript_.take(event)
-        if message is None or not tell:
+        if message is None:
             return
         broadcast(self.topic, message)
         for agent in message.to:
@@ -268,9 +328,30 @@ class Room(GenServer):
                 send(member[0], Delivery(message))
 
 
-async def _write_or_say(session: str, events: tuple[NewEvent, ...]) -> Written | str:
+async def _write_or_say(
+    session: str, entries: tuple[tuple[NewEvent, ...], ...], unsure_after: int | None
+) -> Written | str:
     """Write; the reason in words if that is not possible now."""
     try:
-        return await write(session, events)
-    except (JournalUnavailable, EventRefused, CallError, LookupError) as error:
+        return await write(session, entries, KINDS, unsure_after)
+    except (JournalUnavailable, CallError, LookupError) as error:
         return str(error)
+
+
+def _fault(author: str, text: str, client_id: str) -> str:
+    """Why a message cannot be accepted as it is; empty if it can."""
+    if not text.strip():
+        return "the message is empty"
+    if len(text) > LONGEST_TEXT:
+        return (
+            f"a message has at most {LONGEST_TEXT} characters, this one has {len(text)}; put it into a note"
+        )
+    if not author.strip() or len(author) > LONGEST_NAME:
+        return f"an author's name has 1 to {LONGEST_NAME} characters"
+    if len(client_id) > LONGEST_NAME:
+        return f"a client id has at most {LONGEST_NAME} characters"
+    try:
+        f"{author}{text}{client_id}".encode()
+    except UnicodeEncodeError as error:
+        return f"the message has characters that are no text (lone surrogates): {error.reason}"
+    return ""

@@ -27,7 +27,6 @@ class Transcript:
         self.members: dict[str, bool] = {}  # agent -> whether it is the host
         self.pending: dict[str, OrderedDict[str, RoomMessage]] = {}  # agent -> what it has not answered
         self.by_client: OrderedDict[str, Accepted] = OrderedDict()
-        self.replies: OrderedDict[tuple[str, str], RoomMessage] = OrderedDict()
 
     def take(self, event: Event) -> RoomMessage | None:
         """Take one event in; the message it is, if it is one."""
@@ -64,12 +63,8 @@ class Transcript:
             self.by_client[payload["client_id"]] = Accepted(event.id, event.seq)
             if len(self.by_client) > CLIENT_IDS:
                 self.by_client.popitem(last=False)
-        if event.cause_id is not None:
-            self.replies[message.author, event.cause_id] = message
-            if len(self.replies) > CLIENT_IDS:
-                self.replies.popitem(last=False)
-            if payload.get("final", True):
-                self.pending.get(message.author, OrderedDict()).pop(event.cause_id, None)
+        if event.cause_id is not None and payload.get("final", True):
+            self.pending.get(message.author, OrderedDict()).pop(event.cause_id, None)
         return message
 
     @property
