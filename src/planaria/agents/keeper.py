@@ -1,33 +1,44 @@
 """The keeper of agents: one subtree for each good record in `agents/`, made, changed and ended as files change.
 
 ```
-agents (rest_for_one)
-├── agent_trees            dynamic
-│   └── agent:scout        one per record
-│       └── session:scout@garden   rest_for_one, one per room
-│           ├── session:scout@garden   AgentProcess
-│           └── tasks:scout@garden     its model and tool calls
-└── agents                 this
+agent_floor (rest_for_one)
+├── agent_trees                    dynamic
+│   └── agent:scout                one per record
+│       └── sessions:scout@garden  one_for_all, one per room
+│           ├── tasks:scout@garden     its model and tool calls
+│           └── session:scout@garden   AgentProcess
+└── agents                         this
 ```
 
 Started under the name `agents`, after `agent_trees`. A broken record is reported to the library, and the last good
-version keeps running. Does badly: a session's process hears of a new version a moment before this does.
+version keeps running; a session that starts anew is told it by this (`WhoAmI`). Restarted, it finds in the tree what
+runs, and goes on with it. An agent whose record is gone leaves its rooms, also if that happened while no node ran.
+Does badly: while one agent is being stopped (at most the 5 s its sessions have) other changes wait.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import msgspec
 
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
-from planaria.agents.session import AgentProcess, SessionView, session_name
+from planaria.agents.session import AgentProcess, SessionView, WhoAmI, session_name
 from planaria.membrane.gate import Gate
 from planaria.otp import (
     CallError,
+    ChildError,
     ChildSpec,
+    Deferred,
+    Down,
     DynamicSupervisor,
     GenServer,
     Pid,
     StartFailed,
+    Supervisor,
+    Task,
+    TaskDone,
+    TaskRef,
     call,
     child,
     dynamic,
@@ -47,20 +58,31 @@ from planaria.rooms.rooms import Rooms
 
 TREES = "agent_trees"
 TRY_AGAIN = 1.0
-"""Seconds until an agent that could not be started is tried again."""
+"""Seconds until what could not be done is tried again."""
+LEAVING = 2.0
+"""Seconds a room or a session may take to answer the keeper."""
+
+type Sessions = list[SessionView]
+
+
+class Leave(msgspec.Struct, frozen=True):
+    """To itself: take an agent out of a room that was away."""
+
+    room: str
+    agent: str
 
 
 def session_tree(
     definition: AgentDefinition, room: str, garden: Path, gate: Gate, services: Mapping[type, object]
 ) -> ChildSpec:
-    """One session: its process, then its tasks, which end with it."""
+    """One session: the supervisor of its tasks, then its process; neither outlives the other."""
     name = session_name(definition.name, room)
     return supervisor(
-        child(AgentProcess, definition, room, garden, gate, services, name=name),
         dynamic(name=f"tasks:{definition.name}@{room}", max_restarts=10, within=10.0),
+        child(AgentProcess, definition, room, garden, gate, services, name=name),
         id=name,
         name=f"sessions:{definition.name}@{room}",
-        strategy="rest_for_one",
+        strategy="one_for_all",
         max_restarts=5,
         within=10.0,
     )
@@ -71,7 +93,12 @@ def agent_tree(
 ) -> ChildSpec:
     """The subtree of one agent."""
     sessions = [session_tree(definition, room, garden, gate, services) for room in definition.rooms]
-    return supervisor(*sessions, name=f"agent:{definition.name}", max_restarts=5, within=30.0)
+    return supervisor(*sessions, name=agent_tree_name(definition.name), max_restarts=5, within=30.0)
+
+
+def agent_tree_name(agent: str) -> str:
+    """Registered name of an agent's supervisor."""
+    return f"agent:{agent}"
 
 
 def tree(garden: Path, gate: Gate, services: Mapping[type, object]) -> ChildSpec:
@@ -87,90 +114,172 @@ def tree(garden: Path, gate: Gate, services: Mapping[type, object]) -> ChildSpec
 class Agents(GenServer):
     """Starts, changes and ends agents as their records say."""
 
+    trap_exit: ClassVar[bool] = True
+
     async def init(self, garden: Path, gate: Gate, services: Mapping[type, object]) -> None:
-        """Start every agent there is; the node is ready when they have joined their rooms."""
+        """Start every agent there is; the node is ready when all run."""
         self.garden = garden
         self.gate = gate
         self.services = services
-        self.running: dict[str, tuple[AgentDefinition, Pid]] = {}
+        self.running: dict[str, AgentDefinition] = {}
+        self.asking: dict[TaskRef, Deferred[Sessions]] = {}
         subscribe(RECORDS)
+        await self._find_running()
         for record in await Library.list("library", "agents"):
             await self._met(record)
+        known = await Library.names(
+            "library", "agents"
+        )  # broken ones too: theirs go on, or come back when mended
+        for name in [name for name in self.running if name not in known]:
+            await self._end(name, keep=())
+        await self._tidy(known)
 
     @call
     def definitions(self) -> list[AgentDefinition]:
         """The agents that run, by name."""
-        return [self.running[name][0] for name in sorted(self.running)]
+        return [self.running[name] for name in sorted(self.running)]
 
     @call
-    async def sessions(self) -> list[SessionView]:
+    def sessions(self) -> Deferred[Sessions]:
         """What every session does now; one that does not answer at once is left out."""
-        views = []
-        for name, (definition, _) in sorted(self.running.items()):
-            for room in definition.rooms:
-                try:
-                    views.append(await AgentProcess.view.within(0.5)(session_name(name, room)))
-                except CallError:
-                    continue
-        return views
+        answer: Deferred[Sessions] = self.defer()
+        names = [
+            session_name(name, room) for name, agent in sorted(self.running.items()) for room in agent.rooms
+        ]
+        self.asking[Task.start_link(_views, names, label="look at sessions")] = answer
+        return answer
 
     async def handle_info(self, message: Any) -> None:
         match message:
             case RecordChanged(kind="agents", record=Record() as record, error=None):
                 await self._met(record)
             case RecordChanged(kind="agents", name=name, record=None, error=None):
-                await self._gone(name)
+                if name in self.running:
+                    await self._end(name, keep=())
+            case WhoAmI(agent=agent, pid=pid):
+                AgentProcess.amend(pid, self.running.get(agent))
+            case Leave(room=room, agent=agent):
+                await self._leave(room, agent)
+            case TaskDone(ref=ref, value=list() as views) if ref in self.asking:
+                self.asking.pop(ref).reply(views)
+            case Down(ref=ref) if ref in self.asking:
+                self.asking.pop(ref).reply([])
             case _:
-                pass  # other records, and broken ones: the library keeps their error
+                pass  # other records, broken ones (the library keeps their error), the exit of a task
 
     async def _met(self, record: Record) -> None:
         Library.clear("library", record.path)
         try:
-            definition = read_agent(record)
+            agent = read_agent(record)
         except AgentError as error:
             for problem in error.problems:
                 Library.report("library", problem)
             return
-        for grant, near in self.gate.unknown(definition.tools).items():
+        for grant, near in self.gate.unknown(agent.tools).items():
             mend = f"did you mean {near!r}?" if near else "`planaria doctor` lists the tools"
             line = record.line("tools")
             Library.report("library", Problem(record.path, line, f"no tool is named {grant!r}", mend))
-        known = self.running.get(definition.name)
-        if known is not None and known[0].rooms == definition.rooms and known[1].alive:
-            self.running[definition.name] = (definition, known[1])
-            return  # its sessions follow the record themselves
-        if known is not None:
-            await self._end(definition.name, keep=definition.rooms)
-        await self._begin(definition, record)
-
-    async def _begin(self, definition: AgentDefinition, record: Record) -> None:
-        try:
-            for room in definition.rooms:
-                await Rooms.open("rooms", room)
-            spec = agent_tree(definition, self.garden, self.gate, self.services)
-            pid = await DynamicSupervisor.start_child(TREES, spec)
-        except (CallError, StartFailed) as error:
-            line = record.line("rooms")
-            problem = Problem(
-                record.path, line, f"the agent could not be started: {error}", "it is tried again"
-            )
-            Library.report("library", problem)
-            again = RecordChanged("agents", definition.name, record.path, record, None)
-            send_after(TRY_AGAIN, self.pid, again)
+        known = self.running.get(agent.name)
+        if known is not None and known.rooms == agent.rooms and _tree_of(agent.name) is not None:
+            self.running[agent.name] = agent
+            for room in agent.rooms:
+                session = whereis(session_name(agent.name, room))
+                if session is not None:  # else it asks when it is back
+                    AgentProcess.amend(session, agent)
             return
-        if pid is not None:
-            self.running[definition.name] = (definition, pid)
+        if known is not None:
+            await self._end(agent.name, keep=agent.rooms)
+        await self._begin(agent, record)
 
-    async def _gone(self, name: str) -> None:
-        if name in self.running:
-            await self._end(name, keep=())
+    async def _begin(self, agent: AgentDefinition, record: Record) -> None:
+        self.running[agent.name] = agent
+        try:
+            for room in agent.rooms:
+                await Rooms.open("rooms", room)
+            await DynamicSupervisor.start_child(
+                TREES, agent_tree(agent, self.garden, self.gate, self.services)
+            )
+        except (CallError, StartFailed) as error:
+            problem = f"the agent could not be started: {error}"
+            Library.report(
+                "library", Problem(record.path, record.line("rooms"), problem, "it is tried again")
+            )
+            again = RecordChanged("agents", agent.name, record.path, record, None)
+            send_after(TRY_AGAIN, self.pid, again)
 
     async def _end(self, name: str, keep: tuple[str, ...]) -> None:
-        definition, pid = self.running.pop(name)
+        agent = self.running.pop(name)
+        pid = _tree_of(name)
+        if pid is not None:
+            await _terminate(pid)
+        for room in agent.rooms:
+            if room not in keep:
+                await self._leave(room, name)
+
+    async def _leave(self, room: str, agent: str) -> None:
+        """Take an agent out of a room, unless it has come back meanwhile; later, if the room is away."""
+        if agent in self.running and room in self.running[agent].rooms:
+            return
+        try:
+            await Room.leave.within(LEAVING)(room_name(room), agent)
+        except CallError:
+            send_after(TRY_AGAIN, self.pid, Leave(room, agent))
+
+    async def _find_running(self) -> None:
+        """After a restart: what runs already, as its sessions know it; what does not answer is ended."""
+        for info in await DynamicSupervisor.which_children(TREES):
+            if info.process is None:
+                continue
+            agent = await _definition_of(info.process)
+            if agent is None:
+                await _terminate(info.process)
+            else:
+                self.running[agent.name] = agent
+
+    async def _tidy(self, known: Sequence[str]) -> None:
+        """Let those leave whose record went away, or lost a room, while nobody kept agents."""
+        for room in await Rooms.list("rooms"):
+            try:
+                absent = await Room.absent.within(LEAVING)(room_name(room))
+            except CallError:
+                continue
+            for name in absent:
+                if name not in known or name in self.running:
+                    await self._leave(room, name)
+
+
+def _tree_of(agent: str) -> Pid | None:
+    """The supervisor of an agent, whichever process that is now."""
+    return whereis(agent_tree_name(agent))
+
+
+async def _terminate(pid: Pid) -> None:
+    try:
         await DynamicSupervisor.terminate_child(TREES, pid)
-        for room in definition.rooms:
-            if room not in keep and whereis(room_name(room)) is not None:
-                try:
-                    await Room.leave(room_name(room), name)
-                except CallError:
-                    continue  # the room is being restarted; the agent is not there to answer anyhow
+    except ChildError:
+        # It is being restarted under another pid, or is an orphan that ends by itself.
+        return
+
+
+async def _definition_of(tree: Pid) -> AgentDefinition | None:
+    """The agent a tree runs, as one of its sessions knows it."""
+    try:
+        sessions = await Supervisor.which_children.within(LEAVING)(tree)
+    except CallError:
+        return None
+    for session in sessions:
+        try:
+            return await AgentProcess.definition.within(LEAVING)(str(session.id))
+        except CallError:
+            continue
+    return None
+
+
+async def _views(names: Sequence[str]) -> Sessions:
+    views: Sessions = []
+    for name in names:
+        try:
+            views.append(await AgentProcess.view.within(0.5)(name))
+        except CallError:
+            continue
+    return views

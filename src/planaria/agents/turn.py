@@ -4,7 +4,7 @@ A turn is a fold over its events, so it can be taken up where it stood when its 
 model calls that were answered are not made again, tools that finished are not run again.
 
 Kinds, in the session's stream, all in the trace of the message: `turn.started` {message}, `model.requested`
-{step, ...}, `model.responded` {step, text, tool_calls, usage, ...}, `model.failed` {step, error, retry},
+{step, ...}, `model.responded` {step, text, tool_calls, usage, ...}, `model.failed` {step, error, retry, retry_after},
 `tool.started` and `tool.finished` (written by the gate, `call_id` = `<turn>/<step>/<n>`), `turn.finished` {outcome}.
 """
 
@@ -21,8 +21,10 @@ MAX_FAILURES = 3
 
 STARTED, FINISHED = "turn.started", "turn.finished"
 REQUESTED, RESPONDED, FAILED = "model.requested", "model.responded", "model.failed"
-KINDS = (STARTED, RESPONDED, FAILED, "tool.started", "tool.finished")
+KINDS = (RESPONDED, FAILED, "tool.started", "tool.finished", FINISHED)
 """Those a turn is folded from."""
+LONGEST_WAIT = 60.0
+"""Seconds a provider may ask to wait before the next try; one that asks for more is not tried again."""
 
 
 class ToolResult(msgspec.Struct, frozen=True):
@@ -51,7 +53,10 @@ class Turn(msgspec.Struct, frozen=True):
     """Failures of the model call in hand, in a row."""
     last_error: str = ""
     may_retry: bool = True
+    retry_after: float = 0.0
+    """Seconds the provider asked to wait after its last failure."""
     begun: bool = False
+    finished: bool = False
 
     @property
     def id(self) -> str:
@@ -115,7 +120,7 @@ def next_action(turn: Turn, max_steps: int) -> Action:
         if len(turn.steps) >= max_steps:
             text = f"I stopped after {max_steps} steps without an answer; `planaria journal tail` shows them."
             return Say(text, None, failed=True)
-    wait = 0.0 if not turn.failures else 2.0 ** (turn.failures - 1)
+    wait = 0.0 if not turn.failures else max(2.0 ** (turn.failures - 1), turn.retry_after)
     return Think(len(turn.steps), wait)
 
 
@@ -129,13 +134,20 @@ def model_label(response: ModelResponse) -> str:
 def responded(turn: Turn, response: ModelResponse) -> Turn:
     """The model has answered."""
     return msgspec.structs.replace(
-        turn, steps=(*turn.steps, Step(response)), failures=0, last_error="", may_retry=True
+        turn, steps=(*turn.steps, Step(response)), failures=0, last_error="", may_retry=True, retry_after=0.0
     )
 
 
-def failed(turn: Turn, error: str, retry: bool) -> Turn:
+def failed(turn: Turn, error: str, retry: bool, retry_after: float | None = None) -> Turn:
     """The model call has failed."""
-    return msgspec.structs.replace(turn, failures=turn.failures + 1, last_error=error, may_retry=retry)
+    wait = retry_after or 0.0
+    return msgspec.structs.replace(
+        turn,
+        failures=turn.failures + 1,
+        last_error=error,
+        may_retry=retry and wait <= LONGEST_WAIT,
+        retry_after=wait,
+    )
 
 
 def finished_tool(turn: Turn, place: str, result: ToolResult) -> Turn:
@@ -155,12 +167,12 @@ def begun_tool(turn: Turn, place: str) -> Turn:
 def take(turn: Turn, event: Event) -> Turn:
     """Take one event of the session in; those of other turns change nothing."""
     payload = event.payload
-    if event.kind == STARTED and payload.get("message") == turn.id:
-        return msgspec.structs.replace(turn, begun=True)
     if event.kind == RESPONDED and payload.get("turn") == turn.id and payload["step"] == len(turn.steps):
         return responded(turn, response_from(payload))
     if event.kind == FAILED and payload.get("turn") == turn.id and payload["step"] == len(turn.steps):
-        return failed(turn, payload["error"], payload["retry"])
+        return failed(turn, payload["error"], payload["retry"], payload.get("retry_after"))
+    if event.kind == FINISHED and payload.get("turn") == turn.id:
+        return msgspec.structs.replace(turn, finished=True)
     if event.kind in ("tool.started", "tool.finished"):
         return _take_tool(turn, event.kind, payload)
     return turn

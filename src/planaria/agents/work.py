@@ -26,10 +26,10 @@ from planaria.agents.turn import (
     response_payload,
     take,
 )
-from planaria.cortex.errors import JournalUnavailable
-from planaria.cortex.event import NewEvent
-from planaria.cortex.fold import events_of
+from planaria.cortex.errors import EventRefused, JournalUnavailable
+from planaria.cortex.event import Event, NewEvent, new_id
 from planaria.cortex.journal import Journal
+from planaria.cortex.query import Query
 from planaria.membrane.directory import ModelDirectory
 from planaria.membrane.errors import ProviderError
 from planaria.membrane.gate import Gate, spoken
@@ -38,7 +38,8 @@ from planaria.membrane.tool import Context, Failed
 from planaria.otp import CallError, now, sleep
 from planaria.records.library import Library
 from planaria.rooms.message import RoomMessage, room_name
-from planaria.rooms.room import Room
+from planaria.rooms.outbox import repeatable_id
+from planaria.rooms.room import Room, RoomRefused
 
 PATIENCE = 0.5
 """Seconds between tries to reach the journal or the room while they are away."""
@@ -76,6 +77,7 @@ class NotAnswered(msgspec.Struct, frozen=True):
 
     error: str
     retry: bool
+    retry_after: float | None = None
 
 
 class Ran(msgspec.Struct, frozen=True):
@@ -90,14 +92,19 @@ class Said(msgspec.Struct, frozen=True):
 
 
 async def begin(desk: Desk, message: RoomMessage) -> Turn:
-    """Take a turn up where the journal says it stands, or note its beginning."""
-    turn = Turn(message)
-    async for event in events_of("journal", desk.session, kinds=KINDS):
-        if event.trace_id == message.trace_id:
-            turn = take(turn, event)
-    if not turn.begun:
-        await _note(desk, turn, STARTED, {"message": message.id, "author": message.author})
-    return msgspec.structs.replace(turn, begun=True)
+    """Note the beginning of a turn, or take it up where the journal says it stands.
+
+    The note goes first: the journal writes in order, so whatever a killed process of this session had on its way is
+    there to be read after it. Reads the trace of the message alone, so it costs the same however long the session
+    has lived.
+    """
+    turn = msgspec.structs.replace(Turn(message), begun=True)
+    note = repeatable_id(desk.session, STARTED, message.id)
+    if await _note(desk, turn, STARTED, {"message": message.id, "author": message.author}, note):
+        return turn
+    for event in await _events(Query(session=desk.session, kinds=KINDS, trace_id=message.trace_id)):
+        turn = take(turn, event)
+    return turn
 
 
 async def think(desk: Desk, turn: Turn, step: int, wait: float) -> Answered | NotAnswered:
@@ -123,15 +130,23 @@ async def think(desk: Desk, turn: Turn, step: int, wait: float) -> Answered | No
         await _note(desk, turn, REQUESTED, asked)
         response, first, whole = await _stream(desk, turn, choice.provider.stream(request))
     except ProviderError as error:
-        fault = {"turn": turn.id, "step": step, "error": str(error), "retry": error.retry}
-        await _note(desk, turn, FAILED, fault)
-        return NotAnswered(str(error), error.retry)
+        return await _not_answered(desk, turn, step, NotAnswered(str(error), error.retry, error.retry_after))
     payload = response_payload(turn, step, response)
     payload["cost_micro"] = models.cost_micro(choice.provider.name, choice.model, response.usage)
     payload["first_ms"] = round(first * 1000, 3)
     payload["duration_ms"] = round(whole * 1000, 3)
-    await _note(desk, turn, RESPONDED, payload)
+    try:
+        await _note(desk, turn, RESPONDED, payload)
+    except EventRefused as error:
+        # Asking again would cost again and end the same.
+        problem = NotAnswered(f"the model's answer cannot be written down: {error.reason}", retry=False)
+        return await _not_answered(desk, turn, step, problem)
     return Answered(response)
+
+
+async def _not_answered(desk: Desk, turn: Turn, step: int, problem: NotAnswered) -> NotAnswered:
+    await _note(desk, turn, FAILED, {"turn": turn.id, "step": step, **msgspec.structs.asdict(problem)})
+    return problem
 
 
 async def run_tool(desk: Desk, turn: Turn, run: ToolRun) -> Ran:
@@ -161,21 +176,24 @@ async def run_tool(desk: Desk, turn: Turn, run: ToolRun) -> Ran:
 async def say(desk: Desk, turn: Turn, words: Say) -> Said:
     """Speak, as often as it takes: the room takes one answer to a message, whoever repeats it."""
     message = turn.message
+    text, failed = words.text, words.failed
     while True:
         try:
             await Room.say(
                 room_name(desk.room),
                 desk.agent,
-                words.text,
+                text,
                 cause_id=message.id,
-                author_kind="notice" if words.failed else "agent",
+                author_kind="notice" if failed else "agent",
                 model=words.model,
                 trace_id=message.trace_id,
             )
             break
+        except RoomRefused as error:
+            text, failed = f"I could not say my answer: {error}", True
         except CallError:
             await sleep(PATIENCE)  # the room is being restarted, or the disk is full: an outage is no bug
-    await _note(desk, turn, FINISHED, {"turn": turn.id, "outcome": "failed" if words.failed else "answered"})
+    await _note(desk, turn, FINISHED, {"turn": turn.id, "outcome": "failed" if failed else "answered"})
     return Said()
 
 
@@ -197,7 +215,8 @@ async def _stream(desk: Desk, turn: Turn, pieces: AsyncIterator[Piece]) -> tuple
     begun = now()
     first = 0.0
     sent = False
-    held = "\n\n" if turn.steps else ""  # what it says after its tools begins a new paragraph
+    # What it says after its tools, or once more after a failure, begins a new paragraph.
+    held = "\n\n" if turn.steps or turn.failures else ""
     response: ModelResponse | None = None
     async for piece in pieces:
         first = first or now() - begun
@@ -230,15 +249,34 @@ def _unknown(desk: Desk, run: ToolRun, text: str) -> dict[str, object]:
     }
 
 
-async def _note(desk: Desk, turn: Turn, kind: str, payload: Mapping[str, object]) -> None:
-    """Journal one event of the turn; while the journal is away, wait."""
+async def _note(desk: Desk, turn: Turn, kind: str, payload: Mapping[str, object], id: str = "") -> bool:
+    """Journal one event of the turn, once; while the journal is away, wait. False if it was there already."""
+    trace_id = turn.message.trace_id
+    # With an id of its own: an append that got no answer may have been written, and tokens must not count twice.
     event = NewEvent(
-        kind, dict(payload), session=desk.session, trace_id=turn.message.trace_id, cause_id=turn.id
+        kind, dict(payload), session=desk.session, trace_id=trace_id, cause_id=turn.id, id=id or new_id()
     )
     while True:
         try:
             await Journal.append("journal", [event])
-            return
+            return True
+        except EventRefused as error:
+            if error.duplicate_of != event.id:
+                raise
+            return False
+        except JournalUnavailable as error:
+            if not error.retry:
+                raise
+        except CallError:
+            pass
+        await sleep(PATIENCE)
+
+
+async def _events(query: Query) -> list[Event]:
+    """Read the journal; while it is away, wait."""
+    while True:
+        try:
+            return await Journal.read("journal", query)
         except JournalUnavailable as error:
             if not error.retry:
                 raise
