@@ -16,7 +16,8 @@ import planaria.rooms.rooms as rooms
 import planaria.tools
 import planaria.workflows.tree as workflows
 from planaria.config.settings import Settings, load_settings
-from planaria.cortex.chronicle import Chronicle
+from planaria.cortex.chronicle import SESSION, Chronicle
+from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.redact import Redactor
 from planaria.cortex.stores.sqlite import SqliteStore
@@ -95,12 +96,14 @@ def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, s
     settings = load_settings(garden)
 
     async def ready(node: Node) -> None:
+        Chronicle.note(node["chronicle"], NewEvent("node.started", {"name": node.name}, session=SESSION))
         url = await Dashboard.url(node["dashboard"])
         login = await Dashboard.login_link(node["dashboard"])
         on_ready(Ready(tree_text(tree_views(node)), url, login))
 
     def failed(reason: str) -> None:
         sys.stderr.write(f"the node gave up: {reason}\n")
+        sys.stderr.write("`planaria journal tail` shows what happened; `planaria up` starts it again\n")
 
     def stop() -> None:
         program.stop()

@@ -1,9 +1,10 @@
 """Writes the node's own life into the journal: crashes, restarts, supervisors that gave up.
 
 Started after the journal under the name `chronicle`. Kernel events come at once and are written a little later, many
-together; while the journal is away they wait, the oldest beyond 1000 are dropped and counted.
-Emits in the journal, session `node`: `node.started`, `process.crashed`, `process.killed`, `child.restarted`,
-`supervisor.gave_up`, `chronicle.dropped`.
+together; while the journal is away they wait, the oldest beyond 1000 are dropped and counted. An orderly stop writes
+what waits. Does badly: what happens while this is being restarted is not written.
+Emits in the journal, session `node`: `process.crashed`, `process.killed`, `child.restarted`, `supervisor.gave_up`,
+`chronicle.dropped`; and what others ask it to `note`: `node.started`.
 """
 
 from collections import deque
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from planaria.cortex.errors import EventRefused, JournalUnavailable
-from planaria.cortex.event import NewEvent
+from planaria.cortex.event import NewEvent, new_id
 from planaria.cortex.journal import Journal
 from planaria.otp import (
     CallError,
@@ -33,8 +34,11 @@ from planaria.otp import (
 
 SESSION = "node"
 MOST_WAITING = 1000
+MOST_AT_ONCE = 200
 AGAIN = 1.0
 """Seconds until the journal is tried again."""
+LAST_WRITE = 2.0
+"""Seconds an orderly stop gives the journal for what still waits."""
 
 
 class Chronicle(GenServer):
@@ -46,10 +50,10 @@ class Chronicle(GenServer):
         """Begin to listen."""
         self.waiting: deque[NewEvent] = deque()
         self.dropped = 0
+        self.resting = False  # after a failure, until the journal is tried again
         self.writing: list[NewEvent] = []
         self.task: TaskRef | None = None
         self.unsubscribe: Callable[[], None] = self.pid.node.subscribe_events(self._notice)
-        self._add(NewEvent("node.started", {"name": self.pid.node.name}, session=SESSION))
 
     def _notice(self, event: KernelEvent) -> None:
         """Called by the kernel wherever it happens: only puts a message into the own mailbox."""
@@ -60,53 +64,82 @@ class Chronicle(GenServer):
     @cast
     def note(self, event: NewEvent) -> None:
         """Write one event, soon."""
-        self._add(event)
+        self.waiting.append(event)
+        self._forget_oldest()
+        if not self.resting:
+            self._begin()
 
-    def _add(self, event: NewEvent) -> None:
-        if len(self.waiting) >= MOST_WAITING:
+    def _forget_oldest(self) -> None:
+        while len(self.waiting) > MOST_WAITING:
             self.waiting.popleft()
             self.dropped += 1
-        self.waiting.append(event)
-        self._begin()
 
     def _begin(self) -> None:
-        if self.task is None and self.waiting:
-            self.writing = list(self.waiting)
-            self.waiting.clear()
-            if self.dropped:
-                self.writing.append(NewEvent("chronicle.dropped", {"events": self.dropped}, session=SESSION))
-                self.dropped = 0
+        if self.task is None and (self.waiting or self.dropped):
+            self.writing = self._take()
             self.task = Task.start_link(_write, self.writing, label="chronicle write")
+
+    def _take(self) -> list[NewEvent]:
+        """The oldest of those that wait, after a word about those that are lost."""
+        batch: list[NewEvent] = []
+        if self.dropped:
+            batch.append(
+                NewEvent("chronicle.dropped", {"events": self.dropped}, session=SESSION, id=new_id())
+            )
+            self.dropped = 0
+        while self.waiting and len(batch) < MOST_AT_ONCE:
+            batch.append(self.waiting.popleft())
+        return batch
 
     def handle_info(self, message: Any) -> None:
         match message:
-            case TaskDone(ref=ref, value=bool() as written) if ref is self.task:
+            case TaskDone(ref=ref, value=int() as lost) if ref is self.task:
                 self.task = None
-                if written:
-                    self._begin()
-                else:
-                    self.waiting.extendleft(reversed(self.writing))
-                    send_after(AGAIN, self.pid, "again")
-            case Down(ref=ref) if ref is self.task:
-                self.task = None
+                self.dropped += lost
+                self._begin()
+            case TaskDone(ref=ref) | Down(ref=ref) if ref is self.task:
+                self._put_back()
+                self.resting = True
+                send_after(AGAIN, self.pid, "again")
             case "again":
+                self.resting = False
                 self._begin()
             case _:
                 pass  # the exit of a task
 
-    def terminate(self, reason: object) -> None:
-        """Stop listening."""
+    def _put_back(self) -> None:
+        self.task = None
+        self.waiting.extendleft(reversed(self.writing))
+        self._forget_oldest()
+
+    async def terminate(self, reason: object) -> None:
+        """Stop listening, write what waits."""
         self.unsubscribe()
+        if self.task is not None:
+            self.task.cancel()
+            self._put_back()
+        while self.waiting or self.dropped:
+            if await _write(self._take(), within=LAST_WRITE) is None:
+                return
 
 
-async def _write(events: list[NewEvent]) -> bool:
+async def _write(events: list[NewEvent], within: float = 5.0) -> int | None:
+    """Write events; how many of them never can be, None if the journal is away."""
     try:
-        await Journal.append("journal", events)
-    except EventRefused:
-        return True  # it never can be written: not again and again
+        await Journal.append("journal", events, within=within)
+    except EventRefused as error:
+        if len(events) == 1:
+            return 0 if error.duplicate_of is not None else 1
+        lost = 0
+        for event in events:  # one of them cannot be written, or was by an earlier try
+            refused = await _write([event], within)
+            if refused is None:
+                return None
+            lost += refused
+        return lost
     except (JournalUnavailable, CallError):
-        return False
-    return True
+        return None
+    return 0
 
 
 def event_process(event: KernelEvent) -> object:
@@ -122,16 +155,17 @@ def event_of(event: KernelEvent) -> NewEvent | None:
             if isinstance(reason, Crash):
                 payload |= {"error": type(reason.error).__name__, "where": reason.where}
             kind = "process.killed" if reason in ("killed", "kill") else "process.crashed"
-            return NewEvent(kind, payload, session=SESSION, process=name or str(process))
+            return _event(kind, payload, name or str(process))
         case ChildRestarted(supervisor=supervisor, id=id_, process=process, reason=reason):
             payload = {"child": str(id_), "pid": str(process), "reason": reason_text(reason)}
-            return NewEvent(
-                "child.restarted", payload, session=SESSION, process=supervisor.name or str(supervisor)
-            )
+            return _event("child.restarted", payload, supervisor.name or str(supervisor))
         case RestartsExceeded(supervisor=supervisor, id=id_, reason=reason):
             payload = {"child": str(id_), "reason": reason_text(reason)}
-            return NewEvent(
-                "supervisor.gave_up", payload, session=SESSION, process=supervisor.name or str(supervisor)
-            )
+            return _event("supervisor.gave_up", payload, supervisor.name or str(supervisor))
         case _:
             return None
+
+
+def _event(kind: str, payload: dict[str, Any], process: str) -> NewEvent:
+    # Each its own trace, though many are written together; an id, so that a second try is no second event.
+    return NewEvent(kind, payload, session=SESSION, process=process, trace_id=new_id(), id=new_id())
