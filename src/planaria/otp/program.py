@@ -1,7 +1,9 @@
 """A node as a whole program: start a root, run until a signal or a request to stop, stop in order.
 
-SIGINT and SIGTERM begin the orderly stop; a second one ends the program at once. Exit codes: 0 after an orderly stop,
-1 when the root ended by itself (its supervisor gave up), 130 after a second signal.
+SIGINT and SIGTERM begin the orderly stop, also while the root is still starting; a second one ends the program at
+once, whatever hangs. Exit codes: 0 after an orderly stop, 1 when the root ended by itself (its supervisor gave up) or
+the stop took too long, 130 after a second signal.
+Does badly: code that never returns to Python (a C function in a loop) hears no signal; it is ended by the deadline.
 """
 
 from __future__ import annotations
@@ -10,12 +12,23 @@ import asyncio
 import gc
 import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any
 
+from planaria.otp.event import KernelEvent, RestartsExceeded
 from planaria.otp.node import Node, Startable
+from planaria.otp.process import Process
 from planaria.otp.reason import reason_text
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GRACE = 5.0
+"""Seconds beyond the deadline after which a program that is still there is ended by force."""
+LAST_PATIENCE = 1.0
+"""Seconds that worker threads get to finish when all else has ended; then the program ends without them."""
 
 
 class Program:
@@ -25,7 +38,7 @@ class Program:
         node: not started yet.
         root: what it runs.
         ready: called when the root is up, from code outside any process.
-        failed: told, in words, why the root ended by itself.
+        failed: told, in words, why the root ended by itself or the stop was not orderly.
         deadline: seconds the orderly stop may take; then what is left is killed.
     """
 
@@ -42,52 +55,131 @@ class Program:
         self.ready = ready
         self.failed = failed
         self.deadline = deadline
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
+        self._signals = 0
         self._asked = False
+        self._alarm = threading.Event()
+        self._ended = threading.Event()
+        self._gave_up: list[RestartsExceeded] = []
 
     def run(self) -> int:
-        """Run to the end; the exit code.
+        """Run to the end, in the main thread; the exit code.
+
+        A worker thread that does not finish must not keep the program: then this does not return, but ends it.
 
         Raises:
             StartFailed: the root did not start.
         """
-        return asyncio.run(self._run())
+        threads = set(threading.enumerate())
+        before = {each: signal.signal(each, self._signalled) for each in SIGNALS}
+        loop = self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._guard, name="program deadline", daemon=True).start()
+        try:
+            code = loop.run_until_complete(self._run())
+        finally:
+            self._loop = None
+            _close(loop)
+            self._ended.set()
+            self._alarm.set()
+            for each, handler in before.items():
+                signal.signal(each, handler)
+        self._leave_threads(threads, code)
+        return code
 
     def stop(self) -> None:
-        """Begin the orderly stop; returns at once."""
+        """Begin the orderly stop; returns at once. May be called from any process or thread."""
         self._asked = True
+        self._alarm.set()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin_stop)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        """Called between two lines of whatever runs, so that a loop without end hears it too."""
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(130)  # the second one means it
+        self.stop()
+
+    def _guard(self) -> None:
+        """In a thread of its own, since the loop may be what hangs."""
+        self._alarm.wait()
+        if not self._ended.wait(self.deadline + GRACE):
+            self.failed(f"it did not stop within {self.deadline + GRACE:g} s and was ended by force")
+            _exit(1)
+
+    def _begin_stop(self) -> None:
         if self._stopping is not None:
             self._stopping.set()
-
-    def _signalled(self) -> None:
-        if self._asked:
-            os._exit(130)  # the second one means it: whatever hangs, ends here
-        self.stop()
 
     async def _run(self) -> int:
         self._stopping = stopping = asyncio.Event()
         if self._asked:
             stopping.set()
-        loop = asyncio.get_running_loop()
-        for each in SIGNALS:
-            loop.add_signal_handler(each, self._signalled)
-        try:
-            async with self.node as node:
-                root = await node.start(self.root)
-                await self.ready(node)
-                # What lives as long as the node need not be looked at by the collector again and again, and
-                # messages make few cycles: measured, casts cost a quarter less with rarer collections.
-                gc.collect()
-                gc.freeze()
-                gc.set_threshold(50_000, 20, 50)
-                ended = node.wait_exit(root)
-                ended.add_done_callback(lambda _: stopping.set())
-                await stopping.wait()
-                if ended.done():
-                    self.failed(reason_text(ended.result()))
-                    return 1
-                await node.stop(timeout=self.deadline)
-                return 0
-        finally:
-            for each in SIGNALS:
-                loop.remove_signal_handler(each)
+        self.node.subscribe_events(self._note)
+        async with self.node as node:
+            asked = asyncio.ensure_future(stopping.wait())
+            starting = asyncio.ensure_future(node.start(self.root))
+            await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                return await self._live(node, starting.result(), asked)
+            starting.cancel()
+            await asyncio.wait((starting,))
+            await node.stop(timeout=self.deadline)
+            return 0
+
+    async def _live(self, node: Node, root: Process, asked: asyncio.Future[Any]) -> int:
+        ended = node.wait_exit(root)
+        if not asked.done() and not ended.done():
+            await self.ready(node)
+        # What lives as long as the node need not be looked at by the collector again and again, and
+        # messages make few cycles: measured, casts cost a quarter less with rarer collections.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        await asyncio.wait((ended, asked), return_when=asyncio.FIRST_COMPLETED)
+        if ended.done() and not asked.done():
+            asked.cancel()
+            self.failed(self._why(ended.result()))
+            return 1
+        await node.stop(timeout=self.deadline)
+        return 0
+
+    def _note(self, event: KernelEvent) -> None:
+        if isinstance(event, RestartsExceeded):
+            self._gave_up = [*self._gave_up[-9:], event]
+
+    def _why(self, reason: object) -> str:
+        """Which child ended too often, and of what; the reason of the root alone is only `shutdown`."""
+        for event in reversed(self._gave_up):
+            if event.reason != "shutdown":
+                return f"{event.id!s} ended again and again, last with: {reason_text(event.reason)}"
+        return reason_text(reason)
+
+    def _leave_threads(self, known: set[threading.Thread], code: int) -> None:
+        """Wait a little for worker threads; the interpreter would wait for them without end."""
+        until = time.monotonic() + LAST_PATIENCE
+        for thread in set(threading.enumerate()) - known:
+            if not thread.daemon:
+                thread.join(max(0.0, until - time.monotonic()))
+                if thread.is_alive():
+                    _exit(code)
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """As `asyncio.run` does, but without waiting for threads that look up names."""
+    try:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+
+
+def _exit(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
