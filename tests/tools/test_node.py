@@ -1,5 +1,6 @@
 from planaria.config.settings import ModelSettings
-from planaria.membrane.models import Models
+from planaria.membrane.directory import ModelDirectory
+from planaria.otp import child
 from planaria.records.library import Library
 
 from .conftest import Garden
@@ -24,6 +25,6 @@ async def test_problems_are_listed_with_file_and_line(garden: Garden) -> None:
 
 
 async def test_models_are_named(garden: Garden) -> None:
-    garden.services[Models] = Models.discover(ModelSettings(), {})
+    await garden.node.start(child(ModelDirectory, ModelSettings(), {}, None, False, name="models"))
     done = await garden.done("node.status")
     assert "offline" in [view["provider"] for view in done.value["models"]]

@@ -1,18 +1,19 @@
 """The models of a node as a process: found at the start, local servers asked after again and again.
 
 Started under the name `models`. What it answers is a value, so asking costs one message and callers keep what they
-got for one call only. Does badly: a key put into the environment is seen at the next start of the node.
+got for one call only. A look that fails changes nothing. Does badly: a key put into the environment is seen at the
+next start of the node.
 Emits on the topic `models`: `ModelsChanged`, when a local server came or went.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from planaria.config.settings import ModelSettings
 from planaria.membrane.models import LocalServer, Models, ProviderView, probe
-from planaria.otp import GenServer, Task, TaskDone, broadcast, call, send_after
+from planaria.otp import Down, ExitSignal, GenServer, Task, TaskDone, broadcast, call, send_after
 
 TOPIC = "models"
 PROBE_EVERY = 60.0
@@ -38,6 +39,8 @@ class Latest:
 
 class ModelDirectory(GenServer):
     """Which models there are now."""
+
+    trap_exit: ClassVar[bool] = True
 
     async def init(
         self,
@@ -78,12 +81,19 @@ class ModelDirectory(GenServer):
             case TaskDone(ref=ref, value=list() as found) if ref is self.task:
                 self._found(tuple(found))
                 send_after(PROBE_EVERY, self.pid, _Look())
+            case Down(ref=ref) if ref is self.task:
+                send_after(
+                    PROBE_EVERY, self.pid, _Look()
+                )  # a server that answers nonsense ends a look, not us
+            case ExitSignal():
+                pass  # of a look that has failed
             case _:
                 super().handle_info(message)
 
     def _found(self, local: tuple[LocalServer, ...]) -> None:
         if local != self.local:
             self.local = local
+            self.known.close()  # what rests; calls under way go on
             self.known = self.latest.models = self.known.with_local(local)
             broadcast(TOPIC, ModelsChanged(is_offline(self.known)))
 

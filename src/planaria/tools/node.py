@@ -1,12 +1,12 @@
 """Tools for looking at the node itself: what runs, what is wrong, which models answer.
 
-Only looks; asks no process that might be busy, except the directories of rooms and records.
+Only looks; asks no process that might be busy, except the directories of rooms, records and models.
 """
 
 from collections import Counter
 from typing import Any
 
-from planaria.membrane.models import Models
+from planaria.membrane.directory import ModelDirectory
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import node_, whereis
 from planaria.records.library import Library
@@ -29,8 +29,7 @@ async def status(context: Context) -> Done | Failed:
     ]
     rooms = await list_rooms() if whereis("rooms") else []
     problems = [str(problem) for problem in await Library.problems("library")] if whereis("library") else []
-    models = context.find(Models)
-    views = models.describe() if models else []
+    views = await ModelDirectory.describe("models") if whereis("models") else []
     value: dict[str, Any] = {
         "node": node.name,
         "processes": len(infos),
