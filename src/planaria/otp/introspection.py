@@ -202,7 +202,7 @@ def process_tree(node: Node) -> list[TreeNode]:
     for process in node.processes():
         if process.parent is not None:
             started_by.setdefault(process.parent, []).append(process)
-    seen: set[Process] = set()
+    seen: set[Process] = {node.origin}  # the parent of the roots is no process of anybody's
     roots = [root for root in node.roots if root.status != DEAD]
     trees = [_branch(root, root.label, 0, seen, started_by) for root in roots]
     # What hangs on no root: loose processes, orphans, and what a supervisor is just about to take in.
