@@ -319,6 +319,15 @@ async def test_a_result_that_is_not_for_the_wire_is_a_crash(client, extra_method
     assert (await client.ask("strange"))["error"]["code"] == "crashed"
 
 
+async def test_text_that_is_no_unicode_crashes_its_request_and_hurts_no_other(client, extra_method):
+    async def strange(params, services, channel):
+        return "notes/\udcff.md"
+
+    extra_method("strange", strange)
+    assert (await client.ask("strange"))["error"]["code"] == "crashed"
+    assert "result" in await client.ask("tree")
+
+
 async def test_a_foreseen_error_tells_the_mend(client, extra_method):
     async def refusing(params, services, channel):
         raise ControlError("refused", "not today", "come tomorrow")

@@ -1,3 +1,4 @@
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,14 @@ async def test_a_link_that_leads_out_is_a_problem_not_a_record(
     assert change.record is None
     assert change.error is not None
     assert "out of the garden" in change.error.problem
+
+
+async def test_a_file_name_that_is_no_text_is_a_problem_that_can_be_shown(node: Node, garden: Path) -> None:
+    for name in (b"\xff.md", b"a\x1b[31m\nb.md", "\u202etxt.md".encode()):
+        Path(os.fsdecode(os.fsencode(garden / "notes") + b"/" + name)).write_text("x")
+    library = await node.start(child(Library, garden, name="library"))
+    await Library.list(library, "notes")
+    shown = [str(each) for each in await Library.problems(library) if each.path.startswith("notes/")]
+    assert len(shown) == 3
+    assert all(each.isprintable() and each.encode("utf-8") for each in shown)
+    assert any("\\udcff.md" in each for each in shown)

@@ -10,7 +10,6 @@ Does badly: a client that closes its sending side at once gets no answer; keep i
 import difflib
 import functools
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -199,9 +198,9 @@ async def _perform(owner: Pid, services: Services, request: Request) -> None:
     send(owner, reply)
 
 
-def _plain(value: object) -> Any:
-    """The value as JSON knows it, made in the process of the request: what cannot be encoded crashes there."""
-    return msgspec.to_builtins(value, enc_hook=_encode)
+def _plain(value: object) -> msgspec.Raw:
+    """The value as JSON, made in the process of the request: what cannot be encoded crashes there, and only there."""
+    return msgspec.Raw(msgspec.json.encode(value, enc_hook=_encode))
 
 
 def _encode(value: object) -> object:

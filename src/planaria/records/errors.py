@@ -26,6 +26,14 @@ class Problem(msgspec.Struct, frozen=True, order=True):
         return f"{place}: {self.problem}. {self.mend}"
 
 
+def shown(path: str) -> str:
+    """The path as it can be shown and sent: what is no text in it (bytes that are not UTF-8, control signs) escaped."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode()
+        for sign in path
+    )
+
+
 class RecordsError(Exception):
     """The root of this floor's errors; always convertible to a `Problem`."""
 
@@ -34,7 +42,7 @@ class RecordsError(Exception):
         super().__init__(path, line, problem, mend)
 
     def as_problem(self) -> Problem:
-        return Problem(self.path, self.line, self.problem, self.mend)
+        return Problem(shown(self.path), self.line, self.problem, self.mend)
 
     def __str__(self) -> str:
         return str(self.as_problem())
