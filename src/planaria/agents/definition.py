@@ -10,7 +10,7 @@ import msgspec
 from planaria.records.errors import Problem
 from planaria.records.record import Record
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?\Z")
 DEFAULT_ROOM = "garden"
 
 
@@ -71,20 +71,20 @@ def read_agent(record: Record) -> AgentDefinition:
     name = agent_name(record.path)
     if not NAME.match(name):
         wrong(
-            "", f"{name!r} is no name for an agent", "use small letters, digits, - and _ in the file's name"
+            "", f"{name!r} is no name for an agent", "Use small letters, digits, - and _ in the file's name"
         )
     given = record.front
     if given.get("class", "agent") != "agent":
         wrong(
-            "class", f"class is {given['class']!r}", "write `class: agent`, or move the file out of agents/"
+            "class", f"class is {given['class']!r}", "Write `class: agent`, or move the file out of agents/"
         )
     for key in given:
         if key not in _FIELDS and key not in _IGNORED:
             near = difflib.get_close_matches(str(key), _FIELDS, n=1)
-            mend = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_FIELDS)}"
+            mend = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(_FIELDS)}"
             wrong(str(key), f"unknown key {key!r}", mend)
     if not record.body.strip():
-        wrong("", "the agent has no instructions", "write below the front matter what it is for")
+        wrong("", "the agent has no instructions", "Write below the front matter what it is for")
     values = {key: given[key] for key in _FIELDS if given.get(key) is not None}
     checked = _checked(values, wrong)
     if problems:
@@ -101,9 +101,9 @@ def _checked(values: dict[str, Any], wrong: Callable[[str, str, str], None]) -> 
             case (("tools" | "rooms"), (list() | str())):
                 items = [value] if isinstance(value, str) else value
                 if not all(isinstance(item, str) and item for item in items):
-                    wrong(key, f"{key} must be a list of names", f"write `{key}: [one, two]`")
+                    wrong(key, f"{key} must be a list of names", f"Write `{key}: [one, two]`")
                 elif key == "rooms" and (bad := [item for item in items if not NAME.match(item)]):
-                    wrong(key, f"{bad[0]!r} is no name for a room", "small letters, digits, - and _")
+                    wrong(key, f"{bad[0]!r} is no name for a room", "Use small letters, digits, - and _")
                 else:
                     checked[key] = tuple(dict.fromkeys(items))
             case "host", bool():
@@ -118,12 +118,12 @@ def _checked(values: dict[str, Any], wrong: Callable[[str, str, str], None]) -> 
 
 
 _SHAPES = {
-    "description": "write a sentence",
-    "model": "write `provider/model`, a tier (local, light, medium, heavy), or leave it out",
-    "tools": "write a list such as [notes.*, web.fetch]",
-    "rooms": "write a list such as [garden]",
-    "host": "write true or false",
-    "max_steps": "write a whole number above 0",
-    "max_tokens": "write a whole number above 0",
-    "temperature": "write a number from 0 to 2",
+    "description": "Write a sentence",
+    "model": "Write `provider/model`, a tier (local, light, medium, heavy), or leave it out",
+    "tools": "Write a list such as [notes.*, web.fetch]",
+    "rooms": "Write a list such as [garden]",
+    "host": "Write true or false",
+    "max_steps": "Write a whole number above 0",
+    "max_tokens": "Write a whole number above 0",
+    "temperature": "Write a number from 0 to 2",
 }

@@ -176,7 +176,11 @@ class Agents(GenServer):
                 Library.report("library", problem)
             return
         for grant, near in self.gate.unknown(agent.tools).items():
-            mend = f"did you mean {near!r}?" if near else "`planaria doctor` lists the tools"
+            mend = (
+                f"Did you mean {near!r}?"
+                if near
+                else "Name tools as in docs/tools.md, or patterns such as notes.*."
+            )
             line = record.line("tools")
             Library.report("library", Problem(record.path, line, f"no tool is named {grant!r}", mend))
         known = self.running.get(agent.name)
@@ -202,7 +206,7 @@ class Agents(GenServer):
         except (CallError, StartFailed) as error:
             problem = f"the agent could not be started: {error}"
             Library.report(
-                "library", Problem(record.path, record.line("rooms"), problem, "it is tried again")
+                "library", Problem(record.path, record.line("rooms"), problem, "It is tried again.")
             )
             again = RecordChanged("agents", agent.name, record.path, record, None)
             send_after(TRY_AGAIN, self.pid, again)

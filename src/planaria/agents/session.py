@@ -30,7 +30,19 @@ from planaria.agents.turn import (
     next_action,
     responded,
 )
-from planaria.agents.work import Answered, Desk, NotAnswered, Ran, Said, begin, lines_of, run_tool, say, think
+from planaria.agents.work import (
+    Answered,
+    Desk,
+    NotAnswered,
+    Ran,
+    Said,
+    begin,
+    join,
+    lines_of,
+    run_tool,
+    say,
+    think,
+)
 from planaria.cortex.errors import JournalUnavailable
 from planaria.membrane.gate import Gate
 from planaria.otp import (
@@ -222,10 +234,7 @@ class AgentProcess(GenServer):
         name = room_name(self.room)
         # First the monitor: a room that is replaced while it is joined is joined again.
         self.room_monitor = monitor(name)
-        host = self._desk.definition.host
-        self.joining = Task.start_link(
-            Room.join, name, self.agent, self.pid, host, label=f"{self.agent} joins"
-        )
+        self.joining = Task.start_link(join, self._desk, self.pid, label=f"{self.agent} joins")
 
     def _joined(self, waiting: list[RoomMessage]) -> None:
         self.joining = None

@@ -35,7 +35,7 @@ from planaria.membrane.errors import ProviderError
 from planaria.membrane.gate import Gate, spoken
 from planaria.membrane.provider import Message, ModelRequest, ModelResponse, Piece, TextDelta
 from planaria.membrane.tool import Context, Failed
-from planaria.otp import CallError, now, sleep
+from planaria.otp import CallError, Pid, now, sleep
 from planaria.records.library import Library
 from planaria.rooms.message import RoomMessage, room_name
 from planaria.rooms.outbox import repeatable_id
@@ -89,6 +89,21 @@ class Ran(msgspec.Struct, frozen=True):
 
 class Said(msgspec.Struct, frozen=True):
     """The answer is in the room's transcript: the turn is over."""
+
+
+async def join(desk: Desk, pid: Pid) -> list[RoomMessage]:
+    """Become a member of the room; what waits for an answer.
+
+    A turn whose answer is in the room but whose end was not noted, since the process was killed in between, is ended.
+    """
+    query = Query(session=desk.session, kinds=(STARTED, FINISHED), limit=1, newest_first=True)
+    latest = await _events(query)
+    waiting = await Room.join(room_name(desk.room), desk.agent, pid, desk.definition.host)
+    if latest and latest[0].kind == STARTED:
+        turn = latest[0].payload["message"]
+        if turn not in {message.id for message in waiting}:
+            await _write(_finished(desk, turn, latest[0].trace_id, "answered"))
+    return waiting
 
 
 async def begin(desk: Desk, message: RoomMessage) -> Turn:
@@ -193,7 +208,7 @@ async def say(desk: Desk, turn: Turn, words: Say) -> Said:
             text, failed = f"I could not say my answer: {error}", True
         except CallError:
             await sleep(PATIENCE)  # the room is being restarted, or the disk is full: an outage is no bug
-    await _note(desk, turn, FINISHED, {"turn": turn.id, "outcome": "failed" if failed else "answered"})
+    await _write(_finished(desk, turn.id, message.trace_id, "failed" if failed else "answered"))
     return Said()
 
 
@@ -249,13 +264,27 @@ def _unknown(desk: Desk, run: ToolRun, text: str) -> dict[str, object]:
     }
 
 
+def _finished(desk: Desk, turn: str, trace_id: str, outcome: str) -> NewEvent:
+    payload = {"turn": turn, "outcome": outcome}
+    once = repeatable_id(desk.session, FINISHED, turn)
+    return NewEvent(FINISHED, payload, session=desk.session, trace_id=trace_id, cause_id=turn, id=once)
+
+
 async def _note(desk: Desk, turn: Turn, kind: str, payload: Mapping[str, object], id: str = "") -> bool:
     """Journal one event of the turn, once; while the journal is away, wait. False if it was there already."""
-    trace_id = turn.message.trace_id
     # With an id of its own: an append that got no answer may have been written, and tokens must not count twice.
     event = NewEvent(
-        kind, dict(payload), session=desk.session, trace_id=trace_id, cause_id=turn.id, id=id or new_id()
+        kind,
+        dict(payload),
+        session=desk.session,
+        trace_id=turn.message.trace_id,
+        cause_id=turn.id,
+        id=id or new_id(),
     )
+    return await _write(event)
+
+
+async def _write(event: NewEvent) -> bool:
     while True:
         try:
             await Journal.append("journal", [event])
