@@ -33,6 +33,7 @@ from planaria.otp import (
 )
 
 SESSION = "node"
+DROPPED = "chronicle.dropped"
 MOST_WAITING = 1000
 MOST_AT_ONCE = 200
 AGAIN = 1.0
@@ -83,9 +84,7 @@ class Chronicle(GenServer):
         """The oldest of those that wait, after a word about those that are lost."""
         batch: list[NewEvent] = []
         if self.dropped:
-            batch.append(
-                NewEvent("chronicle.dropped", {"events": self.dropped}, session=SESSION, id=new_id())
-            )
+            batch.append(NewEvent(DROPPED, {"events": self.dropped}, session=SESSION, id=new_id()))
             self.dropped = 0
         while self.waiting and len(batch) < MOST_AT_ONCE:
             batch.append(self.waiting.popleft())
@@ -109,7 +108,11 @@ class Chronicle(GenServer):
 
     def _put_back(self) -> None:
         self.task = None
-        self.waiting.extendleft(reversed(self.writing))
+        for event in reversed(self.writing):
+            if event.kind == DROPPED:
+                self.dropped += event.payload["events"]  # said anew: it must not be dropped itself
+            else:
+                self.waiting.appendleft(event)
         self._forget_oldest()
 
     async def terminate(self, reason: object) -> None:

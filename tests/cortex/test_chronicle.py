@@ -1,0 +1,170 @@
+"""The chronicle: crashes and restarts are in the journal, whatever happens to the journal meanwhile."""
+
+from functools import partial
+
+from planaria.cortex.chronicle import MOST_WAITING, SESSION, Chronicle, event_of
+from planaria.cortex.errors import StoreFull
+from planaria.cortex.event import Event, NewEvent
+from planaria.cortex.journal import Journal
+from planaria.cortex.query import Query
+from planaria.otp import ChildRestarted, GenServer, Pid, ProcessExited, cast, child, exit_signal, supervisor
+from planaria.testing.memory_store import MemoryStore
+from planaria.testing.node import TestNode
+
+
+class Fragile(GenServer):
+    @cast
+    def touch(self, what: str) -> None:
+        raise ValueError(what)
+
+
+class World:
+    def __init__(self, node: TestNode) -> None:
+        self.node = node
+        self.store = MemoryStore()
+
+    async def start(self) -> "World":
+        await self.node.start(
+            supervisor(
+                child(Journal, lambda: self.store, name="journal"),
+                child(Chronicle, name="chronicle"),
+                supervisor(child(Fragile, name="fragile"), name="inner", max_restarts=2, within=5.0),
+                name="root",
+                strategy="rest_for_one",
+                max_restarts=50,
+            )
+        )
+        return self
+
+    async def events(self, *kinds: str) -> list[Event]:
+        await self.node.settle()
+        return await self.node.run(partial(Journal.read, "journal", Query(session=SESSION, kinds=kinds)))
+
+    async def crash(self, what: str = "a wrong turn") -> None:
+        Fragile.touch(self.node["fragile"], what)
+        await self.node.settle()
+
+    async def kill(self, name: str) -> None:
+        pid = self.node[name]
+
+        async def kill(pid: Pid) -> None:
+            exit_signal(pid, "kill")
+
+        await self.node.run(kill, pid)
+        await self.node.settle()
+
+
+async def test_a_crash_is_written_with_its_error_and_its_line(node: TestNode):
+    world = await World(node).start()
+    await world.crash()
+    (event,) = await world.events("process.crashed")
+    assert event.process == "fragile"
+    assert event.payload["error"] == "ValueError"
+    assert event.payload["reason"] == "ValueError: a wrong turn"
+    file, _, line = event.payload["where"].rpartition(":")
+    assert file == __file__ and int(line) > 0
+
+
+async def test_a_restart_is_written_with_supervisor_child_and_reason(node: TestNode):
+    world = await World(node).start()
+    await world.crash()
+    (event,) = await world.events("child.restarted")
+    assert event.process == "inner"
+    assert event.payload["child"] == "fragile"
+    assert event.payload["pid"] == str(node["fragile"])
+
+
+async def test_a_kill_and_a_supervisor_that_gives_up_are_written(node: TestNode):
+    world = await World(node).start()
+    await world.kill("fragile")
+    assert [e.process for e in await world.events("process.killed")] == ["fragile"]
+    await world.crash()
+    await world.crash()
+    assert [e.payload["child"] for e in await world.events("supervisor.gave_up")] == ["fragile"]
+
+
+async def test_each_is_a_trace_of_its_own(node: TestNode):
+    world = await World(node).start()
+    await world.crash()
+    events = await world.events()
+    assert len({event.trace_id for event in events}) == len(events) == 2
+
+
+async def test_an_orderly_end_is_not_worth_a_word(node: TestNode):
+    world = await World(node).start()
+
+    async def work() -> None:
+        return None
+
+    await node.run(work)
+    assert await world.events() == []
+
+
+async def test_while_the_journal_is_away_events_wait_and_are_written_once_each(node: TestNode):
+    world = await World(node).start()
+    world.store.fault = StoreFull("full", "make room")
+    await world.crash()
+    await node.advance(3.5)
+    world.store.fault = None
+    await node.advance(1.5)
+    assert [e.kind for e in await world.events()] == ["process.crashed", "child.restarted"]
+
+
+async def test_beyond_the_limit_the_oldest_are_dropped_and_counted(node: TestNode):
+    world = await World(node).start()
+    world.store.fault = StoreFull("full", "make room")
+    for n in range(MOST_WAITING + 500):
+        Chronicle.note(node["chronicle"], NewEvent("test.noted", {"n": n}, session=SESSION, id=f"id-{n}"))
+    await node.advance(5.0)
+    world.store.fault = None
+    await node.advance(2.0)
+    noted = [e.payload["n"] for e in await world.events("test.noted")]
+    assert noted == list(range(500, MOST_WAITING + 500))
+    assert sum(e.payload["events"] for e in await world.events("chronicle.dropped")) == 500
+
+
+async def test_an_event_that_cannot_be_written_hurts_no_other(node: TestNode):
+    world = await World(node).start()
+    bad = NewEvent("test.noted", {"what": "half \ud800"}, session=SESSION)
+    for event in (NewEvent("test.noted", {"what": "first"}, session=SESSION), bad):
+        Chronicle.note(node["chronicle"], event)
+    await world.crash()
+    assert [e.payload.get("what") for e in await world.events("test.noted")] == ["first"]
+    assert len(await world.events("process.crashed")) == 1
+    assert [e.payload["events"] for e in await world.events("chronicle.dropped")] == [1]
+
+
+async def test_when_the_journal_is_killed_its_end_is_in_it(node: TestNode):
+    world = await World(node).start()
+    await world.kill("journal")
+    await node.advance(2.0)
+    await world.crash()
+    assert "fragile" in [e.process for e in await world.events("process.crashed")]
+
+
+async def test_an_orderly_stop_writes_what_waits(node: TestNode):
+    world = await World(node).start()
+    world.store.fault = StoreFull("full", "make room")
+    await world.crash()
+    world.store.fault = None
+    await node.stop()
+    await world.store.open()
+    assert [e.kind for e in await world.store.read(Query())] == ["process.crashed", "child.restarted"]
+
+
+async def test_a_stop_does_not_wait_for_a_journal_that_is_away(node: TestNode):
+    world = await World(node).start()
+    world.store.fault = StoreFull("full", "make room")
+    await world.crash()
+    await node.stop(timeout=5.0)
+
+
+async def test_what_a_listener_gets_decides_what_is_kept(node: TestNode):
+    async def work() -> None:
+        return None
+
+    pid = node.spawn(work)
+    assert event_of(ProcessExited(pid, None, "work", "normal")) is None
+    killed = event_of(ProcessExited(pid, None, "work", "killed"))
+    assert killed is not None and killed.kind == "process.killed" and killed.process == str(pid)
+    assert event_of(ChildRestarted(pid, "x", None, "killed")) is not None
