@@ -17,6 +17,7 @@ from planaria.otp import (
     TaskDone,
     call,
     cast,
+    exit_signal,
     receive,
     self_,
     send,
@@ -431,3 +432,45 @@ async def run_in[R](node: TestNode, where: str, work: Callable[[], Awaitable[R]]
 
     runner = {"process": work, "handler": in_handler, "task": in_task}[where]
     return await node.run(runner)  # type: ignore[arg-type]
+
+
+async def test_two_functions_that_answer_each_other_for_ever_leave_the_event_loop_its_turn(
+    node: TestNode,
+) -> None:
+    async def echo() -> None:
+        while True:
+            send(await receive(), self_())
+
+    async def chatter() -> None:
+        other = spawn(echo)
+        while True:
+            send(other, self_())
+            await receive()
+
+    first = node.spawn(chatter)
+    for _ in range(3):
+        await asyncio.sleep(0)  # each needs a turn of the event loop, which the two must leave it
+    assert first.alive
+    assert node.info(first).reductions > 100
+    await node.run(_kill, first)
+
+
+async def test_a_function_with_a_full_mailbox_leaves_the_event_loop_its_turn(node: TestNode) -> None:
+    taken: list[object] = []
+
+    async def eat() -> None:
+        while True:
+            taken.append(await receive())
+
+    eater = node.spawn(eat)
+    for number in range(10_000):
+        node.send(eater, number)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert 0 < len(taken) < 10_000
+    await node.settle()
+    assert taken == list(range(10_000))
+
+
+async def _kill(pid: Pid) -> None:
+    exit_signal(pid, "kill")

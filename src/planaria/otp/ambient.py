@@ -33,7 +33,7 @@ from planaria.otp.process import link as link_processes
 from planaria.otp.process import signal as signal_process
 from planaria.otp.process import unlink as unlink_processes
 from planaria.otp.reason import Killed, NoProcess, NotAProcess
-from planaria.otp.scheduler import RECEIVE, Throw, suspend
+from planaria.otp.scheduler import RECEIVE, Throw, pause, suspend
 
 if TYPE_CHECKING:
     from planaria.otp.node import Node
@@ -193,6 +193,10 @@ async def receive(
                         me.calls = set()
                     me.calls.add(envelope[1])
                 me.node.recent.append((me, envelope))
+                scheduler = me.node.scheduler
+                scheduler.budget -= 1
+                if scheduler.budget <= 0:  # a full mailbox must not keep the event loop from its turn
+                    await pause()
                 return envelope[1]
             if timeout is not None and timeout <= 0:
                 raise TimeoutError("no matching message")

@@ -66,6 +66,7 @@ class _Mark:
 
 SUSPEND = _Mark()
 FINISHED = _Mark()
+PAUSE = _Mark()
 RECEIVE = _Mark()
 """The `wait` of a plain function that takes the next message."""
 
@@ -74,6 +75,12 @@ RECEIVE = _Mark()
 def suspend() -> Generator[Any, Any, Any]:
     """Give up the turn until `wake(process, value)`; the caller has set `process.wait`."""
     return (yield SUSPEND)
+
+
+@types.coroutine
+def pause() -> Generator[Any, Any, None]:
+    """Let the others have their turn, then go on."""
+    yield PAUSE
 
 
 class Runner:
@@ -190,6 +197,7 @@ class Scheduler:
         before = running.process
         running.process = process
         process.status = RUNNING
+        self.budget -= 1  # for going on; messages cost more
         try:
             if process.coro is not None:
                 resume, process.resume = process.resume, None
@@ -281,6 +289,8 @@ class Scheduler:
             self.unwind(process)
         elif yielded is SUSPEND:
             process.status = RECEIVING if process.wait is RECEIVE else SUSPENDED
+        elif yielded is PAUSE:
+            self.enqueue(process)
         else:
             process.status = SUSPENDED
             self._await_outside(process, yielded)
@@ -288,7 +298,7 @@ class Scheduler:
 
     def _await_outside(self, process: Process, yielded: object) -> None:
         runner = process.runner
-        if yielded is SUSPEND or runner is None:
+        if yielded is SUSPEND or yielded is PAUSE or runner is None:
             return
         self.suspended.add(process)
         if isinstance(yielded, asyncio.Future):
@@ -374,7 +384,7 @@ class Scheduler:
         else:
             if yielded is FINISHED:
                 self.suspended.discard(process)
-            elif yielded is SUSPEND:
+            elif yielded is SUSPEND or yielded is PAUSE:
                 self.unwind(process)
             else:
                 self._await_outside(process, yielded)
