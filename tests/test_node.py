@@ -1,0 +1,265 @@
+"""The whole node as people start it: what keeps it from starting, how it ends, and what it says."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from planaria.config.settings import Settings, WebSettings
+from planaria.cortex.event import new_id
+from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.node import tree
+from planaria.otp import CallError, Down, Node, exit_signal, monitor, receive, sleep, subscribe, whereis
+from planaria.rooms.message import Accepted, RoomMessage
+from planaria.rooms.room import Room
+from planaria.testing.model_server import Answer, ModelServer
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "garden"
+ENVIRON = {
+    name: value for name, value in os.environ.items() if not name.endswith(("_KEY", "_TOKEN", "_HOST"))
+}
+
+
+class Up:
+    """`planaria up` as a process of its own."""
+
+    def __init__(self, garden: Path) -> None:
+        self.garden = garden
+        command = [sys.executable, "-m", "planaria.cli", "up", "--garden", str(garden)]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRON
+        )
+
+    def until_ready(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("Ctrl-C"):
+                return
+        raise AssertionError(f"it ended: {self.process.communicate(timeout=10)[1]}")
+
+    def end(self, number: signal.Signals | None = None) -> int:
+        """Signal it, if told, and wait for its end; its exit code. What it complained of is in `errors`."""
+        if number is not None:
+            self.process.send_signal(number)
+        self.errors = self.process.communicate(timeout=40)[1]
+        return self.process.returncode
+
+
+@pytest.fixture
+def garden(tmp_path: Path, unused_tcp_port: int) -> Path:
+    """A copy of the example garden, its dashboard on a free port, without the workflow that wants the internet."""
+    garden = tmp_path / "garden"
+    shutil.copytree(EXAMPLE, garden, ignore=shutil.ignore_patterns(".planaria"))
+    (garden / "workflows" / "public_feed.py").unlink()
+    (garden / "planaria.toml").write_text(f"[web]\nport = {unused_tcp_port}\n")
+    return garden
+
+
+@pytest.fixture
+def up(garden: Path) -> Iterator[Callable[[], Up]]:
+    started: list[Up] = []
+
+    def start() -> Up:
+        started.append(Up(garden))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.process.communicate()
+
+
+def journal(garden: Path) -> Path:
+    folder = garden / ".planaria"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / "journal.db"
+
+
+# --- what keeps it from starting -------------------------------------------------------------------------------------
+
+
+def refused(up: Callable[[], Up]) -> str:
+    """Start a node that cannot start; the one sentence it says."""
+    node = up()
+    assert node.end() == 1, node.errors
+    (line,) = node.errors.splitlines()
+    assert line.startswith("the node did not start: ")
+    return line
+
+
+@pytest.mark.subprocess
+def test_a_journal_that_is_a_folder_is_named_with_the_mend(garden: Path, up: Callable[[], Up]):
+    journal(garden).mkdir()
+    line = refused(up)
+    assert "journal.db cannot be opened; see that the file exists" in line
+
+
+@pytest.mark.subprocess
+def test_a_journal_in_a_place_that_cannot_be_made_is_named(garden: Path, up: Callable[[], Up]):
+    (garden / "planaria.toml").write_text('[journal]\npath = "README.md/journal.db"\n')
+    assert "README.md/journal.db" in refused(up)
+
+
+@pytest.mark.subprocess
+def test_a_damaged_journal_is_named_with_the_mend(garden: Path, up: Callable[[], Up]):
+    journal(garden).write_bytes(b"this is no database, and long enough to be looked at\n" * 200)
+    line = refused(up)
+    assert "journal.db is damaged" in line
+    assert "restore it from a copy, or move it away" in line
+
+
+@pytest.mark.subprocess
+def test_a_journal_damaged_in_the_middle_is_named(garden: Path, up: Callable[[], Up]):
+    node = up()
+    node.until_ready()
+    assert node.end(signal.SIGTERM) == 0
+    data = bytearray(journal(garden).read_bytes())
+    page = int.from_bytes(data[16:18], "big")
+    for at in range(page, len(data), page):
+        data[at : at + 64] = b"\xa5" * 64
+    journal(garden).write_bytes(data)
+    assert "is damaged" in refused(up)
+
+
+@pytest.mark.subprocess
+def test_the_database_of_another_program_is_left_alone(garden: Path, up: Callable[[], Up]):
+    connection = apsw.Connection(str(journal(garden)))
+    connection.execute("CREATE TABLE recipes (name TEXT)")
+    connection.close()
+    assert "is a database of another program; name another file in planaria.toml" in refused(up)
+
+
+@pytest.mark.subprocess
+def test_a_journal_of_a_newer_planaria_is_named(garden: Path, up: Callable[[], Up]):
+    async def make() -> None:
+        store = SqliteStore(journal(garden))
+        await store.open()
+        await store.close()
+
+    async def in_node() -> None:
+        async with Node("maker") as node:
+            await node.run(make)
+
+    asyncio.run(in_node())
+    connection = apsw.Connection(str(journal(garden)))
+    connection.execute("INSERT INTO schema_migrations VALUES (999, 'later', 'then')")
+    connection.close()
+    assert "start the newer planaria that wrote it" in refused(up)
+
+
+@pytest.mark.subprocess
+def test_a_port_that_is_taken_is_named_with_the_mend(garden: Path, up: Callable[[], Up]):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        (garden / "planaria.toml").write_text(f"[web]\nport = {port}\n")
+        line = refused(up)
+    assert str(port) in line
+    assert "planaria.toml" in line
+
+
+# --- how it ends ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.subprocess
+async def test_an_endless_answer_does_not_keep_it_from_stopping(garden: Path, up: Callable[[], Up]):
+    async with ModelServer(Answer("never", hold_at=2)) as server:
+        (garden / "planaria.toml").write_text(
+            f"{(garden / 'planaria.toml').read_text()}\n[models]\ndefault = 'fake/m'\n"
+            f"[models.providers.fake]\nbase_url = '{server.url}'\n"
+        )
+        node = up()
+        await asyncio.to_thread(node.until_ready)
+        command = [sys.executable, "-m", "planaria.cli", "chat", "-m", "hello", "--as", "ada"]
+        chat = subprocess.Popen(
+            [*command, "--garden", str(garden)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        await asyncio.wait_for(server.held(), 20.0)
+        begun = time.monotonic()
+        assert await asyncio.to_thread(node.end, signal.SIGTERM) == 0
+        assert time.monotonic() - begun < 15.0
+        assert node.errors == ""
+        await asyncio.to_thread(chat.wait, 20.0)
+
+
+@pytest.mark.subprocess
+def test_after_a_kill_it_starts_over_the_old_socket_and_lock(garden: Path, up: Callable[[], Up]):
+    first = up()
+    first.until_ready()
+    first.end(signal.SIGKILL)
+    assert (garden / ".planaria" / "control.sock").exists()
+    second = up()
+    second.until_ready()
+    assert second.end(signal.SIGINT) == 0
+    assert second.errors == ""
+    assert not (garden / ".planaria" / "control.sock").exists()
+
+
+# --- what runs -----------------------------------------------------------------------------------------------------
+
+
+async def whole(garden: Path) -> Node:
+    node = Node("garden")
+    await node.__aenter__()
+    await node.start(tree(Settings(web=WebSettings(port=0)), garden, {}, lambda: None))
+    return node
+
+
+async def test_every_floor_of_the_tree_runs_and_the_order_is_that_of_need(garden: Path):
+    node = await whole(garden)
+    try:
+        (root,) = [each for each in node.tree() if each.name == "node"]
+        assert [child.id for child in root.children] == [
+            *("journal", "chronicle", "records", "models", "room_tree"),
+            *("agent_floor", "workflow_tree", "nerve"),
+        ]
+    finally:
+        await node.stop()
+
+
+@pytest.mark.parametrize(
+    "victim", ["journal", "chronicle", "library", "models", "rooms", "agents", "workflows"]
+)
+async def test_whichever_process_is_killed_the_garden_answers_again(garden: Path, victim: str):
+    node = await whole(garden)
+    try:
+        await _ask(node, "status")
+        await node.run(_kill, victim)
+        await _ask(node, "status")
+    finally:
+        await node.stop()
+
+
+async def _kill(name: str) -> None:
+    pid = whereis(name)
+    assert pid is not None
+    ref = monitor(pid)
+    exit_signal(pid, "kill")
+    await receive(lambda message: isinstance(message, Down) and message.ref is ref, timeout=5.0)
+
+
+async def _ask(node: Node, text: str) -> None:
+    """Say something in the garden and wait for its one answer; said again while the room is away."""
+    client_id = new_id()
+
+    async def ask() -> None:
+        subscribe("room:garden")
+        accepted: Accepted | None = None
+        while accepted is None:
+            try:
+                accepted = await Room.post("room:garden", "ada", text, client_id)
+            except CallError:
+                await sleep(0.05)
+        while accepted.id not in [m.cause_id for m in await Room.transcript("room:garden")]:
+            await receive(RoomMessage, timeout=20.0)
+
+    await node.run(ask)
