@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import types
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,7 @@ class _Mark:
 
 SUSPEND = _Mark()
 FINISHED = _Mark()
+FAILED = _Mark()
 PAUSE = _Mark()
 RECEIVE = _Mark()
 """The `wait` of a plain function that takes the next message."""
@@ -83,10 +84,31 @@ def pause() -> Generator[Any, Any, None]:
     yield PAUSE
 
 
-class Runner:
-    """The identity a coroutine runs under: a parked task and its context."""
+@types.coroutine
+def _frame(runner: Runner) -> Generator[Any, Any, None]:
+    """Runs one coroutine after the other, never ending itself.
 
-    __slots__ = ("bound", "closing", "context", "future", "park", "scheduler", "task")
+    A coroutine driven from here returns through the interpreter's send path; driven by its own `send` it would end
+    with a StopIteration, which costs more than most handlers (measured: 370 against 60 ns).
+    """
+    coro = yield FINISHED
+    while True:
+        outcome = FINISHED
+        try:
+            yield from coro
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001  handed to whoever drives this
+            runner.error = error
+            outcome = FAILED
+        coro = None
+        coro = yield outcome
+
+
+class Runner:
+    """The identity a coroutine runs under: a parked task, a context, and the frame that drives it."""
+
+    __slots__ = ("bound", "closing", "context", "error", "frame", "future", "park", "scheduler", "task")
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
@@ -94,6 +116,9 @@ class Runner:
         self.future: asyncio.Future[Any] | object | None = (
             None  # what the bound coroutine awaits outside the kernel
         )
+        self.error: BaseException | None = None
+        self.frame = _frame(self)
+        self.frame.send(None)
         self.closing = False
         self.park: asyncio.Future[None] | None = None
         self.context: Context = scheduler.context.copy()
@@ -127,6 +152,7 @@ class Runner:
         self.bound = None
         if not self.task.done():
             self.task.cancel()
+        self.frame.close()
 
 
 class Scheduler:
@@ -253,30 +279,40 @@ class Scheduler:
 
     def _step(self, process: Process, value: object) -> object:
         """Run the coroutine of `process` to its next wait and return what it yielded, or FINISHED."""
-        coro = process.coro
-        assert coro is not None
         runner = process.runner
-        if runner is None:
+        run: Callable[[Any], Any]
+        given: object
+        if runner is not None:
+            run, given = (
+                (runner.frame.throw, value.error) if type(value) is Throw else (runner.frame.send, value)
+            )
+        else:
+            coro = process.coro
+            assert coro is not None
+            if type(value) is Throw:  # it has not begun, so there is nothing to undo
+                coro.close()
+                process.coro = None
+                raise value.error
             runner = self.pool.pop() if self.pool else Runner(self)
             runner.bound = process
             runner.context = self.context.copy()  # what it sets is seen by nobody else
+            run, given = runner.frame.send, coro
         before = _swap_current_task(self.loop, runner.task)
         try:
-            if type(value) is Throw:
-                yielded = runner.context.run(coro.throw, value.error)
-            else:
-                yielded = runner.context.run(coro.send, value)
-        except StopIteration:
-            process.coro = None
-            self._release(process, runner)
-            return FINISHED
-        except BaseException:
-            process.coro = None
-            self._release(process, runner)
-            raise
+            yielded = runner.context.run(run, given)
         finally:
             _swap_current_task(self.loop, before)
-        process.runner = runner
+        if yielded is FINISHED:
+            process.coro = None
+            self._release(process, runner)
+        elif yielded is FAILED:
+            process.coro = None
+            error, runner.error = runner.error, None
+            self._release(process, runner)
+            assert error is not None
+            raise error
+        else:
+            process.runner = runner
         return yielded
 
     def _drive(self, process: Process, value: object) -> bool:
@@ -425,14 +461,12 @@ class Scheduler:
             self._abandon(process)
 
     def _abandon(self, process: Process) -> None:
-        coro, runner = process.coro, process.runner
+        runner = process.runner
         process.coro = process.runner = None
         self.suspended.discard(process)
         if runner is not None:
-            runner.close()
-        if coro is not None:
             try:
-                coro.close()
+                runner.close()
             except RuntimeError as error:  # it ignored even GeneratorExit
                 self.node.emit(CleanupFailed(process, error))
 
