@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from planaria.otp.event import CleanupFailed
 from planaria.otp.message import Envelope
@@ -117,7 +117,7 @@ class Runner:
             None  # what the bound coroutine awaits outside the kernel
         )
         self.error: BaseException | None = None
-        self.frame = _frame(self)
+        self.frame = cast("Generator[Any, Any, None]", _frame(self))
         self.frame.send(None)
         self.closing = False
         self.park: asyncio.Future[None] | None = None
