@@ -13,12 +13,15 @@ from pathlib import Path
 
 import apsw
 import pytest
+from click.testing import CliRunner
 
+from planaria.cli import main
 from planaria.config.settings import Settings, WebSettings
 from planaria.cortex.event import new_id
 from planaria.cortex.stores.sqlite import SqliteStore
 from planaria.node import tree
 from planaria.otp import CallError, Down, Node, exit_signal, monitor, receive, sleep, subscribe, whereis
+from planaria.records.scan import RecordChanged
 from planaria.rooms.message import Accepted, RoomMessage
 from planaria.rooms.room import Room
 from planaria.testing.model_server import Answer, ModelServer
@@ -235,6 +238,33 @@ async def test_whichever_process_is_killed_the_garden_answers_again(garden: Path
         await _ask(node, "status")
         await node.run(_kill, victim)
         await _ask(node, "status")
+    finally:
+        await node.stop()
+
+
+async def test_a_saved_agent_file_is_met_by_the_next_message_and_a_wrong_one_by_the_doctor(garden: Path):
+    node = await whole(garden)
+    try:
+        async with node.open_port() as port:
+            node.subscribe("records", port.pid)
+            scout = garden / "agents" / "scout.md"
+            scout.write_text("---\nclass: agent\nrooms: [garden]\nmodle: x\n---\nYou are scout.\n")
+            while not (
+                isinstance(change := await port.receive(20.0), RecordChanged) and change.name == "scout"
+            ):
+                pass
+            await node.settle()
+            result = await asyncio.to_thread(CliRunner().invoke, main, ["doctor", "--garden", str(garden)])
+            assert result.exit_code == 1
+            assert "agents/scout.md:4: unknown key 'modle'" in result.output
+            assert "Did you mean 'model'?" in result.output
+            await _ask(node, "@scout status")
+            node.subscribe("journal:room:garden", port.pid)
+            (garden / "agents" / "mole.md").write_text("---\nclass: agent\n---\nYou are mole.\n")
+            while getattr(change := await port.receive(20.0), "kind", "") != "room.joined":
+                pass
+            assert change.payload["agent"] == "mole"
+            await _ask(node, "@mole help")
     finally:
         await node.stop()
 

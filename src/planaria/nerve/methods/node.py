@@ -145,7 +145,15 @@ async def stop(params: Nothing, services: Services, channel: Channel) -> dict[st
 async def doctor(params: Nothing, services: Services, channel: Channel) -> list[Finding]:
     """What is well with the garden and the node, what is not, and how to mend it."""
     findings = await run_blocking(examine, services.garden, dict(os.environ))
-    return [*findings, *examine_node(tree_views(node_()))]
+    broken = {finding.detail.partition(":")[0] for finding in findings if finding.what == "record"}
+    # What only a running node knows of good files: unknown keys of agents, tools that do not exist, bad schedules.
+    found = await Library.problems("library") if whereis("library") else []
+    said = [
+        Finding("error", "record", f"{problem.path}:{problem.line}: {problem.problem}", problem.mend)
+        for problem in found
+        if problem.path not in broken
+    ]
+    return [*findings, *said, *examine_node(tree_views(node_()))]
 
 
 def _find(params: WhichProcess) -> Pid:
