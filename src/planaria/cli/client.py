@@ -1,6 +1,7 @@
 """A client of the control socket, with plain blocking sockets: it starts quickly and needs no event loop."""
 
 import socket
+import time
 from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
@@ -9,14 +10,37 @@ from typing import Any, Self
 import msgspec
 
 from planaria.cli.errors import NO_ANSWER, NOT_RUNNING, REFUSED, CliError
+from planaria.config.lock import find_holder
 from planaria.nerve.protocol import Reply, Request, socket_path
 
 CONNECT_TIME = 5.0
+RESTART_TIME = 3.0
+"""Seconds to wait for the socket of a node that runs."""
 ANSWER_TIME = 30.0
 LONGEST_ANSWER = 64 << 20
 """Bytes of one line from the node."""
 
 _replies = msgspec.json.Decoder(Reply)
+
+
+def _connect(garden: Path) -> socket.socket:
+    """Connect; while a node holds the garden's lock its socket may be away for a moment, so it is waited for."""
+    until = time.monotonic() + RESTART_TIME
+    while True:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(CONNECT_TIME)
+        try:
+            connection.connect(str(socket_path(garden)))
+        except (FileNotFoundError, ConnectionRefusedError):
+            connection.close()
+            if time.monotonic() > until or find_holder(garden) is None:
+                raise
+            time.sleep(0.05)
+        except OSError:
+            connection.close()
+            raise
+        else:
+            return connection
 
 
 class Client:
@@ -30,20 +54,19 @@ class Client:
         self.garden = garden
         self._buffer = bytearray()
         self._last_id = 0
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(CONNECT_TIME)
         try:
-            self._socket.connect(str(socket_path(garden)))
+            self._socket = _connect(garden)
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            self.close()
+            if holder := find_holder(garden):
+                what = f"the node of {garden} (process {holder.pid}) runs, but takes no connections now"
+                mend = "try again in a moment: its control socket is being started"
+                raise CliError(NO_ANSWER, what, mend, "no_answer") from error
             mend = f"start it with `planaria up --garden {garden}`"
             raise CliError(NOT_RUNNING, f"no node runs the garden {garden}", mend, "not_running") from error
         except PermissionError as error:
-            self.close()
             mend = "only the user who runs the node can talk to it"
             raise CliError(NO_ANSWER, f"the node of {garden} is not yours", mend, "not_allowed") from error
         except OSError as error:
-            self.close()
             mend = "look at the node's own output"
             raise CliError(
                 NO_ANSWER, f"cannot reach the node of {garden}: {error}", mend, "no_answer"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import types
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextvars import Context, copy_context
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
@@ -280,7 +280,7 @@ class Scheduler:
     def _step(self, process: Process, value: object) -> object:
         """Run the coroutine of `process` to its next wait and return what it yielded, or FINISHED."""
         runner = process.runner
-        run: Callable[[Any], Any]
+        run: Any  # send or throw
         given: object
         if runner is not None:
             run, given = (
