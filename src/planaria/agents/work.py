@@ -43,7 +43,7 @@ from planaria.rooms.room import Room, RoomRefused
 
 PATIENCE = 0.5
 """Seconds between tries to reach the journal or the room while they are away."""
-GARDEN_FILES = ("SOUL", "USER", "MEMORY")
+GARDEN_FILES = ("SOUL", "USER", "MEMORY", "contract")
 """What every agent of a garden is told, from the files of these names."""
 PIECE = 24
 """Characters of a streamed answer that are sent on together, at least."""
