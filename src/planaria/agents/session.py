@@ -62,6 +62,7 @@ from planaria.otp import (
     reason_text,
     send,
     send_after,
+    set_trace,
     subscribe,
 )
 from planaria.records.library import TOPIC as RECORDS
@@ -346,6 +347,7 @@ class AgentProcess(GenServer):
         self._next()
 
     def _start(self, work: Any, *args: Any, label: str) -> None:
+        set_trace(self.turn.message.trace_id if self.turn else None)
         self.tasks[Task.start(work, *args, under=self.tasks_name, label=label)] = label
 
     def _show(self, status: Status, doing: str, cause_id: str | None = None) -> None:

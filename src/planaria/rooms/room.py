@@ -8,8 +8,8 @@ of the transcript is the order of acceptance.
 Whether a write that got no answer was done nobody knows; the next write finds out, and what came through is told then.
 
 Turn-taking: a member takes its messages one at a time, in order (`queue`); other policies belong in the member.
-Does badly: keeps the last 1000 messages in memory, older ones are only in the journal. A start reads the whole stream:
-measured, 100 000 messages take SECONDS s.
+Does badly: keeps the last 1000 messages in memory, older ones are only in the journal. A start reads the whole stream,
+1.4 s for 100 000 messages of 400 characters (measured on two slow cores, SQLite), linear in their number.
 Emits in the journal, session `room:<name>`: `room.message`, `room.joined`, `room.left`.
 """
 
@@ -36,6 +36,7 @@ from planaria.otp import (
     reason_text,
     send,
     send_after,
+    set_trace,
 )
 from planaria.rooms.addressing import addressed, strangers
 from planaria.rooms.message import (
@@ -321,6 +322,7 @@ class Room(GenServer):
         message = self.transcript_.take(event)
         if message is None:
             return
+        set_trace(message.trace_id)
         broadcast(self.topic, message)
         for agent in message.to:
             member = self.present.get(agent)
