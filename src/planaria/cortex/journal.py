@@ -235,7 +235,7 @@ class Journal(GenServer):
     def query(self, query: Query) -> Deferred[Found | Unavailable]:
         """What `read` asks, answered as a value."""
         answer: Deferred[Found | Unavailable] = self.defer()
-        Task.start_link(_read, self.store, query, answer)
+        Task.start_link(_read, self.store, query, answer, label="journal read")
         return answer
 
     @call
@@ -301,7 +301,7 @@ class Journal(GenServer):
     def _begin(self) -> None:
         """Hand the first of those that wait to the store, together."""
         self.commit = commit = self._take()
-        self.commit_task = Task.start_link(commit.write, self.store)
+        self.commit_task = Task.start_link(commit.write, self.store, label="journal commit")
 
     def _take(self) -> _Commit:
         taken: list[_Waiting] = []

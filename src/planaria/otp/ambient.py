@@ -154,6 +154,20 @@ def send(to: Server, message: object) -> None:
         deliver(target, ("info", message, me, me.node.next_id(), current[4], current[3], me.node.now))
 
 
+def set_trace(trace_id: str | None) -> None:
+    """Say to which run of causes the message in hand belongs: what is sent from now on, until it is done with, is too.
+
+    For the places where messages come in from outside; everybody else inherits the trace of what it handles.
+    """
+    me = self_()
+    current = me.current
+    if current is None:
+        me.current = ("info", None, None, 0, trace_id, 0, me.node.now)
+    else:
+        kind, body, sender, number, _, cause, at = current
+        me.current = (kind, body, sender, number, trace_id, cause, at)
+
+
 async def receive(
     match: type | tuple[type, ...] | Callable[[object], bool] | None = None, timeout: float | None = None
 ) -> Any:

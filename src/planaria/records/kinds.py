@@ -3,7 +3,7 @@
 | kind | files | name |
 |---|---|---|
 | agents | `agents/*.md` | `scout` for `agents/scout.md` |
-| workflows | `workflows/*.md` (`.py` definitions are not read in this version) | `digest` |
+| workflows | `workflows/*.md` (`workflows/*.py` are no records: the workflows read them) | `digest` |
 | notes | `notes/**/*.md` | `reading/april` for `notes/reading/april.md` |
 | skills | `skills/*/SKILL.md` | the folder's name |
 | garden | `SOUL.md`, `USER.md`, `contract.md` and other `.md` beside them | the name without `.md` |

@@ -37,7 +37,7 @@ class Lane:
     def _next(self) -> None:
         if self._running is None and self.waiting:
             work, then = self.waiting.popleft()
-            self._running = (Task.start_link(_in_thread, work), then)
+            self._running = (Task.start_link(_in_thread, work, label="work on files"), then)
 
 
 async def _in_thread[T](work: Callable[[], T]) -> T:
