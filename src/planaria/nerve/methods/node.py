@@ -29,6 +29,7 @@ from planaria.otp import (
     exit_signal,
     node_,
     run_blocking,
+    sleep,
     wait_down,
     wall_time,
     whereis,
@@ -36,7 +37,9 @@ from planaria.otp import (
 from planaria.records.library import Library
 
 KILL_TIME = 5.0
-"""Seconds to wait for a killed process to be gone, and for its successor."""
+"""Seconds to wait for a killed process to be gone."""
+SUCCESSION_TIME = 2.0
+"""Seconds to wait for its successor; one without a supervisor has none."""
 
 
 class WhichProcess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,7 +123,7 @@ async def kill(params: WhichProcess, services: Services, channel: Channel) -> Ki
     name, text = pid.name, pid_text(pid)
     exit_signal(pid, "kill")
     await wait_down(pid, KILL_TIME)
-    successor = whereis(name) if name else None
+    successor = await _successor(name) if name and pid.parent is not None else None
     return Killed(text, None if successor is None else str(successor))
 
 
@@ -154,6 +157,14 @@ async def doctor(params: Nothing, services: Services, channel: Channel) -> list[
         if problem.path not in broken
     ]
     return [*findings, *said, *examine_node(tree_views(node_()))]
+
+
+async def _successor(name: str) -> Pid | None:
+    """Who takes over a name; its supervisor may need a moment."""
+    until = wall_time() + SUCCESSION_TIME
+    while (successor := whereis(name)) is None and wall_time() < until:
+        await sleep(0.02)
+    return successor
 
 
 def _find(params: WhichProcess) -> Pid:
