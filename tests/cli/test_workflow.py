@@ -25,7 +25,7 @@ def test_the_sample_of_a_new_garden_runs_and_leaves_a_note(live):
     assert lines[0].startswith("done      find  notes.search → found in ")
     assert lines[1].startswith("done      keep  notes.write → created in ")
     assert lines[2].startswith("done ")
-    assert "- [Welcome](notes/welcome.md)" in (live.path / "notes" / "collected.md").read_text()
+    assert "- [Welcome](welcome.md)" in (live.path / "notes" / "collected.md").read_text()
 
 
 def test_a_run_can_be_looked_at_afterwards(live):
