@@ -118,3 +118,45 @@ def test_text_up_to_the_bound_is_fine():
 def test_references_are_chains_of_names_without_those_the_template_makes():
     text = "{% for e in steps.fetch.value %}{{ e.x }}{{ trigger['a'].b }}{% endfor %}{{ range(3) }}"
     assert sorted(references(text)) == [("steps", "fetch", "value"), ("trigger", "a", "b")]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
+        "{% set a = 'x' * 100000 %}" + "{% set a = a ~ a %}" * 20 + "{{ a | length }}",
+        "{% set a = 'x' * 100000 %}" + "{% set a = a + a %}" * 20 + "{{ a | length }}",
+        "{{ ('x' * 100000) | replace('x', 'y' * 100000) }}",
+        "{{ range(100000) | join('x' * 100000) }}",
+        "{{ ['x' * 100000] * 100 | map('replace', 'x', 'yy') | list }}",
+        "{{ [1] | batch(999999999, 'x') | list }}",
+        "{{ ('%999999999d' % 1) | length }}",
+        "{{ [[1]] | tojson(indent=999999999) }}",
+        "{% macro m(n) %}{{ m(n) }}{{ m(n) }}{% endmacro %}{{ m(1) }}",
+        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+        "{% for i in range(9999) recursive %}{% if loop.depth < 4 %}{{ loop(range(9999)) }}{% endif %}{% endfor %}",
+        "{% for i in range(9999) %}{% for j in range(9999) if false %}{% endfor %}{% endfor %}",
+        "{% set big = range(99999) | list %}{% for i in range(99999) %}{{ big | sum }}{% endfor %}",
+        "{% for i in range(9) recursive %}{{ loop(range(9)) }}{% endfor %}",
+        "{{" + "(" * 2000 + "1" + ")" * 2000 + "}}",
+        "{{" + "1+" * 5000 + "1}}",
+    ],
+)
+def test_a_template_cannot_burn_time_or_memory(template):
+    with pytest.raises(TemplateError):
+        render(template, SCOPE)
+
+
+def test_counting_changes_nothing_else():
+    template = (
+        "{% for i in [1, 2] %}{{ loop.index }}/{{ loop.length }}{% if loop.last %}.{% endif %}{% endfor %}"
+    )
+    assert render(template, SCOPE) == "1/22/2."
+    assert render("{{ 'a' ~ 1 ~ none }}", SCOPE) == "a1None"
+    assert render("{{ steps.fetch.value.items | join(', ', attribute='title') }}", SCOPE) == "A, B"
+    assert render("{{ 'abab' | replace('a', 'c', 1) }}{{ 7 % 4 + 1 }}", SCOPE) == "cbab4"
+    assert render("{{ [1, 2, 3] | batch(2, 0) | list }}", SCOPE) == [[1, 2], [3, 0]]
+    assert list(references("{% for i in steps.fetch.value %}{{ i ~ trigger.limit }}{% endfor %}")) == [
+        ("steps", "fetch", "value"),
+        ("trigger", "limit"),
+    ]

@@ -4,8 +4,8 @@ Jinja in a sandbox: no attribute of Python is reachable, only data; an unknown n
 empty text. A text that is one expression and nothing else keeps the type of its value; anything around it
 makes it text. In a mapping a dot means a key (`value.items` is the key `items`, not a method).
 
-Does badly: a template made to burn time (nested loops without output) is not stopped. What it gives is
-bounded: at most `MAX_OUTPUT` characters of text, and no sequence grown by multiplication past that.
+What it takes is bounded (`limits.py`): at most `MAX_OUTPUT` characters of text, no sequence grown past that, a
+number of rounds for all its loops.
 """
 
 import json
@@ -23,8 +23,31 @@ from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-MAX_OUTPUT = 200_000
-"""Characters one template may give."""
+from planaria.workflows.limits import (
+    MAX_INDENT,
+    MAX_OUTPUT,
+    Allowance,
+    TemplateError,
+    allowance,
+    batched,
+    charging,
+    count,
+    fits,
+    joined,
+    limit,
+    numbers,
+    replaced,
+)
+
+__all__ = [
+    "MAX_OUTPUT",
+    "TemplateError",
+    "is_lone_expression",
+    "is_template",
+    "parse",
+    "references",
+    "render",
+]
 
 PLAIN_FILTERS = (
     "abs",
@@ -66,10 +89,6 @@ PLAIN_FILTERS = (
     "wordcount",
 )
 """Filters taken over from Jinja as they are; `slug`, `date`, `tojson` and `lines` are ours."""
-
-
-class TemplateError(ValueError):
-    """A template that cannot be read, or gives nothing usable."""
 
 
 class Missing(ChainableUndefined, StrictUndefined):
@@ -117,13 +136,24 @@ def as_lines(values: Iterable[object], mark: str = "- ") -> str:
 
 def as_json(value: object, indent: int | None = None) -> str:
     """The value as JSON text."""
+    if indent is not None and not 0 <= indent <= MAX_INDENT:
+        raise TemplateError(f"the filter 'tojson' indents by 0 to {MAX_INDENT}, not {indent}")
     return json.dumps(plain(value), ensure_ascii=False, indent=indent)
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Data only: keys before attributes, no methods of mappings, bounded multiplication."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "+", "%"})
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        limit(tree)
+        return tree
+
+    def count(self) -> bool:
+        """One round of a loop."""
+        return count()
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Mapping):
@@ -143,10 +173,13 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "**" and not (_small(left) and _small(right)):
             raise TemplateError("a power of numbers above 1000 is not computed in a template")
+        if operator == "%" and isinstance(left, str):
+            raise TemplateError("a text is not formatted with '%' in a template, write {{ ... }} into it")
+        if operator == "+" and hasattr(left, "__len__") and hasattr(right, "__len__"):
+            fits(len(left) + len(right))
         sized, times = (left, right) if hasattr(left, "__len__") else (right, left)
         if operator == "*" and hasattr(sized, "__len__") and isinstance(times, int):
-            if len(sized) * times > MAX_OUTPUT:
-                raise TemplateError(f"the result would be longer than {MAX_OUTPUT} elements")
+            fits(len(sized) * times)
         return super().call_binop(context, operator, left, right)
 
 
@@ -163,8 +196,9 @@ def _environment() -> _Sandbox:
     environment = _Sandbox(undefined=Missing, autoescape=False, keep_trailing_newline=True, finalize=_as_text)
     kept: dict[str, Any] = {name: environment.filters[name] for name in PLAIN_FILTERS}
     kept |= {"slug": slug, "date": as_date, "lines": as_lines, "tojson": as_json}
-    environment.filters = kept
-    environment.globals = {"range": environment.globals["range"]}
+    kept |= {"join": joined, "replace": replaced, "batch": batched}
+    environment.filters = {name: charging(function) for name, function in kept.items()}
+    environment.globals = {"range": numbers}
     return environment
 
 
@@ -187,6 +221,8 @@ def parse(source: str) -> nodes.Template:
     except TemplateSyntaxError as error:
         where = f" (line {error.lineno} of the template)" if "\n" in source else ""
         raise TemplateError(f"{error.message}{where}") from error
+    except RecursionError as error:
+        raise TemplateError("the template is nested too deeply, or adds up too many parts") from error
     return tree
 
 
@@ -239,6 +275,7 @@ def plain(value: Any) -> Any:
 
 def _render_text(source: str, scope: Mapping[str, Any]) -> Any:
     tree = parse(source)
+    before = allowance.set(Allowance())
     try:
         if (expression := _lone(tree)) is not None:
             result = _expression(source, expression)(**scope)
@@ -255,10 +292,14 @@ def _render_text(source: str, scope: Mapping[str, Any]) -> Any:
         return "".join(parts)
     except JinjaError as error:
         raise TemplateError(error.message or str(error)) from error
-    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+    except RecursionError as error:
+        raise TemplateError("the template is nested too deeply, or calls itself") from error
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError) as error:
         if isinstance(error, TemplateError):
             raise
         raise TemplateError(f"{type(error).__name__}: {error}") from error
+    finally:
+        allowance.reset(before)
 
 
 @lru_cache(maxsize=1024)
