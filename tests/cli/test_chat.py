@@ -80,3 +80,9 @@ def test_notes_are_found_by_their_words(live):
     assert note["path"] == "notes/welcome.md"
     assert "notes/welcome.md" in live.run("notes", "search", "welcome").output
     assert "nothing found" in live.run("notes", "search", "xyzzy").stderr
+
+
+def test_a_message_that_is_too_long_is_refused_with_the_reason(live):
+    result = live.run("chat", "-m", "x" * 200_001, "--as", "ada")
+    assert result.exit_code == 6
+    assert "at most 200000 characters" in result.stderr

@@ -6,7 +6,7 @@ from planaria.nerve.methods.method import Channel, Nothing, Services
 from planaria.nerve.protocol import ControlError
 from planaria.otp import receive, subscribe, whereis
 from planaria.rooms.message import Accepted, ReplyDelta, RoomMessage, TurnState, room_name
-from planaria.rooms.room import Room
+from planaria.rooms.room import Room, RoomRefused
 from planaria.rooms.rooms import list_rooms, open_room
 
 MOST_MESSAGES = 1000
@@ -95,7 +95,7 @@ async def transcript(params: Reading, services: Services, channel: Channel) -> l
 
 async def post(params: Posting, services: Services, channel: Channel) -> Accepted:
     """Say something; answered when it is durable."""
-    return await Room.post(await _place(params.room), params.author, params.text, params.client_id)
+    return await _post(await _place(params.room), params)
 
 
 async def follow(params: Following, services: Services, channel: Channel) -> None:
@@ -117,7 +117,7 @@ async def ask(params: Posting, services: Services, channel: Channel) -> Answered
     """Say something and hear the room until everybody who is to answer has; events as in `room.follow`."""
     place = await _place(params.room)
     subscribe(place)
-    accepted = await Room.post(place, params.author, params.text, params.client_id)
+    accepted = await _post(place, params)
     mine = await _message(place, accepted)
     waiting = set(mine.to)
     last = accepted.seq
@@ -134,6 +134,13 @@ async def ask(params: Posting, services: Services, channel: Channel) -> Answered
         if not isinstance(heard, ReplyDelta):
             waiting = {agent for agent in waiting if await _is_pending(place, agent, accepted.id)}
     return Answered(accepted.id, last, mine.to)
+
+
+async def _post(place: str, params: Posting) -> Accepted:
+    try:
+        return await Room.post(place, params.author, params.text, params.client_id)
+    except RoomRefused as error:
+        raise ControlError("bad_request", str(error), "change it and send it again") from error
 
 
 async def _is_pending(place: str, agent: str, id_: str) -> bool:
