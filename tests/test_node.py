@@ -222,7 +222,7 @@ async def test_every_floor_of_the_tree_runs_and_the_order_is_that_of_need(garden
     try:
         (root,) = [each for each in node.tree() if each.name == "node"]
         assert [child.id for child in root.children] == [
-            *("journal", "chronicle", "records", "models", "room_tree"),
+            *("chronicle", "journal", "records", "models", "room_tree"),
             *("agent_floor", "workflow_tree", "nerve"),
         ]
     finally:

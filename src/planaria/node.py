@@ -1,7 +1,8 @@
 """The node: the whole supervision tree of a garden, from settings to running processes. Read it top to bottom.
 
 Each child needs those above it, so the root is `rest_for_one`: when the journal is lost, everything that trusted it
-starts again; when the dashboard is lost, nothing else notices.
+starts again; when the dashboard is lost, nothing else notices. The chronicle alone stands above what it needs: it
+waits for the journal, and so can tell of its end.
 """
 
 import os
@@ -45,10 +46,10 @@ def tree(settings: Settings, garden: Path, environ: Mapping[str, str], stop: Cal
     link = partial(Dashboard.login_link, "dashboard")
     services = Services(garden=garden, settings=settings, stop=stop, redactor=redactor, login_link=link)
     return supervisor(
+        child(Chronicle, name="chronicle"),
         child(
             Journal, partial(SqliteStore, settings.journal.file(garden)), options, redactor, name="journal"
         ),
-        child(Chronicle, name="chronicle"),
         supervisor(
             child(Library, garden, name="library"),
             child(Index, garden, name="index"),
@@ -103,7 +104,9 @@ def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, s
 
     def failed(reason: str) -> None:
         sys.stderr.write(f"the node gave up: {reason}\n")
-        sys.stderr.write("`planaria journal tail` shows what happened; `planaria up` starts it again\n")
+        sys.stderr.write(
+            "start it again with `planaria up`; `planaria journal tail` then shows what happened\n"
+        )
 
     def stop() -> None:
         program.stop()

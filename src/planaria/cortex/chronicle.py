@@ -1,8 +1,9 @@
 """Writes the node's own life into the journal: crashes, restarts, supervisors that gave up.
 
-Started after the journal under the name `chronicle`. Kernel events come at once and are written a little later, many
-together; while the journal is away they wait, the oldest beyond 1000 are dropped and counted. An orderly stop writes
-what waits. Does badly: what happens while this is being restarted is not written.
+Started before the journal under the name `chronicle`, so that it outlives it: the end of the journal itself is worth
+a line, too. Kernel events come at once and are written a little later, many together; while the journal is away they
+wait, the oldest beyond 1000 are dropped and counted. Does badly: what happens while this is being restarted, and
+after the journal's own orderly end, is not written.
 Emits in the journal, session `node`: `process.crashed`, `process.killed`, `child.restarted`, `supervisor.gave_up`,
 `chronicle.dropped`; and what others ask it to `note`: `node.started`.
 """
@@ -38,8 +39,6 @@ MOST_WAITING = 1000
 MOST_AT_ONCE = 200
 AGAIN = 1.0
 """Seconds until the journal is tried again."""
-LAST_WRITE = 2.0
-"""Seconds an orderly stop gives the journal for what still waits."""
 
 
 class Chronicle(GenServer):
@@ -115,27 +114,21 @@ class Chronicle(GenServer):
                 self.waiting.appendleft(event)
         self._forget_oldest()
 
-    async def terminate(self, reason: object) -> None:
-        """Stop listening, write what waits."""
+    def terminate(self, reason: object) -> None:
+        """Stop listening."""
         self.unsubscribe()
-        if self.task is not None:
-            self.task.cancel()
-            self._put_back()
-        while self.waiting or self.dropped:
-            if await _write(self._take(), within=LAST_WRITE) is None:
-                return
 
 
-async def _write(events: list[NewEvent], within: float = 5.0) -> int | None:
+async def _write(events: list[NewEvent]) -> int | None:
     """Write events; how many of them never can be, None if the journal is away."""
     try:
-        await Journal.append("journal", events, within=within)
+        await Journal.append("journal", events)
     except EventRefused as error:
         if len(events) == 1:
             return 0 if error.duplicate_of is not None else 1
         lost = 0
         for event in events:  # one of them cannot be written, or was by an earlier try
-            refused = await _write([event], within)
+            refused = await _write([event])
             if refused is None:
                 return None
             lost += refused
