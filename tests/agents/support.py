@@ -225,13 +225,16 @@ class EndlessProvider:
 
     name = "endless"
 
-    def __init__(self) -> None:
+    def __init__(self, *pieces: Piece) -> None:
+        self.pieces = pieces
         self.begun = 0
         self.left = 0
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Piece]:
         self.begun += 1
         try:
+            for piece in self.pieces:
+                yield piece
             await asyncio.Event().wait()
             yield ModelResponse("", (), Usage(), "stop", "endless", "endless")
         finally:

@@ -3,10 +3,11 @@
 import pytest
 
 from planaria.cortex.errors import StoreFailed
-from planaria.membrane.provider import ModelRequest
+from planaria.membrane.provider import ModelRequest, TextDelta
 from planaria.otp import Pid, exit_signal, whereis
+from planaria.rooms.message import ReplyDelta, RoomMessage
 from planaria.testing.models import Call, Calls, Say, ScriptedProvider
-from tests.agents.support import SESSION, World
+from tests.agents.support import SESSION, EndlessProvider, World
 
 EVENTS = 12
 """A turn of two model calls and two tools at once: its message, `turn.started`, two of each `model.requested` and
@@ -181,3 +182,20 @@ async def test_a_journal_that_is_away_for_a_minute_delays_a_turn_and_costs_nothi
 
 async def kill(pid: Pid) -> None:
     exit_signal(pid, "kill")
+
+
+async def test_what_is_streamed_anew_after_a_kill_begins_a_new_paragraph(world: World):
+    begun = EndlessProvider(TextDelta("half an "))
+    world.models.provider = begun
+    await world.start()
+    async with world.node.open_port() as port:
+        world.node.subscribe("room:garden", port.pid)
+        await world.post()
+        await world.node.settle()
+        world.models.provider = ScriptedProvider(["A whole answer."])
+        await world.kill(SESSION)
+        assert await world.until_answered() == ["A whole answer."]
+        heard = ""
+        while not isinstance(piece := await port.receive(1.0), RoomMessage) or piece.author != "scout":
+            heard += getattr(piece, "text", "") if isinstance(piece, ReplyDelta) else ""
+    assert heard == "half an \n\nA whole answer."

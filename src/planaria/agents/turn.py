@@ -56,6 +56,8 @@ class Turn(msgspec.Struct, frozen=True):
     retry_after: float = 0.0
     """Seconds the provider asked to wait after its last failure."""
     begun: bool = False
+    resumed: bool = False
+    """Taken up after a kill: people may have seen a piece of an answer that is not going on."""
     finished: bool = False
 
     @property

@@ -119,7 +119,7 @@ async def begin(desk: Desk, message: RoomMessage) -> Turn:
         return turn
     for event in await _events(Query(session=desk.session, kinds=KINDS, trace_id=message.trace_id)):
         turn = take(turn, event)
-    return turn
+    return msgspec.structs.replace(turn, resumed=True)
 
 
 async def think(desk: Desk, turn: Turn, step: int, wait: float) -> Answered | NotAnswered:
@@ -230,8 +230,8 @@ async def _stream(desk: Desk, turn: Turn, pieces: AsyncIterator[Piece]) -> tuple
     begun = now()
     first = 0.0
     sent = False
-    # What it says after its tools, or once more after a failure, begins a new paragraph.
-    held = "\n\n" if turn.steps or turn.failures else ""
+    # What it says after its tools, or once more after a failure or a kill, begins a new paragraph.
+    held = "\n\n" if turn.steps or turn.failures or turn.resumed else ""
     response: ModelResponse | None = None
     async for piece in pieces:
         first = first or now() - begun
