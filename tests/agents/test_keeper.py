@@ -183,3 +183,14 @@ async def test_an_agent_whose_room_cannot_be_opened_is_tried_again(world: World)
 async def test_what_every_session_does_can_be_asked(echoing: World):
     (view,) = await Agents.sessions(echoing.node["agents"])
     assert (view.agent, view.room, view.status) == ("scout", "garden", "idle")
+
+
+async def test_a_restarted_keeper_knows_the_last_good_version_of_a_file_that_is_broken(echoing: World):
+    await echoing.save("agents/scout.md", SCOUT.replace("You are scout.", "Second version."))
+    await echoing.save("agents/scout.md", "---\nmodle: x\n---\nBroken.\n")
+    await echoing.kill("agents")
+    await echoing.node.advance(2.0)
+    await echoing.kill(SESSION)
+    assert (await ask(echoing)).startswith("Second version.")
+    await echoing.save("agents/scout.md", None)
+    assert echoing.node.whereis("agent:scout") is None

@@ -1,13 +1,21 @@
 """A room: accepted means durable, once, in order, and told to those who are to answer."""
 
 import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from planaria.otp import Task
+from planaria.cortex.journal import Journal
+from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.otp import ChildSpec, Node, Task, child, supervisor
 from planaria.rooms.message import Accepted, ReplyDelta, RoomMessage, TurnState
 from planaria.rooms.room import LONGEST_TEXT, Room, RoomRefused, RoomUnavailable
+from planaria.rooms.rooms import open_room
+from planaria.rooms.rooms import tree as rooms_tree
 from planaria.rooms.transcript import CLIENT_IDS, REMEMBERED
+from planaria.testing.node import TestNode
 from tests.rooms.support import GARDEN, Member, World
 
 # --- durable -------------------------------------------------------------------------------------------------------
@@ -336,3 +344,25 @@ async def test_listeners_hear_messages_pieces_and_states(world: World):
         ReplyDelta("garden", "scout", accepted.id, "y"),
         TurnState("garden", "scout", "thinking", accepted.id),
     ]
+
+
+async def test_over_a_real_database_a_repeat_older_than_memory_is_one_message(node: TestNode, tmp_path: Path):
+    def root() -> ChildSpec:
+        store = partial(SqliteStore, tmp_path / "journal.db")
+        return supervisor(child(Journal, store, name="journal"), rooms_tree(), name="root")
+
+    await node.start(root())
+    await node.run(open_room, "garden")
+    first = await node.run(partial(Room.post, GARDEN, "ada", "hello", "1"))
+    for n in range(REMEMBERED // 200 + 2):
+        await asyncio.gather(*(node.run(partial(Room.post, GARDEN, "ada", f"{n}-{m}")) for m in range(200)))
+    await node.stop()
+    async with Node("again") as again:
+        await again.start(root())
+        room = again[GARDEN]
+        state: Any = again.state(room)["transcript_"]
+        state.by_client.clear()
+        assert first.id not in state.messages
+        assert await Room.post(room, "ada", "hello", "1") == first
+        said = await Room.transcript(room, limit=REMEMBERED)
+    assert len(said) == REMEMBERED and "hello" not in [message.text for message in said]
