@@ -14,7 +14,7 @@ def test_names_after_an_at_sign_are_mentions_in_order_and_once():
 @pytest.mark.parametrize(
     "text", ["ada@scout.org", "a/@scout", "@@scout", "`@scout`", "```py\n@scout\n```", "@ scout"]
 )
-def test_addresses_paths_and_code_are_no_mentions(text):
+def test_addresses_paths_and_code_are_no_mentions(text: str):
     assert mentions(text) == ()
 
 

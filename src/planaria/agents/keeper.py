@@ -34,11 +34,11 @@ from planaria.otp import (
     DynamicSupervisor,
     GenServer,
     Pid,
+    Ref,
     StartFailed,
     Supervisor,
     Task,
     TaskDone,
-    TaskRef,
     call,
     child,
     dynamic,
@@ -122,7 +122,7 @@ class Agents(GenServer):
         self.gate = gate
         self.services = services
         self.running: dict[str, AgentDefinition] = {}
-        self.asking: dict[TaskRef, Deferred[Sessions]] = {}
+        self.asking: dict[Ref, Deferred[Sessions]] = {}
         subscribe(RECORDS)
         await self._find_running()
         for record in await Library.list("library", "agents"):

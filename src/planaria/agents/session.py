@@ -52,6 +52,7 @@ from planaria.otp import (
     GenServer,
     NoProcess,
     Pid,
+    Ref,
     Task,
     TaskDone,
     TaskRef,
@@ -144,7 +145,7 @@ class AgentProcess(GenServer):
         self.crashes = 0
         self.fault = ""
         self.lost = False  # whether what the turn came to must be read from the journal
-        self.tasks: dict[TaskRef, str] = {}
+        self.tasks: dict[Ref, str] = {}
         self.amended = False
         self.joining: TaskRef | None = None
         self.room_monitor: Any = None

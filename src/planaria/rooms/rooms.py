@@ -20,10 +20,10 @@ from planaria.otp import (
     Down,
     DynamicSupervisor,
     GenServer,
+    Ref,
     StartFailed,
     Task,
     TaskDone,
-    TaskRef,
     call,
     child,
     dynamic,
@@ -50,7 +50,7 @@ class Rooms(GenServer):
         """Open the rooms there are."""
         self.names: set[str] = set()
         self.opening: dict[str, list[Deferred[None]]] = {}
-        self.tasks: dict[TaskRef, str] = {}
+        self.tasks: dict[Ref, str] = {}
         async for event in events_of("journal", SESSION, kinds=(OPENED,)):
             name = event.payload["room"]
             if name not in self.names:
