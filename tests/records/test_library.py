@@ -1,4 +1,5 @@
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from planaria.otp import Node, Pid, child
 from planaria.records.errors import Problem
 from planaria.records.library import TOPIC, Library
 from planaria.records.record import Record
-from planaria.records.scan import RecordChanged, Written
+from planaria.records.scan import RecordChanged, Written, load
 
 
 @pytest.fixture
@@ -35,7 +36,9 @@ async def node() -> AsyncIterator[Node]:
 
 @pytest.fixture
 async def library(node: Node, garden: Path) -> Pid:
-    return await node.start(child(Library, garden, name="library"))
+    library = await node.start(child(Library, garden, name="library"))
+    await Library.list(library, "notes")  # the last to be read
+    return library
 
 
 async def until_told(node: Node, library: Pid, *paths: str) -> list[RecordChanged]:
@@ -213,3 +216,24 @@ async def test_a_file_name_that_is_no_text_is_a_problem_that_can_be_shown(node: 
     assert len(shown) == 3
     assert all(each.isprintable() and each.encode("utf-8") for each in shown)
     assert any("\\udcff.md" in each for each in shown)
+
+
+async def test_the_few_records_are_there_before_the_many_notes_are_read(
+    node: Node, garden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def slow(garden: Path, path: str) -> Record:
+        if path.startswith("notes/"):
+            assert go_on.wait(10)
+        return load(garden, path)
+
+    monkeypatch.setattr("planaria.records.scan.load", slow)
+    library = await node.start(child(Library, garden, name="library"))
+    try:
+        assert [record.path for record in await Library.list(library, "agents")] == ["agents/scout.md"]
+        assert [record.path for record in await Library.list(library, "garden")] == ["SOUL.md"]
+        assert await Library.names(library, "notes") == []
+    finally:
+        go_on.set()
+    assert [record.path for record in await Library.list(library, "notes")] == ["notes/deep/a.md"]

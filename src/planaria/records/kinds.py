@@ -10,7 +10,7 @@
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -40,8 +40,12 @@ def kind_of(path: str) -> tuple[Kind, str] | None:
             return None
 
 
-def record_paths(garden: Path, under: str = "") -> Iterator[str]:
-    """The paths of all records at or under a path of the garden. Links to folders are not followed."""
+def record_paths(garden: Path, under: str = "", folders: Collection[str] = FOLDERS) -> Iterator[str]:
+    """The paths of all records at or under a path of the garden. Links to folders are not followed.
+
+    Args:
+        folders: which of the garden's folders are looked into, if the path is the garden itself.
+    """
     start = garden / under if under else garden
     above = [
         garden.joinpath(*PurePosixPath(under).parts[:depth])
@@ -53,10 +57,10 @@ def record_paths(garden: Path, under: str = "") -> Iterator[str]:
         if kind_of(under) and (start.is_file() or start.is_symlink()):
             yield under
         return
-    for folder, folders, files in os.walk(start):
+    for folder, below, files in os.walk(start):
         here = Path(folder).relative_to(garden).as_posix()
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (here != "." or name in FOLDERS)
+        below[:] = sorted(
+            name for name in below if not name.startswith(".") and (here != "." or name in folders)
         )
         for name in sorted(files):
             path = name if here == "." else f"{here}/{name}"

@@ -14,13 +14,14 @@ from typing import Any
 
 from planaria.otp import Deferred, GenServer, broadcast, call, cast
 from planaria.records.errors import Problem, RecordError, RecordsError
-from planaria.records.kinds import Kind, kind_of
+from planaria.records.kinds import FOLDERS, Kind, kind_of
 from planaria.records.lane import Lane
 from planaria.records.paths import inside
 from planaria.records.record import Record
 from planaria.records.scan import Found, RecordChanged, Written, load, scan, store
 
 TOPIC = "records"
+NOTES = "notes"
 
 type Problems = list[Problem]
 type Records = list[Record]
@@ -36,12 +37,15 @@ class Library(GenServer):
         self.broken: dict[str, RecordError] = {}
         self.reported: dict[str, Problems] = {}
         self.lane = Lane()
-        self.ready = False
+        self.ready: set[str] = set()  # kinds whose first scan is done
         self.asked_early: list[tuple[Kind, Deferred[Records]]] = []
         self.continue_with("scan")
 
     def handle_continue(self, what: object) -> None:
-        self.lane.put(partial(scan, self.garden), self._scanned)
+        # Notes may be very many, and nothing needs them to start: the few others come first.
+        few = tuple(folder for folder in FOLDERS if folder != NOTES)
+        self.lane.put(partial(scan, self.garden, "", few), partial(self._scanned, (*few, "garden")))
+        self.lane.put(partial(scan, self.garden, NOTES), partial(self._scanned, (NOTES,)))
 
     @call
     def read(self, path: str) -> Deferred[Record | Problem]:
@@ -77,9 +81,9 @@ class Library(GenServer):
 
     @call
     def list(self, kind: Kind) -> Deferred[Records]:
-        """The records of one kind in their last good version, by path. Answers after the first scan."""
+        """The records of one kind in their last good version, by path. Answers after their first scan."""
         answer: Deferred[Records] = self.defer()
-        if self.ready:
+        if kind in self.ready:
             self._list(kind, answer)
         else:
             self.asked_early.append((kind, answer))
@@ -118,12 +122,15 @@ class Library(GenServer):
     def handle_info(self, message: object) -> None:
         self.lane.finished(message)
 
-    def _scanned(self, found: Found) -> None:
+    def _scanned(self, kinds: tuple[str, ...], found: Found) -> None:
         self._update(found, gone=())
-        self.ready = True
-        for kind, answer in self.asked_early:
-            self._list(kind, answer)
-        self.asked_early.clear()
+        self.ready.update(kinds)
+        asked, self.asked_early = self.asked_early, []
+        for kind, answer in asked:
+            if kind in self.ready:
+                self._list(kind, answer)
+            else:
+                self.asked_early.append((kind, answer))
 
     def _refreshed(self, path: str, found: Found) -> None:
         known = {*self.good, *self.broken}

@@ -1,12 +1,13 @@
 """Reading and writing records on disk: what the library does off the loop, as plain functions."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from planaria.records.errors import Problem, RecordError, RecordsError
-from planaria.records.kinds import Kind, kind_of, record_paths
+from planaria.records.kinds import FOLDERS, Kind, kind_of, record_paths
 from planaria.records.paths import inside, read_file, writable, write_file
 from planaria.records.record import MAX_RECORD, Record, decode_record, parse_record, render_record
 
@@ -49,10 +50,14 @@ def load(garden: Path, path: str) -> Record:
     return decode_record(path, data)
 
 
-def scan(garden: Path, under: str = "") -> Found:
-    """Read every record at or under a path of the garden; a broken one gives its error."""
+def scan(garden: Path, under: str = "", folders: Collection[str] = FOLDERS) -> Found:
+    """Read every record at or under a path of the garden; a broken one gives its error.
+
+    Args:
+        folders: as in `record_paths`.
+    """
     found: Found = {}
-    for path in record_paths(garden, under):
+    for path in record_paths(garden, under, folders):
         try:
             found[path] = load(garden, path)
         except RecordsError as error:
