@@ -332,6 +332,24 @@ async def test_members_whose_process_is_gone_are_absent(world: World):
     assert await world.run(Room.absent, GARDEN) == ["scout"]
 
 
+async def test_a_member_that_has_been_gone_for_a_while_is_told_of_to_those_who_address_it(world: World):
+    scout = await world.member("scout")
+    world.node.send(scout, "a message it does not know, of which it dies")
+    await world.node.advance(1.0)
+    await world.post("it may be back in a moment")
+    await world.node.advance(10.0)
+    await world.post("are you there?")
+    assert await world.texts() == [
+        "it may be back in a moment",
+        "are you there?",
+        "@scout is not running now, but will answer when back",
+    ]
+    again = await world.member("scout")
+    assert len(await Member.all(again)) == 2
+    await world.post("fine")
+    assert (await world.texts())[-1] == "fine"
+
+
 async def test_listeners_hear_messages_pieces_and_states(world: World):
     async with world.node.open_port() as port:
         world.node.subscribe(GARDEN, port.pid)

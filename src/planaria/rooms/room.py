@@ -14,6 +14,7 @@ Emits in the journal, session `room:<name>`: `room.message`, `room.joined`, `roo
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from planaria.cortex.errors import JournalUnavailable
@@ -33,6 +34,7 @@ from planaria.otp import (
     cast,
     demonitor,
     monitor,
+    now,
     reason_text,
     send,
     send_after,
@@ -55,6 +57,8 @@ LONGEST_TEXT = 200_000
 """Characters of one message."""
 LONGEST_NAME = 200
 """Characters of an author's name, and of a client id."""
+PATIENCE = 5.0
+"""Seconds a member may be away before those who address it are told."""
 AGAIN = 1.0
 """Seconds until what must be written is tried again."""
 
@@ -82,6 +86,7 @@ class Room(GenServer):
         self.topic = room_name(name)
         self.transcript_ = Transcript(name)
         self.present: dict[str, tuple[Pid, Any]] = {}
+        self.gone: dict[str, float] = {}  # members whose process is not there, and since when
         self.waiting: deque[Entry] = deque()
         self.writing: list[Entry] = []
         self.task: TaskRef | None = None
@@ -91,6 +96,7 @@ class Room(GenServer):
         async for event in events_of("journal", self.topic, kinds=KINDS):
             self.last_seq = event.seq
             self.transcript_.take(event)
+        self.gone = dict.fromkeys(self.transcript_.members, now())
 
     # --- people, gateways, workflows ----------------------------------------------------------------------------
 
@@ -143,10 +149,10 @@ class Room(GenServer):
         trace_id = trace_of("", event_id)
         events = [NewEvent(MESSAGE, payload, session=self.topic, trace_id=trace_id, id=event_id)]
         if from_text and (missing := strangers(text, members)):
-            names = ", ".join(f"@{name}" for name in missing)
-            here = ", ".join(f"@{name}" for name in members) or "nobody"
-            verb = "is" if len(missing) == 1 else "are"
-            events.append(self._notice(f"{names} {verb} not in this room; here: {here}", trace_id))
+            here = _listed(members) or "nobody"
+            events.append(self._notice(f"{_are(missing)} not in this room; here: {here}", trace_id))
+        if gone := [name for name in asked if now() - self.gone.get(name, now()) > PATIENCE]:
+            events.append(self._notice(f"{_are(gone)} not running now, but will answer when back", trace_id))
         self._write(Entry(tuple(events), answer))
         return answer
 
@@ -198,7 +204,7 @@ class Room(GenServer):
     @call
     def absent(self) -> list[str]:
         """The members whose process is not there now."""
-        return [agent for agent in self.transcript_.members if agent not in self.present]
+        return list(self.gone)
 
     @call
     def pending(self, agent: str) -> list[RoomMessage]:
@@ -218,6 +224,7 @@ class Room(GenServer):
         if before is not None:
             demonitor(before[1], flush=True)
         self.present[agent] = (pid, monitor(pid))
+        self.gone.pop(agent, None)
         if self.transcript_.members.get(agent) is not host:
             self.transcript_.members[agent] = host
             joined = NewEvent(JOINED, {"agent": agent, "host": host}, session=self.topic, trace_id=new_id())
@@ -232,6 +239,7 @@ class Room(GenServer):
             demonitor(before[1], flush=True)
         if agent not in self.transcript_.members:
             return
+        self.gone.pop(agent, None)
         del self.transcript_.members[agent]  # at once: what is posted from now on is not for it
         trace_id = new_id()
         events = [NewEvent(LEFT, {"agent": agent}, session=self.topic, trace_id=trace_id)]
@@ -285,6 +293,7 @@ class Room(GenServer):
                 for agent, (_, watched) in list(self.present.items()):
                     if watched is ref:
                         del self.present[agent]
+                        self.gone[agent] = now()
             case "again":
                 self._begin()
             case _:
@@ -357,3 +366,11 @@ def _fault(author: str, text: str, client_id: str) -> str:
     except UnicodeEncodeError as error:
         return f"the message has characters that are no text (lone surrogates): {error.reason}"
     return ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"@{name}" for name in names)
+
+
+def _are(names: Sequence[str]) -> str:
+    return f"{_listed(names)} {'is' if len(names) == 1 else 'are'}"
