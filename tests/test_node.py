@@ -207,6 +207,19 @@ def test_after_a_kill_it_starts_over_the_old_socket_and_lock(garden: Path, up: C
     assert not (garden / ".planaria" / "control.sock").exists()
 
 
+@pytest.mark.subprocess
+def test_when_the_supervisor_gives_up_it_ends_with_1_and_says_of_what(garden: Path, up: Callable[[], Up]):
+    node = up()
+    node.until_ready()
+    for _ in range(40):  # more restarts than the root allows; some fall together, so it is asked again
+        if node.process.poll() is not None:
+            break
+        CliRunner().invoke(main, ["kill", "journal", "--garden", str(garden)])
+    assert node.end() == 1
+    assert node.errors.splitlines()[0] == "the node gave up: journal ended again and again, last with: killed"
+    assert "Traceback" not in node.errors
+
+
 # --- what runs -----------------------------------------------------------------------------------------------------
 
 
