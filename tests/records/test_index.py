@@ -153,3 +153,33 @@ async def test_a_database_that_breaks_in_use_is_made_anew_and_told(node: Node, g
         (hit,) = await Index.search(node["index"], "museum")
         assert hit.path == "notes/deep/cafe.md"
         assert isinstance(await port.receive(timeout=5), IndexRebuilt)
+
+
+def limit_pages(store: FullText) -> None:
+    """As on a full disk: not one more page."""
+    assert store._db is not None
+    store._db.pragma("max_page_count", store._db.pragma("page_count"))
+
+
+async def test_on_a_full_disk_the_index_goes_on_in_memory_and_says_so(node: Node, garden: Path) -> None:
+    assert await Index.search(node["index"], "worm")
+    async with node.open_port() as port:
+        node.subscribe("index", port.pid)
+        limit_pages(node.state(node["index"])["store"])
+        for number in range(20):
+            (garden / "notes" / f"n{number}.md").write_text("quokka " * 500)
+            Library.changed(node["library"], f"notes/n{number}.md")
+        assert isinstance(await port.receive(10), IndexRebuilt)
+    assert len(await Index.search(node["index"], "quokka", limit=50)) == 20
+    assert await Index.search(node["index"], "worm")
+    problems = await Library.problems(node["library"])
+    assert ["kept in memory" in each.problem for each in problems if each.path.endswith("index.db")] == [True]
+
+
+def test_a_place_that_cannot_be_written_is_no_obstacle(garden: Path) -> None:
+    (garden / ".planaria" / "index.db").mkdir(parents=True)
+    store = FullText(garden, garden / ".planaria" / "index.db")
+    assert store.open()
+    store.sync()
+    assert store.in_memory
+    assert "notes/worm.md" in found(store, "worm")

@@ -83,6 +83,13 @@ class Corrupt(Exception):
     """The index database is broken; it has to be made anew."""
 
 
+class Unwritable(Corrupt):
+    """The file cannot be written (a full disk, no permission): from now on the index is kept in memory."""
+
+
+_UNWRITABLE = (apsw.FullError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.IOError, apsw.PermissionsError)
+
+
 def _alone[**P, R](method: Callable[Concatenate[FullText, P], R]) -> Callable[Concatenate[FullText, P], R]:
     """Let one thread at a time into the store."""
 
@@ -100,6 +107,7 @@ class FullText:
     def __init__(self, garden: Path, file: Path) -> None:
         self.garden = garden
         self.file = file
+        self.in_memory = False
         self._db: apsw.Connection | None = None
         self._lock = RLock()
 
@@ -126,7 +134,10 @@ class FullText:
         """Close and delete the database."""
         self.close()
         for suffix in ("", "-wal", "-shm", "-journal"):
-            self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
+            try:
+                self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
+            except OSError:  # a folder that cannot be written, or something else of this name
+                self.in_memory = True
 
     @_alone
     def sync(self) -> int:
@@ -175,9 +186,10 @@ class FullText:
         return list(hits.values())[:limit]
 
     def _connect(self) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = db = apsw.Connection(str(self.file))
+            if not self.in_memory:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+            self._db = db = apsw.Connection(":memory:" if self.in_memory else str(self.file))
             db.set_busy_timeout(2000)
             db.execute("pragma journal_mode = wal; pragma synchronous = normal")
             version = db.pragma("user_version")
@@ -190,13 +202,21 @@ class FullText:
             else:
                 db.execute("insert into words(words) values ('integrity-check')")
                 db.execute("insert into grams(grams) values ('integrity-check')")
+        except (*_UNWRITABLE, OSError) as error:
+            raise self._to_memory(error) from error
         except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
             raise Corrupt(f"{self.file}: {error}") from error
+
+    def _to_memory(self, error: Exception) -> Unwritable:
+        self.in_memory = True
+        return Unwritable(f"{self.file}: {error}")
 
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         assert self._db is not None, "open() comes first"
         try:
             return self._db.execute(sql, values).fetchall()
+        except _UNWRITABLE as error:
+            raise self._to_memory(error) from error
         except (apsw.CorruptError, apsw.NotADBError) as error:
             raise Corrupt(f"{self.file}: {error}") from error
 
@@ -206,6 +226,8 @@ class FullText:
         try:
             with self._db:
                 yield
+        except _UNWRITABLE as error:
+            raise self._to_memory(error) from error
         except (apsw.CorruptError, apsw.NotADBError) as error:
             raise Corrupt(f"{self.file}: {error}") from error
 

@@ -2,7 +2,8 @@
 
 Started by the `records` supervisor under the name `index`, after the library. Keeps `.planaria/index.db`,
 which is a
-cache: deleted, outdated or corrupt, it is made anew from the notes. Follows `RecordChanged`.
+cache: deleted, outdated or corrupt, it is made anew from the notes; where it cannot be written (a full disk), it is
+kept in memory until the next start, and the library is told that there is a problem. Follows `RecordChanged`.
 Does badly: searching while a large garden is indexed for the first time waits for that to finish.
 Emits on the topic `index`: `IndexRebuilt`, when a broken database was thrown away.
 """
@@ -13,15 +14,22 @@ from pathlib import Path
 
 import msgspec
 
-from planaria.otp import Deferred, GenServer, broadcast, call, run_blocking, subscribe
+from planaria.otp import Deferred, GenServer, broadcast, call, run_blocking, subscribe, whereis
+from planaria.records.errors import Problem
 from planaria.records.fulltext import Corrupt, FullText, Hit
 from planaria.records.lane import Lane
-from planaria.records.library import TOPIC
+from planaria.records.library import TOPIC, Library
 from planaria.records.paths import PRIVATE
 from planaria.records.scan import RecordChanged
 
 FILE = f"{PRIVATE}/index.db"
 MAX_HITS = 100
+UNWRITABLE = Problem(
+    FILE,
+    0,
+    "the search index cannot be written, so it is kept in memory",
+    "Free space on the disk, see that the file may be written, then restart the node.",
+)
 
 
 class IndexRebuilt(msgspec.Struct, frozen=True):
@@ -76,8 +84,11 @@ class Index(GenServer):
         self.lane.put(partial(_mending, self.store, work), done)
 
     def _rebuilt(self, notes: int | None) -> None:
-        if notes is not None:
-            broadcast("index", IndexRebuilt(str(self.store.file), notes))
+        if notes is None:
+            return
+        if self.store.in_memory and whereis("library") is not None:
+            Library.report("library", UNWRITABLE)
+        broadcast("index", IndexRebuilt(str(self.store.file), notes))
 
 
 def _open_and_sync(store: FullText) -> int | None:
