@@ -56,6 +56,9 @@ def spend(amount: int) -> None:
         here.spend(amount)
 
 
+_JINJA: dict[str, Callable[..., Any]] = dict(FILTERS)
+
+
 def fits(length: int) -> None:
     """Refuse to make anything longer than a template may give; making it is spent."""
     if length > MAX_OUTPUT:
@@ -68,7 +71,7 @@ def fits(length: int) -> None:
 def joined(context: Context, values: list[Any], separator: str = "", attribute: Any = None) -> str:
     """As Jinja's `join` and `~`, measured while it grows."""
     if attribute is not None:
-        values = FILTERS["map"](context, values, attribute=attribute)
+        values = _JINJA["map"](context, values, attribute=attribute)
     parts: list[str] = []
     length = 0
     for value in values:
@@ -89,7 +92,7 @@ def replaced(text: object, old: str, new: str, count: int | None = None) -> str:
 def batched(values: Iterable[Any], linecount: int, fill_with: Any = None) -> Iterator[list[Any]]:
     """As Jinja's `batch`, with rows of a bounded length."""
     fits(linecount)
-    rows: Iterator[list[Any]] = FILTERS["batch"](values, linecount, fill_with)
+    rows: Iterator[list[Any]] = _JINJA["batch"](values, linecount, fill_with)
     return rows
 
 

@@ -198,7 +198,9 @@ def _environment() -> _Sandbox:
     kept |= {"slug": slug, "date": as_date, "lines": as_lines, "tojson": as_json}
     kept |= {"join": joined, "replace": replaced, "batch": batched}
     environment.filters = {name: charging(function) for name, function in kept.items()}
-    environment.globals = {"range": numbers}
+    environment.globals.clear()
+    offered: dict[str, Any] = {"range": numbers}
+    environment.globals.update(offered)
     return environment
 
 
