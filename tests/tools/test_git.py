@@ -123,3 +123,9 @@ async def test_programs_a_repository_configures_are_not_run(garden: Garden, repo
     git(repository, "config", "log.showSignature", "true")
     assert (await garden.done("git.log")).branch == "new"
     assert not (repository / "sprung").exists()
+
+
+async def test_a_folder_that_is_not_there_is_not_taken_for_a_missing_program(
+    garden: Garden, repository: Path
+) -> None:
+    assert "no folder 'notes/nowhere'" in (await garden.failed("git.log", path="notes/nowhere")).error

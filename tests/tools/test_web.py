@@ -92,6 +92,9 @@ async def test_this_machine_and_its_network_are_refused_by_default(garden: Garde
         "::ffff:10.0.0.1",
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
+        "::127.0.0.1",
+        "64:ff9b:1::7f00:1",
+        "fec0::1",
         "2001:db8::1",
     ],
 )

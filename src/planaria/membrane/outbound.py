@@ -21,6 +21,8 @@ from planaria.otp import run_blocking, timeout
 AGENT = "planaria"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_OPEN_V6 = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given out to the internet; outside of it lie `::127.0.0.1` and other old wrappings."""
 
 type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -180,7 +182,7 @@ def is_public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
-        if address.teredo is not None or address.is_site_local:
+        if address.teredo is not None or address not in _OPEN_V6:
             return False
     return address.is_global and not address.is_multicast
 

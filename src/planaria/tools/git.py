@@ -95,7 +95,9 @@ async def log(context: Context, path: str = ".", since: str = "", limit: int = 3
         left = await _count(folder, span) - len(commits) if len(commits) == limit and len(span) > 1 else 0
     except TimeoutError:
         return Failed(f"git took longer than {SECONDS:g} s", retry=True)
-    except FileNotFoundError:
+    except FileNotFoundError:  # of the program, or of the folder it was to run in
+        if not await run_blocking(folder.is_dir):
+            return Failed(f"there is no folder {path!r} in the garden")
         return Failed("the program git is not installed")
     except (GitFailed, OSError) as error:
         return Failed(str(error))
