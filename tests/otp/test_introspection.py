@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from collections.abc import AsyncIterator
 
 from planaria.otp import (
     GenServer,
@@ -241,3 +242,18 @@ async def test_the_tree_shows_every_process_while_a_supervisor_boots(node: TestN
     finally:
         await node.advance(6)
         await booting
+
+
+async def test_awaits_looks_through_async_generators(node: TestNode) -> None:
+    async def numbers() -> AsyncIterator[int]:
+        await sleep(60)
+        yield 1
+
+    async def reader() -> None:
+        async for _ in numbers():
+            pass
+
+    pid = node.spawn(reader)
+    await node.settle()
+    functions = [frame.function.rpartition(".")[2] for frame in node.info(pid).awaits]
+    assert functions == ["reader", "numbers"]

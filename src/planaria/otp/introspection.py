@@ -5,8 +5,10 @@ Works on a process that is suspended, busy or frozen, since it only reads the ke
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from planaria.otp.message import Envelope, ExitSignal
@@ -131,12 +133,22 @@ def await_chain(process: Process) -> list[Frame]:
     chain: list[Frame] = []
     awaitable: Any = process.coro
     while awaitable is not None and len(chain) < 100:
+        if type(awaitable).__name__.startswith("async_generator_"):
+            # The step of an async generator does not name it; only the collector knows what it refers to.
+            found = [each for each in gc.get_referents(awaitable) if isinstance(each, AsyncGeneratorType)]
+            awaitable = found[0] if found else None
+            if awaitable is None:
+                break
         frame = getattr(awaitable, "cr_frame", None) or getattr(awaitable, "gi_frame", None)
         if frame is None:
             frame = getattr(awaitable, "ag_frame", None)
         if frame is not None and "planaria/otp/" not in frame.f_code.co_filename.replace("\\", "/"):
             chain.append(Frame(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname))
-        awaitable = getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None)
+        awaitable = (
+            getattr(awaitable, "cr_await", None)
+            or getattr(awaitable, "gi_yieldfrom", None)
+            or getattr(awaitable, "ag_await", None)
+        )
     return chain
 
 
