@@ -235,8 +235,8 @@ async def test_every_floor_of_the_tree_runs_and_the_order_is_that_of_need(garden
     try:
         (root,) = [each for each in node.tree() if each.name == "node"]
         assert [child.id for child in root.children] == [
-            *("chronicle", "journal", "records", "models", "room_tree"),
-            *("agent_floor", "workflow_tree", "nerve"),
+            *("chronicle", "journal", "records", "models", "room_floor"),
+            *("agent_floor", "workflow_floor", "nerve"),
         ]
     finally:
         await node.stop()

@@ -56,6 +56,8 @@ def tree(settings: Settings, garden: Path, environ: Mapping[str, str], stop: Cal
             task_child(watch, garden, name="watcher"),
             name="records",
             strategy="rest_for_one",
+            max_restarts=10,
+            within=30.0,
         ),
         child(ModelDirectory, settings.models, environ, latest, name="models"),
         rooms.tree(),
@@ -67,11 +69,13 @@ def tree(settings: Settings, garden: Path, environ: Mapping[str, str], stop: Cal
             ),
             task_child(serve_control, services, name="control"),
             name="nerve",
+            max_restarts=10,
+            within=30.0,
         ),
         name="node",
         strategy="rest_for_one",
-        max_restarts=5,
-        within=30.0,
+        max_restarts=20,  # somebody who kills the same process again and again must not end the node
+        within=60.0,
     )
 
 

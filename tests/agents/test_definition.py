@@ -58,3 +58,9 @@ def test_all_faults_are_told_at_once():
 def test_a_name_that_cannot_be_mentioned_is_refused(path: str):
     with pytest.raises(AgentError, match="is no name for an agent"):
         read("class: agent", path=path)
+
+
+@pytest.mark.parametrize("name", ["you", "all"])
+def test_names_that_mean_somebody_else_are_refused(name: str):
+    with pytest.raises(AgentError, match="is taken"):
+        read("class: agent", path=f"agents/{name}.md")

@@ -129,9 +129,7 @@ async def test_becoming_host_is_told_to_the_room(echoing: World):
 # --- restarts ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "victim", ["agents", "agent:scout", "agent_trees", "sessions:scout@garden", "room_tree"]
-)
+@pytest.mark.parametrize("victim", ["agents", "agent:scout", "agent_trees", "scout@garden", "room_floor"])
 async def test_whatever_of_the_floor_is_killed_the_agent_answers_again(echoing: World, victim: str):
     await echoing.kill(victim)
     await echoing.node.advance(3.0)

@@ -221,7 +221,7 @@ async def test_an_unknown_run_is_shown_as_none(garden):
     assert await Workflows.show(garden.node["workflows"], "nothing") is None
 
 
-@pytest.mark.parametrize("victim", ["workflows", "runs", "workflow_tree"])
+@pytest.mark.parametrize("victim", ["workflows", "runs", "workflow_floor"])
 async def test_runs_survive_the_death_of_any_process_around_them(garden, victim):
     held = garden.hold("b")
     garden.write("test.md", as_markdown(graph(LINE)))

@@ -17,7 +17,7 @@ from planaria.records.index import Index
 from planaria.records.library import Library
 from planaria.records.record import Record
 from planaria.rooms.room import Room
-from planaria.rooms.rooms import tree as room_tree
+from planaria.rooms.rooms import tree as room_floor
 from planaria.testing.memory_store import MemoryStore
 from planaria.workflows.engine import Workflows
 from planaria.workflows.messages import TOPIC, RunChanged
@@ -46,7 +46,7 @@ async def node(garden: Path) -> AsyncIterator[Node]:
         child(Journal, lambda: store, name="journal"),
         child(Library, garden, name="library"),
         child(Index, garden, name="index"),
-        room_tree(),
+        room_floor(),
         strategy="rest_for_one",
         name="below",
     )

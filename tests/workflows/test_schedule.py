@@ -79,7 +79,7 @@ async def test_a_slot_that_comes_while_the_run_before_goes_on_is_skipped(garden)
     assert await slots(garden) == [15, 45, 60]
 
 
-@pytest.mark.parametrize("victim", ["schedules", "workflows", "workflow_tree"])
+@pytest.mark.parametrize("victim", ["schedules", "workflows", "workflow_floor"])
 async def test_no_slot_runs_twice_when_processes_die(garden, victim):
     garden.write("test.md", as_markdown(graph(LINE), **QUARTER))
     await garden.begin()

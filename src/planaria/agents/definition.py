@@ -12,6 +12,7 @@ from planaria.records.record import Record
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?\Z")
 DEFAULT_ROOM = "garden"
+RESERVED = {"you": "the person at the dashboard", "all": "everybody in the room"}
 
 
 class AgentDefinition(msgspec.Struct, frozen=True):
@@ -73,6 +74,8 @@ def read_agent(record: Record) -> AgentDefinition:
         wrong(
             "", f"{name!r} is no name for an agent", "Use small letters, digits, - and _ in the file's name"
         )
+    if name in RESERVED:
+        wrong("", f"the name {name!r} is taken: it means {RESERVED[name]}", "rename the file")
     given = record.front
     if given.get("class", "agent") != "agent":
         wrong(

@@ -4,7 +4,7 @@
 agent_floor (rest_for_one)
 ├── agent_trees                    dynamic
 │   └── agent:scout                one per record
-│       └── sessions:scout@garden  one_for_all, one per room
+│       └── scout@garden  one_for_all, one per room
 │           ├── tasks:scout@garden     its model and tool calls
 │           └── session:scout@garden   AgentProcess
 └── agents                         this
@@ -81,10 +81,10 @@ def session_tree(
         dynamic(name=f"tasks:{definition.name}@{room}", max_restarts=10, within=10.0),
         child(AgentProcess, definition, room, garden, gate, services, name=name),
         id=name,
-        name=f"sessions:{definition.name}@{room}",
+        name=f"{definition.name}@{room}",
         strategy="one_for_all",
-        max_restarts=5,
-        within=10.0,
+        max_restarts=10,
+        within=30.0,
     )
 
 
@@ -93,7 +93,7 @@ def agent_tree(
 ) -> ChildSpec:
     """The subtree of one agent."""
     sessions = [session_tree(definition, room, garden, gate, services) for room in definition.rooms]
-    return supervisor(*sessions, name=agent_tree_name(definition.name), max_restarts=5, within=30.0)
+    return supervisor(*sessions, name=agent_tree_name(definition.name), max_restarts=10, within=60.0)
 
 
 def agent_tree_name(agent: str) -> str:
@@ -104,10 +104,12 @@ def agent_tree_name(agent: str) -> str:
 def tree(garden: Path, gate: Gate, services: Mapping[type, object]) -> ChildSpec:
     """The processes of this floor, as one child of the node."""
     return supervisor(
-        dynamic(name=TREES, max_restarts=10, within=60.0),
+        dynamic(name=TREES, max_restarts=20, within=60.0),
         child(Agents, garden, gate, services, name="agents"),
         strategy="rest_for_one",
         name="agent_floor",
+        max_restarts=10,
+        within=30.0,
     )
 
 

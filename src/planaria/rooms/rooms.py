@@ -151,5 +151,7 @@ def tree() -> ChildSpec:
         dynamic(name=PROCESSES, max_restarts=10, within=10.0),
         child(Rooms, name="rooms"),
         strategy="rest_for_one",
-        name="room_tree",
+        name="room_floor",
+        max_restarts=10,
+        within=30.0,
     )

@@ -43,5 +43,7 @@ def tree(
         child(Schedules, name="schedules"),
         *watcher,
         strategy="rest_for_one",
-        name="workflow_tree",
+        name="workflow_floor",
+        max_restarts=10,
+        within=30.0,
     )
