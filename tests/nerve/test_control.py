@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from planaria.nerve.control import MOST_REQUESTS, serve_control
 from planaria.nerve.methods import METHODS, Method, Services
 from planaria.nerve.methods.method import Nothing
 from planaria.nerve.protocol import LONGEST_LINE, ControlError, socket_path
+from planaria.nerve.web.dashboard import Dashboard
 from planaria.otp import (
     DynamicSupervisor,
     GenServer,
@@ -74,7 +76,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(garden):
+async def running(garden, login_link=None):
     async with Node("garden") as node:
         run = Running(node, garden)
         services = Services(
@@ -82,6 +84,7 @@ async def running(garden):
             settings=Settings(),
             stop=run.stop,
             redactor=Redactor({"MY_TOKEN": "sesame-sesame"}),
+            login_link=login_link,
         )
         await node.start(
             supervisor(
@@ -178,6 +181,13 @@ async def test_status_tells_name_and_figures(client, tmp_path):
     assert result["pid"] == os.getpid()
     assert result["processes"] >= 4
     assert result["problems"] is None  # no library runs here
+
+
+async def test_status_answers_without_a_link_while_the_dashboard_is_down(tmp_path):
+    async with running(tmp_path, partial(Dashboard.login_link, "dashboard")) as run:
+        result = (await (await run.connect()).ask("status"))["result"]
+    assert result["name"] == "garden"
+    assert result["login_url"] == ""
 
 
 async def test_the_tree_is_the_supervision_tree(client):

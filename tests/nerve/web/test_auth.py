@@ -9,6 +9,7 @@ from planaria.nerve.web.auth import (
     MAX_LOGINS,
     MAX_SESSIONS,
     SESSION_LIFE,
+    Damaged,
     Keyring,
     cookie_name,
     forget,
@@ -17,6 +18,7 @@ from planaria.nerve.web.auth import (
     load,
     redeem,
     save,
+    set_aside,
 )
 
 NOW = 1_700_000_000.0
@@ -86,6 +88,16 @@ def test_what_is_saved_is_loaded(tmp_path):
     save(tmp_path / "keys.json", ring)
     assert load(tmp_path / "keys.json") == ring
     assert load(tmp_path / "none.json") == Keyring()
+
+
+@pytest.mark.parametrize("content", [b"{bad", b"\xff", b"[]", b'{"x": ' + b"[" * 100_000])
+def test_a_damaged_file_is_told_and_can_be_set_aside(tmp_path, content):
+    path = tmp_path / "keys.json"
+    path.write_bytes(content)
+    with pytest.raises(Damaged):
+        load(path)
+    assert set_aside(path).read_bytes() == content
+    assert load(path) == Keyring()
 
 
 @pytest.mark.parametrize(("most", "kind"), [(MAX_LOGINS, "logins"), (MAX_SESSIONS, "sessions")])

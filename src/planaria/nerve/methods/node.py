@@ -25,6 +25,7 @@ from planaria.nerve.views import (
     tree_views,
 )
 from planaria.otp import (
+    CallError,
     Pid,
     exit_signal,
     node_,
@@ -98,8 +99,16 @@ async def status(params: Nothing, services: Services, channel: Channel) -> Statu
         restarts=view.restarts,
         rss_mb=view.rss_mb,
         problems=problems,
-        login_url="" if services.login_link is None else await services.login_link(),
+        login_url=await _login_url(services),
     )
+
+
+async def _login_url(services: Services) -> str:
+    """A fresh link to log in with; none while the dashboard is off or down, which must not hide the rest."""
+    try:
+        return "" if services.login_link is None else await services.login_link()
+    except CallError:
+        return ""
 
 
 async def tree(params: Nothing, services: Services, channel: Channel) -> tuple[TreeView, ...]:

@@ -44,6 +44,10 @@ class Keyring(msgspec.Struct, frozen=True):
     sessions: tuple[Key, ...] = ()
 
 
+class Damaged(Exception):
+    """The file of keys cannot be read; the message says why."""
+
+
 class Door(Protocol):
     """What the web pages need to know about who is allowed in."""
 
@@ -91,10 +95,28 @@ def forget(ring: Keyring, session: str) -> Keyring:
 
 
 def load(path: Path) -> Keyring:
-    """The ring kept at `path`, or an empty one if there is none. A damaged file raises `msgspec.DecodeError`."""
+    """The ring kept at `path`, or an empty one if there is none.
+
+    Raises:
+        Damaged: something is there, but no ring can be read from it.
+    """
     if not path.exists():
         return Keyring()
-    return msgspec.json.decode(path.read_bytes(), type=Keyring)
+    if not path.is_file():  # a pipe would keep the reader for ever
+        raise Damaged("it is no file")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Keyring)
+    except OSError as error:
+        raise Damaged(error.strerror or str(error)) from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Damaged(str(error)) from error
+
+
+def set_aside(path: Path) -> Path:
+    """Move what is at `path` out of the way; where it is now. An earlier one set aside is overwritten."""
+    aside = path.with_name(path.name + ".damaged")
+    os.replace(path, aside)
+    return aside
 
 
 def save(path: Path, ring: Keyring) -> None:

@@ -2,6 +2,7 @@
 
 Started by the node's supervisor under the name `dashboard`. Ask it for `url()` and for a `login_link()`. When the
 server's task fails this process ends too and its supervisor starts both again; open pages reconnect by themselves.
+Where the keys cannot be saved (a full disk) they are kept in memory, and the library is told of the problem.
 Does badly: what it remembers of crashes ends with it; the journal keeps its own account.
 Emits nothing; the node's kernel events are what it listens to.
 """
@@ -34,7 +35,10 @@ from planaria.otp import (
     run_blocking,
     timeout,
     wall_time,
+    whereis,
 )
+from planaria.records.errors import Problem
+from planaria.records.library import Library
 
 KEYS_FILE = ".planaria/dashboard.json"
 REMEMBERED = 200
@@ -63,7 +67,9 @@ class Dashboard(GenServer):
         redactor: Redactor | None = None,
     ) -> None:
         self.keys_file = garden / KEYS_FILE
-        self._keys = await run_blocking(auth.load, self.keys_file)
+        self._keys, problem = await run_blocking(_load, self.keys_file)
+        self._saved = True
+        _report(problem)
         self.happenings: deque[Happening] = deque(maxlen=REMEMBERED)
         sock = listen(settings.web.host, settings.web.port)
         self.address = url_of(sock, settings.web.host)
@@ -136,13 +142,60 @@ class Dashboard(GenServer):
 
     async def _keep(self, keys: auth.Keyring) -> None:
         # A few hundred bytes, and a login must not be answered before it is on disk: worth waiting for.
-        await run_blocking(auth.save, self.keys_file, keys)
         self._keys = keys
+        try:
+            await run_blocking(auth.save, self.keys_file, keys)
+        except OSError as error:
+            # A login that is lost at the next start is better than none.
+            if self._saved:
+                _report(unsaved(error))
+            self._saved = False
+            return
+        if not self._saved:
+            _report(None)
+        self._saved = True
 
     def _notice(self, event: KernelEvent) -> None:
         happening = happening_of(event, self.pid.node.clock.wall())
         if happening is not None:
             self.happenings.append(happening)
+
+
+def unsaved(error: OSError) -> Problem:
+    """What a person should know while the keys are in memory only."""
+    return Problem(
+        KEYS_FILE,
+        0,
+        f"the dashboard's keys cannot be saved ({error.strerror or error}), so they are kept in memory",
+        "Free space on the disk and see that the file may be written. Until then a log-in or log-out does not "
+        "outlive the node.",
+    )
+
+
+def _load(file: Path) -> tuple[auth.Keyring, Problem | None]:
+    """The keys, and what is wrong with their file: a damaged one is set aside, and a new ring begun."""
+    try:
+        return auth.load(file), None
+    except auth.Damaged as damage:
+        said = f"the dashboard's keys could not be read ({damage})"
+        again = "All browsers log in again: `planaria status` prints a link."
+        try:
+            aside = auth.set_aside(file)
+        except OSError as error:
+            return auth.Keyring(), Problem(
+                KEYS_FILE, 0, said, f"Remove the file; it could not be set aside ({error.strerror}). {again}"
+            )
+        return auth.Keyring(), Problem(KEYS_FILE, 0, f"{said} and were set aside as {aside.name}", again)
+    except OSError as error:
+        return auth.Keyring(), unsaved(error)
+
+
+def _report(problem: Problem | None) -> None:
+    """Tell the library the one thing that is wrong with the file of keys, or that nothing is."""
+    if whereis("library") is not None:
+        Library.clear("library", KEYS_FILE)
+        if problem is not None:
+            Library.report("library", problem)
 
 
 def happening_of(event: KernelEvent, at: float) -> Happening | None:
