@@ -16,10 +16,11 @@ import pytest
 from click.testing import CliRunner
 
 from planaria.cli import main
+from planaria.config.lock import PrivateFolderError
 from planaria.config.settings import Settings, WebSettings
 from planaria.cortex.event import new_id
 from planaria.cortex.stores.sqlite import SqliteStore
-from planaria.node import tree
+from planaria.node import run, tree
 from planaria.otp import CallError, Down, Node, exit_signal, monitor, receive, sleep, subscribe, whereis
 from planaria.records.scan import RecordChanged
 from planaria.rooms.message import Accepted, RoomMessage
@@ -306,3 +307,21 @@ async def _ask(node: Node, text: str) -> None:
             await receive(RoomMessage, timeout=20.0)
 
     await node.run(ask)
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "file"])
+def test_something_in_the_place_of_the_control_socket_is_told_in_a_sentence(
+    kind: str, tmp_path: Path
+) -> None:
+    (tmp_path / "planaria.toml").write_text("")
+    place = tmp_path / ".planaria" / "control.sock"
+    place.parent.mkdir(mode=0o700)
+    match kind:
+        case "folder":
+            place.mkdir()
+        case "link":
+            place.symlink_to("plain")
+        case _:
+            place.write_text("x")
+    with pytest.raises(PrivateFolderError, match="is something else; remove it"):
+        run(tmp_path, lambda _: None)

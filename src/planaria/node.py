@@ -16,6 +16,7 @@ import planaria.agents.keeper as agents
 import planaria.rooms.rooms as rooms
 import planaria.tools
 import planaria.workflows.tree as workflows
+from planaria.config.lock import private_folder
 from planaria.config.settings import Settings, load_settings
 from planaria.cortex.chronicle import SESSION, Chronicle
 from planaria.cortex.event import NewEvent
@@ -27,6 +28,7 @@ from planaria.membrane.gate import Gate, load_tools
 from planaria.nerve.control import serve_control
 from planaria.nerve.draw import tree_text
 from planaria.nerve.methods import Services
+from planaria.nerve.protocol import place_socket
 from planaria.nerve.views import tree_views
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.nerve.web.models import models_view
@@ -96,8 +98,10 @@ def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, s
         environ: where keys are looked up; the program's own by default.
     Raises:
         SettingsError: planaria.toml has a fault.
+        PrivateFolderError: `.planaria` cannot be used.
     """
     garden = garden.resolve()
+    place_socket(private_folder(garden))  # refused here, it is one sentence
     settings = load_settings(garden)
 
     async def ready(node: Node) -> None:

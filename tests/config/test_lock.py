@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +107,11 @@ def test_a_private_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / ".planaria").write_text("a file in its place")
     with pytest.raises(PrivateFolderError, match=r"\.planaria"):
         GardenLock(tmp_path)
+
+
+def test_a_private_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "garden").mkdir()
+    (tmp_path / "garden" / ".planaria").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PrivateFolderError, match="it is a link"):
+        private_folder(tmp_path / "garden")

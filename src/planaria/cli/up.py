@@ -41,6 +41,8 @@ def up(garden: Path) -> None:
             code = node.run(garden, ready)
         except SettingsError as error:
             raise CliError(NO_GARDEN, str(error), code="settings") from error
+        except PrivateFolderError as error:
+            raise CliError(NO_GARDEN, str(error)) from error
     raise SystemExit(code)
 
 

@@ -146,6 +146,10 @@ def private_folder(garden: Path) -> Path:
     folder = garden / STATE_FOLDER
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink():
+            raise PrivateFolderError(folder, "it is a link, and keys and journal must stay in the garden")
+        if folder.stat().st_uid != os.geteuid():
+            raise PrivateFolderError(folder, "it belongs to another user")
         if folder.stat().st_mode & 0o077:
             folder.chmod(0o700)
     except OSError as error:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from planaria.config.lock import STATE_FOLDER
+from planaria.config.lock import STATE_FOLDER, PrivateFolderError
 
 SOCKET_FILE = "control.sock"
 POINTER_FILE = "control.path"
@@ -84,8 +84,15 @@ def socket_path(garden: Path) -> Path:
 def place_socket(folder: Path) -> Path:
     """Where the server puts its socket: in the private `folder`, or, where that path is too long for a socket, in a
     short private folder that a pointer file names.
+
+    Raises:
+        PrivateFolderError: something that is no socket is in its place.
     """
     path = folder.absolute() / SOCKET_FILE
+    if path.is_symlink() or (path.exists() and not path.is_socket()):
+        raise PrivateFolderError(
+            path, "this is where the control socket belongs, and it is something else; remove it"
+        )
     pointer = folder / POINTER_FILE
     remove_pointer(folder)
     if len(os.fsencode(path)) <= LONGEST_PATH:

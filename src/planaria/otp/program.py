@@ -31,6 +31,10 @@ LAST_PATIENCE = 1.0
 """Seconds that worker threads get to finish when all else has ended; then the program ends without them."""
 
 
+AGAIN = 1.0
+"""Seconds until `ready` is tried once more."""
+
+
 class Program:
     """One run of one node.
 
@@ -131,7 +135,17 @@ class Program:
     async def _live(self, node: Node, root: Process, asked: asyncio.Future[Any]) -> int:
         ended = node.wait_exit(root)
         if not asked.done() and not ended.done():
-            await self.ready(node)
+            getting_ready = asyncio.ensure_future(self.ready(node))
+            await asyncio.wait((getting_ready, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done() and getting_ready.exception() is not None:
+                # Somebody it asks is just being restarted: either that goes well, or the root is about to end.
+                await asyncio.wait((ended,), timeout=AGAIN)
+                getting_ready = asyncio.ensure_future(self.ready(node))
+                await asyncio.wait((getting_ready, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                await getting_ready
+            elif not getting_ready.cancel():
+                getting_ready.exception()  # looked at: the end of the root is told, not what followed from it
         # What lives as long as the node need not be looked at by the collector again and again, and
         # messages make few cycles: measured, casts cost a quarter less with rarer collections.
         gc.collect()
