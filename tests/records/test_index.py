@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planaria.otp import Node, Pid, child, supervisor
-from planaria.records.fulltext import FullText, marked
+from planaria.records.fulltext import VERSION, FullText, NoteList, Ties, marked
 from planaria.records.index import Index, IndexRebuilt
 from planaria.records.library import Library
+from planaria.records.scan import load
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def spoil(file: Path) -> None:
     with file.open("r+b") as pages:
         pages.seek(4096)
         pages.write(b"x" * (file.stat().st_size - 4096))
-    other.pragma("user_version", 1)
+    other.pragma("user_version", VERSION)
     other.close()
 
 
@@ -165,7 +166,9 @@ async def test_on_a_full_disk_the_index_goes_on_in_memory_and_says_so(node: Node
     assert await Index.search(node["index"], "worm")
     async with node.open_port() as port:
         node.subscribe("index", port.pid)
-        limit_pages(node.state(node["index"])["store"])
+        store = node.state(node["index"])["store"]
+        assert isinstance(store, FullText)
+        limit_pages(store)
         for number in range(20):
             (garden / "notes" / f"n{number}.md").write_text("quokka " * 500)
             Library.changed(node["library"], f"notes/n{number}.md")
@@ -183,3 +186,91 @@ def test_a_place_that_cannot_be_written_is_no_obstacle(garden: Path) -> None:
     store.sync()
     assert store.in_memory
     assert "notes/worm.md" in found(store, "worm")
+
+
+def linked(store: FullText, name: str) -> list[str]:
+    ties = store.ties(name, 100)
+    assert ties is not None
+    return [entry.path for entry in ties.linked_from]
+
+
+def write(garden: Path, **notes: str) -> None:
+    for name, body in notes.items():
+        (garden / "notes" / f"{name}.md").write_text(body)
+
+
+def test_the_list_has_all_notes_by_path_piece_by_piece(store: FullText) -> None:
+    first = store.page(0, 3)
+    assert first.total == 4
+    assert [entry.path for entry in first.notes] == ["notes/broken.md", "notes/deep/cafe.md", "notes/worm.md"]
+    assert first.notes[2].title == "Flatworms"
+    assert first.notes[2].opening.startswith("Planarians are")
+    assert [entry.path for entry in store.page(3, 3).notes] == ["notes/zh.md"]
+
+
+def test_a_note_knows_who_links_to_it_by_full_name_and_by_its_last_part(store: FullText) -> None:
+    write(store.garden, a="[[deep/cafe]]", b="[[cafe|there]] and [[notes/zh.md]]", c="`[[cafe]]`")
+    store.sync()
+    assert linked(store, "deep/cafe") == linked(store, "cafe") == ["notes/a.md", "notes/b.md"]
+    assert linked(store, "zh") == ["notes/b.md"]
+
+
+def test_a_last_part_that_several_notes_have_means_none_of_them(store: FullText) -> None:
+    (store.garden / "notes" / "other").mkdir()
+    write(store.garden, a="[[cafe]]", **{"other/cafe": "[[deep/cafe]]"})
+    store.sync()
+    assert store.ties("cafe", 100) is None
+    assert linked(store, "deep/cafe") == ["notes/other/cafe.md"]
+    assert linked(store, "other/cafe") == []
+    write(store.garden, cafe="a note of just this name")
+    store.sync()
+    assert linked(store, "cafe") == ["notes/a.md"]
+
+
+def test_a_link_to_nothing_is_missing_until_there_is_something(store: FullText) -> None:
+    write(store.garden, a="[[later]] [[worm]] [[cafe]]")
+    store.sync()
+    assert store.ties("a", 100) == Ties("a", "notes/a.md", frozenset({"later"}), ())
+    write(store.garden, later="[[a]] and [[later]]")
+    store.sync()
+    assert store.ties("a", 100) == Ties("a", "notes/a.md", frozenset(), store.page(3, 1).notes)
+    assert linked(store, "later") == ["notes/a.md"]
+
+
+def test_links_go_with_their_note(store: FullText) -> None:
+    write(store.garden, a="[[worm]]", b="[[worm]]")
+    store.sync()
+    write(store.garden, a="[[zh]] now")
+    (store.garden / "notes" / "b.md").unlink()
+    store.sync()
+    assert linked(store, "worm") == []
+    assert linked(store, "zh") == ["notes/a.md"]
+
+
+def test_an_index_of_an_older_version_is_made_anew(store: FullText) -> None:
+    store.close()
+    older = apsw.Connection(str(store.file))
+    older.execute("drop table links")
+    older.pragma("user_version", VERSION - 1)
+    older.close()
+    store.open()
+    store.sync()
+    assert linked(store, "worm") == []
+
+
+def test_what_is_told_again_unchanged_is_no_news(store: FullText) -> None:
+    worm = load(store.garden, "notes/worm.md")
+    assert store.apply({worm.path: worm}) == 0
+    (store.garden / worm.path).write_text("something else")
+    assert store.apply({worm.path: load(store.garden, worm.path)}) == 1
+
+
+async def test_ties_and_list_follow_what_the_library_tells(node: Node) -> None:
+    await Library.write(node["library"], "notes/new.md", None, "see [[worm]]")
+    ties = await Index.ties(node["index"], "notes/worm.md")
+    assert ties is not None and [entry.path for entry in ties.linked_from] == ["notes/new.md"]
+    for number in range(30):
+        await Library.write(node["library"], f"notes/n{number}.md", None, "[[worm]]")
+        found: NoteList = await Index.notes(node["index"])
+        assert found.total == 6 + number
+    assert await Index.ties(node["index"], "nowhere") is None

@@ -1,15 +1,15 @@
 """Full-text search over notes in SQLite FTS5: the database behind the index, as plain blocking code.
 
 Two tables over the same rows: `words` (Porter stems, accents folded) answers most queries, `grams` (trigrams)
-finds parts of words and languages written without spaces. The file is a cache: a missing, old or corrupt one
-is made anew from the notes. One connection; a lock, since the thread of a task that was killed may still be
-at work when the next comes or the database is closed.
+finds parts of words and languages written without spaces. A third, `links`, holds what each note links to. The
+file is a cache: a missing, old or corrupt one is made anew from the notes. One connection; a lock, since the
+thread of a task that was killed may still be at work when the next comes or the database is closed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
@@ -21,19 +21,25 @@ import msgspec
 
 from planaria.records.errors import PathRefused, RecordError, RecordsError
 from planaria.records.kinds import record_paths
+from planaria.records.links import note_links
 from planaria.records.paths import inside, read_file
 from planaria.records.record import MAX_RECORD, Record, decode_record
 
-VERSION = 1
+VERSION = 2
 MARKS = ("\x02", "\x03")  # around each match in a snippet; characters no note may hold
+_NO_MARKS = str.maketrans("", "", "".join(MARKS))
 MAX_QUERY = 400
 MAX_TERMS = 16
 
 _SCHEMA = """
 create table notes (
     id integer primary key, path text not null unique, title text not null, body text not null,
-    modified integer not null, size integer not null
+    modified integer not null, size integer not null, name text not null, last text not null
 );
+create index notes_by_name on notes(name);
+create index notes_by_last on notes(last);
+create table links (target text not null, source integer not null, primary key (target, source)) without rowid;
+create index links_by_source on links(source);
 create virtual table words using fts5(title, body, content='notes', content_rowid='id',
     tokenize='porter unicode61 remove_diacritics 2');
 create virtual table grams using fts5(title, body, content='notes', content_rowid='id', tokenize='trigram');
@@ -44,6 +50,7 @@ end;
 create trigger notes_gone after delete on notes begin
     insert into words(words, rowid, title, body) values ('delete', old.id, old.title, old.body);
     insert into grams(grams, rowid, title, body) values ('delete', old.id, old.title, old.body);
+    delete from links where source = old.id;
 end;
 """
 
@@ -63,6 +70,46 @@ _SUBSTRING = """
 select path, title, substr(body, max(1, instr(lower(body), ?1) - 40), 160), 0.0 from notes
 where instr(lower(title), ?1) or instr(lower(body), ?1) order by path limit ?2
 """
+
+_ENTRY = "select path, title, substr(body, 1, 1000) from notes"
+
+# A name means the note of that full name, else the only one whose last part it is.
+_MEANT = """
+select name, path from notes where name = ?1
+union all
+select name, path from (select name, path from notes where last = ?1 limit 2)
+where not exists (select 1 from notes where name = ?1)
+"""
+
+_MISSING = """
+select target from links where source = ?
+and not exists (select 1 from notes where name = target)
+and (select count(*) from (select 1 from notes where last = target limit 2)) != 1
+"""
+
+
+class NoteEntry(msgspec.Struct, frozen=True):
+    """A note in a list; `opening`: the first thousand characters of its body."""
+
+    path: str
+    title: str
+    opening: str
+
+
+class NoteList(msgspec.Struct, frozen=True):
+    """A piece of the list of all notes, by path, and how many there are in all."""
+
+    total: int
+    notes: tuple[NoteEntry, ...]
+
+
+class Ties(msgspec.Struct, frozen=True):
+    """Where a note is, which of its links lead to no note, and which notes link to it."""
+
+    name: str
+    path: str
+    missing: frozenset[str]
+    linked_from: tuple[NoteEntry, ...]
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -157,17 +204,41 @@ class FullText:
         return read
 
     @_alone
-    def put(self, record: Record) -> None:
-        """Index one note as it now is."""
-        stamp = self._stamp(record.path)
-        if stamp is not None:
-            with self._transaction():
-                self._put(record.path, record, stamp)
+    def apply(self, changes: Mapping[str, Record | None]) -> int:
+        """Index notes as they now are, or as gone (None); how many of them were news."""
+        news = 0
+        with self._transaction():
+            for path, record in changes.items():
+                stamp = self._stamp(path) if record is not None else None
+                if record is None:
+                    self._delete(path)
+                elif stamp is not None and not self._holds(record, stamp):
+                    news += self._put(path, record, stamp)
+        return news
 
     @_alone
-    def delete(self, path: str) -> None:
-        with self._transaction():
-            self._delete(path)
+    def page(self, offset: int, limit: int) -> NoteList:
+        """Some of all notes, by path."""
+        ((total,),) = self._rows("select count(*) from notes")
+        return NoteList(total, self._entries("order by path limit ? offset ?", (limit, offset)))
+
+    @_alone
+    def ties(self, name: str, limit: int) -> Ties | None:
+        """The note a name means with at most `limit` notes that link to it; None if it means no note, or several."""
+        meant = self._rows(_MEANT, (name,))
+        if len(meant) != 1:
+            return None
+        ((full, path),) = meant
+        ((number,),) = self._rows("select id from notes where path = ?", (path,))
+        missing = frozenset(target for (target,) in self._rows(_MISSING, (number,)))
+        last = full.rpartition("/")[2]
+        # Both the full name and its last part may lead here; the last part only if it means no other note.
+        ways = {full, last} if self._rows(_MEANT, (last,)) == [(full, path)] else {full}
+        linked = self._entries(
+            "where id != ? and id in (select source from links where target in (?, ?)) order by path limit ?",
+            (number, min(ways), max(ways), limit),
+        )
+        return Ties(full, path, missing, linked)
 
     @_alone
     def search(self, query: str, limit: int) -> list[Hit]:
@@ -231,6 +302,14 @@ class FullText:
         except (apsw.CorruptError, apsw.NotADBError) as error:
             raise Corrupt(f"{self.file}: {error}") from error
 
+    def _entries(self, which: str, values: tuple[Any, ...]) -> tuple[NoteEntry, ...]:
+        return tuple(NoteEntry(*row) for row in self._rows(f"{_ENTRY} {which}", values))
+
+    def _holds(self, record: Record, stamp: tuple[int, int]) -> bool:
+        """Whether the note is indexed just so: at its start the library tells of every note."""
+        known = self._rows("select title, body, modified, size from notes where path = ?", (record.path,))
+        return known == [(_clean(record.title), _clean(record.body), *stamp)]
+
     def _delete(self, path: str) -> None:
         self._rows("delete from notes where path = ?", (path,))
 
@@ -238,11 +317,14 @@ class FullText:
         if record is None:
             return 0
         self._delete(path)
-        clean = str.maketrans("", "", "".join(MARKS))
-        self._rows(
-            "insert into notes(path, title, body, modified, size) values (?, ?, ?, ?, ?)",
-            (path, record.title.translate(clean), record.body.translate(clean), *stamp),
+        name = path.removeprefix("notes/").removesuffix(".md")
+        ((number,),) = self._rows(
+            "insert into notes(path, title, body, modified, size, name, last) values (?, ?, ?, ?, ?, ?, ?)"
+            " returning id",
+            (path, _clean(record.title), _clean(record.body), *stamp, name, name.rpartition("/")[2]),
         )
+        for target in note_links(record.body):
+            self._rows("insert into links(target, source) values (?, ?)", (target, number))
         return 1
 
     def _read(self, path: str, keep_old: bool) -> Record | None:
@@ -261,6 +343,10 @@ class FullText:
             status = (self.garden / inside(self.garden, path)).stat()
             return status.st_mtime_ns, status.st_size
         return None
+
+
+def _clean(text: str) -> str:
+    return text.translate(_NO_MARKS)
 
 
 def query_terms(query: str) -> list[str]:

@@ -1,10 +1,10 @@
-"""The index: finds notes by their words.
+"""The index: finds notes by their words, lists them, and knows which note links to which.
 
-Started by the `records` supervisor under the name `index`, after the library. Keeps `.planaria/index.db`,
-which is a
+Started by the `records` supervisor under the name `index`, after the library. Keeps `.planaria/index.db`, which is a
 cache: deleted, outdated or corrupt, it is made anew from the notes; where it cannot be written (a full disk), it is
 kept in memory until the next start, and the library is told that there is a problem. Follows `RecordChanged`.
-Does badly: searching while a large garden is indexed for the first time waits for that to finish.
+Changes that come while it is at work are taken together, and an answer never lags behind what was told before it.
+Does badly: whoever asks while a large garden is indexed for the first time waits for that to finish.
 Emits on the topic `index`: `IndexRebuilt`, when a broken database was thrown away.
 """
 
@@ -16,14 +16,18 @@ import msgspec
 
 from planaria.otp import Deferred, GenServer, broadcast, call, run_blocking, subscribe, whereis
 from planaria.records.errors import Problem
-from planaria.records.fulltext import Corrupt, FullText, Hit
+from planaria.records.fulltext import Corrupt, FullText, Hit, NoteList, Ties
 from planaria.records.lane import Lane
 from planaria.records.library import TOPIC, Library
+from planaria.records.links import plain_name
 from planaria.records.paths import PRIVATE
+from planaria.records.record import Record
 from planaria.records.scan import RecordChanged
 
 FILE = f"{PRIVATE}/index.db"
 MAX_HITS = 100
+MAX_PAGE = 500
+MAX_BACKLINKS = 200
 UNWRITABLE = Problem(
     FILE,
     0,
@@ -45,6 +49,8 @@ class Index(GenServer):
     def init(self, garden: Path) -> None:
         self.store = FullText(Path(garden), Path(garden) / FILE)
         self.lane = Lane()
+        self.changes: dict[str, Record | None] = {}  # told by the library, not yet handed to the lane
+        self.at_work = False  # whether a job with changes is in the lane
         subscribe(TOPIC)  # before the first sync, so that no change falls between
         self.continue_with("sync")
 
@@ -60,20 +66,58 @@ class Index(GenServer):
             limit: at most this many, from 1 to 100.
         """
         answer: Deferred[list[Hit]] = self.defer()
-        self._work(partial(self.store.search, query, min(max(limit, 1), MAX_HITS)), answer.reply)
+        self._ask(partial(self.store.search, query, min(max(limit, 1), MAX_HITS)), answer.reply)
+        return answer
+
+    @call
+    def notes(self, offset: int = 0, limit: int = 100) -> Deferred[NoteList]:
+        """Some of all notes, by path: at most `limit`, up to 500, after the first `offset`."""
+        answer: Deferred[NoteList] = self.defer()
+        self._ask(partial(self.store.page, max(offset, 0), min(max(limit, 1), MAX_PAGE)), answer.reply)
+        return answer
+
+    @call
+    def ties(self, name: str) -> Deferred[Ties | None]:
+        """The note that a link of this name means, its links to nothing, and the first 200 notes that link to it.
+
+        None if there is no such note, or if `name` is the last part of several.
+        """
+        answer: Deferred[Ties | None] = self.defer()
+        self._ask(partial(self.store.ties, plain_name(name), MAX_BACKLINKS), answer.reply)
         return answer
 
     def handle_info(self, message: object) -> None:
         match message:
             case RecordChanged(kind="notes", record=None, error=None, path=path):
-                self._work(partial(self.store.delete, path), _nothing)
-            case RecordChanged(kind="notes", record=record, error=None) if record is not None:
-                self._work(partial(self.store.put, record), _nothing)
+                self._changed(path, None)
+            case RecordChanged(kind="notes", record=record, error=None, path=path) if record is not None:
+                self._changed(path, record)
             case _:
                 self.lane.finished(message)
 
     async def terminate(self, reason: object) -> None:
         await run_blocking(self.store.close)
+
+    def _changed(self, path: str, record: Record | None) -> None:
+        self.changes[path] = record
+        if not self.at_work:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Put the changes into the lane, all as one job."""
+        if self.changes:
+            changes, self.changes = self.changes, {}
+            self.at_work = True
+            self._work(partial(self.store.apply, changes), self._handed_over)
+
+    def _handed_over(self, _: int) -> None:
+        self.at_work = False
+        self._hand_over()
+
+    def _ask[T](self, question: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Answer after all that was told before the question."""
+        self._hand_over()
+        self._work(question, then)
 
     def _work[T](self, work: Callable[[], T], then: Callable[[T], None]) -> None:
         def done(result: tuple[T, int | None]) -> None:
@@ -114,7 +158,3 @@ def _anew(store: FullText) -> int:
     store.discard()
     store.open()
     return store.sync()
-
-
-def _nothing(_: object) -> None:
-    return None
