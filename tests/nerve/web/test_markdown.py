@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from planaria.nerve.web.markdown import note_links, to_html
+from planaria.nerve.web.markdown import LONGEST, LONGEST_SAID, to_html
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,21 @@ def test_a_hostile_note_link_stays_text(text):
 
 
 def test_note_links_in_code_are_no_links():
-    assert note_links("[[a]] and `[[b]]` and\n\n    [[c]]\n") == ["a"]
+    html = to_html("[[a]] and `[[b]]` and\n\n    [[c]]\n\n[[#part]]")
+    assert html.count("<a ") == 1 and 'href="/notes/a"' in html
+
+
+def test_a_note_link_leads_to_the_note_without_its_part():
+    assert '<a href="/notes/beds/tomato"' in to_html("[[notes/beds/tomato.md#water|x]]")
+
+
+@pytest.mark.parametrize(("outside", "limit"), [(True, LONGEST_SAID), (False, LONGEST)])
+def test_a_text_too_long_to_draw_is_shown_as_it_was_written(outside, limit):
+    text = "*a* <b>" * (limit // 7)
+    assert "<em>a</em>" in to_html(text, outside=outside)
+    html = to_html(text + "[[x" * 9, outside=outside)
+    assert "too long to be drawn" in html
+    assert "*a* &lt;b&gt;*a*" in html and html.endswith("[[x</code></pre>")
 
 
 def test_a_path_of_a_note_becomes_a_link_but_not_in_code_or_links():

@@ -1,10 +1,16 @@
 """The pages: what they show, and that nothing somebody wrote is taken for HTML."""
 
+from pathlib import Path
+
 import pytest
 
 from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
-from tests.nerve.web.garden import visiting
+from planaria.records.index import Index
+from planaria.records.library import Library
+from planaria.records.record import Record
+from planaria.records.scan import load
+from tests.nerve.web.garden import read_until, visiting
 
 EVIL = '"><script>alert(1)</script>'
 
@@ -73,6 +79,55 @@ async def test_a_note_shows_its_links_both_ways(tmp_path):
         html = (await visit.get("/notes/beds/tomato")).text
         assert 'href="/notes/worm"' in html and 'class="missing"' in html
         assert "Tomato" in (await visit.get("/notes/worm")).text
+
+
+async def test_many_notes_are_listed_page_by_page(tmp_path):
+    (tmp_path / "notes").mkdir()
+    for number in range(250):
+        (tmp_path / "notes" / f"n{number:03}.md").write_text(f"# Note {number:03}\n")
+    async with visiting(tmp_path) as visit:
+        first, third = [(await visit.get(f"/notes?page={number}")).text for number in ("x", 3)]
+        assert "Note 000" in first and "Note 099" in first and "Note 100" not in first
+        assert "1 to 100 of 250" in first and "/live/notes?page=1" in first and 'rel="prev"' not in first
+        assert "Note 249" in third and "Note 199" not in third
+        assert 'href="/notes?page=2"' in third and 'rel="next"' not in third
+        assert "The list ends before" in (await visit.get("/notes?page=9")).text
+
+
+async def test_no_page_of_notes_reads_all_notes(tmp_path, monkeypatch):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("# Anemone\n\n[[b]] [[c]]\n")
+    (tmp_path / "notes" / "b.md").write_text("# Barnacle\n")
+    async with visiting(tmp_path) as visit:
+        await Index.notes(visit.node["index"])  # both servers have read what is there
+        await Library.list(visit.node["library"], "notes")
+        read: list[str] = []
+
+        def reading(garden: Path, path: str) -> Record:
+            read.append(path)
+            return load(garden, path)
+
+        monkeypatch.setattr("planaria.records.library.load", reading)
+        assert "Barnacle" in (await visit.get("/notes")).text
+        assert "Anemone" in (await visit.get("/notes/b")).text
+        assert "Barnacle" in (await visit.get("/notes/b")).text
+        assert read == ["notes/b.md", "notes/b.md"]
+
+
+async def test_a_broken_note_says_what_is_wrong_with_it(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "bad.md").write_text("---\na: [\n---\n")
+    async with visiting(tmp_path) as visit:
+        answer = await visit.get("/notes/bad")
+    assert answer.status_code == 404
+    assert "notes/bad.md:" in answer.text
+
+
+async def test_the_list_of_notes_follows_what_is_written(tmp_path):
+    async with visiting(tmp_path) as visit, visit.stream("/live/notes?page=1") as stream:
+        await read_until(stream, "There are no notes yet")
+        await Library.write(visit.node["library"], "notes/new.md", None, "# Nautilus")
+        await read_until(stream, "Nautilus")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 Raw HTML is off in the parser, and the result still passes a whitelist (nh3). Pictures become links: a picture's
 address can carry a secret away the moment it is shown. `[[name]]` and a path such as `notes/name.md` link to a note.
 
-Does badly: no syntax colours, no footnotes.
+Does badly: no syntax colours, no footnotes; a text longer than `LONGEST` characters is shown as it was written, since
+a hostile one of that length takes seconds already.
 """
 
 import re
@@ -19,11 +20,17 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
 
+from planaria.records.links import LINK, plain_name
+
 BLOCKS = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre"}
 TABLES = {"table", "thead", "tbody", "tr", "th", "td"}
 TAGS = BLOCKS | TABLES | {"code", "em", "strong", "s", "del", "a"}
 ATTRIBUTES = {"a": {"href", "title", "class"}, "ol": {"start"}}
 SCHEMES = {"http", "https", "mailto"}
+LONGEST = 100_000
+"""Characters of a note that are drawn; the notes' page draws in a worker thread."""
+LONGEST_SAID = 20_000
+"""Characters of a text outside of notes that are drawn, on the event loop."""
 
 _NOTE_PATH = re.compile(r"(?<![\w/.])(notes/[\w\-/]+\.md)(?![\w/])")
 _RELATIVE_NOTE = re.compile(r"(?:\.{1,2}/)*[\w\-][\w\-/%]*\.md")
@@ -39,6 +46,10 @@ def to_html(text: str, exists: NoteExists | None = None, *, outside: bool = Fals
         outside: it stands on a page that is no note's, so relative links are to be read from `notes/`.
         exists: says whether the note a `[[name]]` link points at is there; a missing one is marked.
     """
+    if len(text) > (LONGEST_SAID if outside else LONGEST):
+        return Markup("<p><em>This text is too long to be drawn; here it is as it was written.</em></p>") + (
+            Markup("<pre><code>{}</code></pre>").format(text)
+        )
     html: str = _parser.render(text, {"exists": exists, "outside": outside})
     clean = nh3.clean(
         html, tags=TAGS, attributes=ATTRIBUTES, url_schemes=SCHEMES, link_rel="noopener noreferrer"
@@ -48,22 +59,19 @@ def to_html(text: str, exists: NoteExists | None = None, *, outside: bool = Fals
 
 def _note_link(state: StateInline, silent: bool) -> bool:
     """Inline rule for `[[name]]` and `[[name|shown text]]`."""
-    if not state.src.startswith("[[", state.pos):
-        return False
-    end = state.src.find("]]", state.pos, state.posMax)
-    inside = state.src[state.pos + 2 : end] if end > 0 else ""
-    if not inside.strip() or "\n" in inside or "[" in inside:
+    found = LINK.match(state.src, state.pos, state.posMax)
+    if found is None or not plain_name(found[1]):
         return False
     if not silent:
-        name, _, label = inside.partition("|")
+        name, label = found[1].strip(), (found[2] or "").strip()
         exists = state.env.get("exists")
         opening = state.push("link_open", "a", 1)
-        opening.attrs = {"href": "/notes/" + quote(name.strip()), "data-note": name.strip()}
-        if exists is not None and not exists(name.strip()):
+        opening.attrs = {"href": "/notes/" + quote(plain_name(name), errors="replace")}
+        if exists is not None and not exists(name):
             opening.attrs["class"] = "missing"
-        state.push("text", "", 0).content = (label or name).strip()
+        state.push("text", "", 0).content = label or name
         state.push("link_close", "a", -1)
-    state.pos = end + 2
+    state.pos = found.end()
     return True
 
 
@@ -120,13 +128,3 @@ def _build() -> MarkdownIt:
 
 
 _parser = _build()
-
-
-def note_links(text: str) -> list[str]:
-    """The names in `[[name]]` links of a text, those in code left out."""
-    return [
-        str(child.attrGet("data-note"))
-        for token in _parser.parse(text, {"exists": None})
-        for child in token.children or ()
-        if child.attrGet("data-note") is not None
-    ]

@@ -1,6 +1,7 @@
 """The garden's notes: the list, the search, one note with its links."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from urllib.parse import quote
 
 import msgspec
@@ -12,16 +13,21 @@ from starlette.routing import Route
 
 from planaria.nerve.show import clip
 from planaria.nerve.web.live import LiveResponse
-from planaria.nerve.web.markdown import note_links, to_html
+from planaria.nerve.web.markdown import to_html
 from planaria.nerve.web.parts import Part
 from planaria.nerve.web.site import Site
+from planaria.otp import run_blocking
+from planaria.records.errors import Problem
 from planaria.records.fulltext import MARKS
 from planaria.records.index import Index
 from planaria.records.library import Library
+from planaria.records.links import plain_name
 from planaria.records.record import Record
 
-MOST = 300
-"""Notes on the list; the search finds the others."""
+PAGE = 100
+"""Notes on one page of the list."""
+PATIENCE = 15.0
+"""Seconds to wait for index and library: just started over a large garden, they need some."""
 
 
 class NoteLine(msgspec.Struct, frozen=True):
@@ -31,6 +37,17 @@ class NoteLine(msgspec.Struct, frozen=True):
     title: str
     folder: str
     pieces: tuple[tuple[bool, str], ...]
+
+
+class NotesView(msgspec.Struct, frozen=True):
+    """A page of the list, or what a search found."""
+
+    notes: tuple[NoteLine, ...]
+    query: str = ""
+    total: int = 0
+    first: int = 1
+    before: str | None = None
+    after: str | None = None
 
 
 class NotePage(msgspec.Struct, frozen=True):
@@ -48,9 +65,10 @@ def routes(site: Site) -> list[Route]:
     """`/notes`, its search, and each note."""
 
     async def show_list(request: Request) -> Response:
-        query = request.query_params.get("q", "").strip()
-        values = {"query": query, "notes": await find_notes(site, query)}
-        return await site.page("notes.html", "notes", None if query else "/live/notes", values)
+        query, number = request.query_params.get("q", "").strip(), page_number(request)
+        view = await find_notes(site, query) if query else await list_notes(site, number)
+        live_url = None if query else f"/live/notes?page={number}"
+        return await site.page("notes.html", "notes", live_url, {"view": view})
 
     async def show_note(request: Request) -> Response:
         page = await read_note(site, request.path_params["name"])
@@ -60,7 +78,7 @@ def routes(site: Site) -> list[Route]:
         return await site.page("note.html", "notes", None, {"note": page})
 
     async def live(request: Request) -> Response:
-        return LiveResponse(site, request, NotesFeed(site))
+        return LiveResponse(site, request, NotesFeed(site, page_number(request)))
 
     return [
         Route("/notes", show_list),
@@ -74,31 +92,46 @@ class NotesFeed:
 
     topics: Sequence[str] = ("records",)
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, number: int) -> None:
         self.site = site
-        self.notes: tuple[NoteLine, ...] | None = None
+        self.number = number
+        self.view: NotesView | None = None
 
     async def parts(self) -> list[Part]:
-        """The whole list."""
-        if self.notes is None:
-            self.notes = await find_notes(self.site, "")
-        return [Part("notes", "_notes.html", {"notes": self.notes, "query": ""}, self.notes)]
+        """The whole page of the list."""
+        if self.view is None:
+            self.view = await list_notes(self.site, self.number)
+        return [Part("notes", "_notes.html", {"view": self.view}, self.view)]
 
     def take(self, messages: Sequence[object]) -> list[str]:
         """Some record changed: look again."""
         if messages:
-            self.notes = None
+            self.view = None
         return []
 
 
-async def find_notes(site: Site, query: str) -> tuple[NoteLine, ...]:
-    """All notes by path, or those that match, best first."""
-    if query:
-        hits = await Index.search(site.pid("index"), query, limit=50)
-        return tuple(_line(hit.path, hit.title, tuple(_pieces(hit.snippet))) for hit in hits)
-    records = await Library.list(site.pid("library"), "notes")
-    return tuple(
-        _line(record.path, record.title, ((False, _opening(record.body)),)) for record in list(records)[:MOST]
+def page_number(request: Request) -> int:
+    """Which page of the list is asked for, from 1; nonsense is 1."""
+    asked = request.query_params.get("page", "")
+    return max(int(asked), 1) if asked.isdecimal() and len(asked) < 8 else 1
+
+
+async def find_notes(site: Site, query: str) -> NotesView:
+    """The notes that match, best first."""
+    hits = await Index.search.within(PATIENCE)(site.pid("index"), query, limit=50)
+    return NotesView(tuple(_line(hit.path, hit.title, tuple(_pieces(hit.snippet))) for hit in hits), query)
+
+
+async def list_notes(site: Site, number: int) -> NotesView:
+    """One page of all notes, by path."""
+    skipped = (number - 1) * PAGE
+    found = await Index.notes.within(PATIENCE)(site.pid("index"), skipped, PAGE)
+    return NotesView(
+        notes=tuple(_line(note.path, note.title, ((False, _opening(note.opening)),)) for note in found.notes),
+        total=found.total,
+        first=skipped + 1,
+        before=f"/notes?page={number - 1}" if number > 1 else None,
+        after=f"/notes?page={number + 1}" if found.total > skipped + PAGE else None,
     )
 
 
@@ -106,36 +139,27 @@ async def read_note(site: Site, name: str) -> NotePage:
     """One note by its name, `folder/name`, or by the last part of it if only one note ends so.
 
     Raises:
-        HTTPException: 404 if there is none, with what to do.
+        HTTPException: 404 if there is none or it cannot be read, with what to do.
     """
-    library = site.pid("library")
-    records = {_name(record.path): record for record in await Library.list(library, "notes")}
-    found = resolve(name, records)
-    if found is None:
+    ties = await Index.ties.within(PATIENCE)(site.pid("index"), name)
+    if ties is None:
         raise HTTPException(404, f"There is no note {name!r}. Write it as notes/{name}.md in the garden.")
-    record = records[found]
-    linked = [other for key, other in records.items() if key != found and _links_to(other, found, records)]
+    record = await Library.read.within(PATIENCE)(site.pid("library"), ties.path)
+    if isinstance(record, Problem):
+        raise HTTPException(404, str(record))
+
+    def exists(link: str) -> bool:
+        return plain_name(link) not in ties.missing
+
     return NotePage(
-        href="/notes/" + quote(found),
+        href="/notes/" + quote(ties.name),
         title=record.title,
         path=record.path,
-        html=to_html(_without_title(record), lambda link: resolve(link, records) is not None),
+        # A hostile text takes seconds; in a thread it holds nobody else up.
+        html=await run_blocking(partial(to_html, _without_title(record), exists)),
         front=tuple((key, _value(value)) for key, value in record.front.items() if key != "title"),
-        backlinks=tuple(_line(other.path, other.title, ()) for other in linked),
+        backlinks=tuple(_line(note.path, note.title, ()) for note in ties.linked_from),
     )
-
-
-def resolve(link: str, names: Iterable[str]) -> str | None:
-    """The note a link means: its full name, or the only one whose last part it is."""
-    wanted = link.partition("#")[0].strip().removeprefix("notes/").removesuffix(".md")
-    if wanted in set(names):
-        return wanted
-    ending = [name for name in names if name.rpartition("/")[2] == wanted]
-    return ending[0] if len(ending) == 1 else None
-
-
-def _links_to(record: Record, name: str, names: Iterable[str]) -> bool:
-    return any(resolve(link, names) == name for link in note_links(record.body))
 
 
 def _line(path: str, title: str, pieces: tuple[tuple[bool, str], ...]) -> NoteLine:
