@@ -6,6 +6,7 @@ import pytest
 
 from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
+from planaria.records.errors import Problem
 from planaria.records.index import Index
 from planaria.records.library import Library
 from planaria.records.record import Record
@@ -128,6 +129,15 @@ async def test_the_list_of_notes_follows_what_is_written(tmp_path):
         await read_until(stream, "There are no notes yet")
         await Library.write(visit.node["library"], "notes/new.md", None, "# Nautilus")
         await read_until(stream, "Nautilus")
+
+
+async def test_a_problem_that_is_not_utf_8_breaks_no_page(tmp_path):
+    async with visiting(tmp_path) as visit:
+        Library.report(visit.node["library"], Problem("workflows/\udcff.py", 1, "no \udcff", "Rename it."))
+        await visit.post("/rooms/garden", text="hello", client_id="1")
+        for path in ("/", "/problems", "/rooms/garden"):
+            assert (await visit.get(path)).status_code == 200
+        assert "workflows/\\udcff.py" in (await visit.get("/problems")).text
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import pytest
 
 from planaria.nerve.web.live import event
-from planaria.nerve.web.render import Renderer, count, hue, initial, process_url, span
+from planaria.nerve.web.markdown import to_html
+from planaria.nerve.web.render import Renderer, count, hue, in_url, initial, process_url, span
 
 NOON = 1_763_726_400.0  # 2025-11-21 12:00 UTC
 
@@ -70,3 +71,13 @@ def test_values_are_escaped_in_templates(renderer):
 
 def test_an_event_keeps_its_lines_and_no_line_can_end_it():
     assert event("a\n\nb\r\nc\rd") == "data: a\ndata: \ndata: b\ndata: c\ndata: d\n\n"
+
+
+def test_a_text_that_is_not_utf_8_is_escaped_wherever_it_is_drawn(renderer):
+    values = {"told": "broken \udcff name", "tone": "alarm"}
+    assert rb"broken \udcff name" in renderer.response("_told.html", values).body
+    assert event("broken \udcff name") == "data: broken \\udcff name\n\n"
+    assert to_html("broken \udcff [[\udcff]]").isascii()
+    assert process_url("x\udcff") == "/processes/x%5Cudcff"
+    assert in_url("a b/\udcff") == "a%20b/%5Cudcff"
+    assert renderer.environment.filters["urlencode"] is in_url

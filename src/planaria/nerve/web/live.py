@@ -20,6 +20,7 @@ from starlette.types import Message, Send
 from planaria.cortex.errors import JournalUnavailable
 from planaria.nerve.views import NoSuchProcess
 from planaria.nerve.web.parts import Part, Picture
+from planaria.nerve.web.render import sendable
 from planaria.nerve.web.site import BEAT, Site
 from planaria.otp import CallError, KernelEvent, Port, timeout
 
@@ -148,5 +149,5 @@ async def _gather(site: Site, port: Port) -> list[object]:
 
 def event(html: str) -> str:
     """One unnamed event. Its data may have lines; a lone carriage return would end one too."""
-    lines = html.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = sendable(html).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "".join(f"data: {line}\n" for line in lines) + "\n"

@@ -20,6 +20,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
 
+from planaria.nerve.web.render import sendable
 from planaria.records.links import LINK, plain_name
 
 BLOCKS = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre"}
@@ -46,6 +47,7 @@ def to_html(text: str, exists: NoteExists | None = None, *, outside: bool = Fals
         outside: it stands on a page that is no note's, so relative links are to be read from `notes/`.
         exists: says whether the note a `[[name]]` link points at is there; a missing one is marked.
     """
+    text = sendable(text)
     if len(text) > (LONGEST_SAID if outside else LONGEST):
         return Markup("<p><em>This text is too long to be drawn; here it is as it was written.</em></p>") + (
             Markup("<pre><code>{}</code></pre>").format(text)
@@ -66,7 +68,7 @@ def _note_link(state: StateInline, silent: bool) -> bool:
         name, label = found[1].strip(), (found[2] or "").strip()
         exists = state.env.get("exists")
         opening = state.push("link_open", "a", 1)
-        opening.attrs = {"href": "/notes/" + quote(plain_name(name), errors="replace")}
+        opening.attrs = {"href": "/notes/" + quote(plain_name(name))}
         if exists is not None and not exists(name):
             opening.attrs["class"] = "missing"
         state.push("text", "", 0).content = label or name

@@ -71,13 +71,15 @@ class Renderer:
             "hue": hue,
             "initial": initial,
             "process_url": process_url,
+            "urlencode": in_url,
         }
         cast(dict[str, Callable[..., object]], self.environment.filters).update(filters)
         self.globals = {"version": _fingerprint(STATIC / "planaria.css")}
 
     def text(self, template: str, values: Mapping[str, object]) -> str:
         """One template as HTML, without white space around it: that would pile up in the page at each swap."""
-        return self.environment.get_template(template, globals=self.globals).render(values).strip()
+        html = self.environment.get_template(template, globals=self.globals).render(values)
+        return sendable(html.strip())
 
     def response(self, template: str, values: Mapping[str, object], status: int = 200) -> HTMLResponse:
         """One template as an answer."""
@@ -103,6 +105,11 @@ class Renderer:
             return f"{'yesterday' if days < 0 else 'tomorrow'} {moment:%H:%M}"
         day = f"{moment.day} {moment:%b}"
         return f"{day} {moment:%H:%M}" if moment.year == today.year else f"{day} {moment.year}"
+
+
+def sendable(text: str) -> str:
+    """The text with what cannot be sent as UTF-8 (a lone surrogate, from a file name that is no text) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def partial(selector: str, swap: str, html: str) -> str:
@@ -158,7 +165,12 @@ def initial(name: str) -> str:
 
 def process_url(ref: str) -> str:
     """The page of a process, by name or by the number of its pid."""
-    return "/processes/" + quote(ref, safe=":@")
+    return "/processes/" + quote(ref, safe=":@", errors="backslashreplace")
+
+
+def in_url(text: str) -> str:
+    """Any text as a part of an address."""
+    return quote(text, errors="backslashreplace")
 
 
 def _fingerprint(path: Path) -> str:
