@@ -11,7 +11,7 @@ from planaria.records.index import Index
 from planaria.records.library import Library
 from planaria.records.record import Record
 from planaria.records.scan import load
-from tests.nerve.web.garden import read_until, visiting
+from tests.nerve.web.garden import FakeRoom, read_until, visiting
 
 EVIL = '"><script>alert(1)</script>'
 
@@ -138,6 +138,20 @@ async def test_a_problem_that_is_not_utf_8_breaks_no_page(tmp_path):
         for path in ("/", "/problems", "/rooms/garden"):
             assert (await visit.get(path)).status_code == 200
         assert "workflows/\\udcff.py" in (await visit.get("/problems")).text
+
+
+async def test_a_name_or_a_text_turns_nothing_around_it(tmp_path):
+    turning = "\x1b[31mevil\u202e\x9b"
+    async with visiting(tmp_path) as visit, visit.stream("/live/rooms/garden") as stream:
+        await read_until(stream, "#transcript")
+        room = visit.node["room:garden"]
+        await FakeRoom.post(room, turning, f"hello\x00 {turning}\n\tthere")
+        live = await read_until(stream, "hello")
+        for html in (live, (await visit.get("/rooms/garden")).text):
+            assert "<b><bdi>[31mevil\u202e</bdi></b>" in html
+            assert not set(html) & {"\x00", "\x1b", "\x9b"}
+        css = (await visit.get("/static/planaria.css")).text
+        assert ".said > .text, .list .title, .list .sub { unicode-bidi: isolate; }" in css
 
 
 @pytest.mark.parametrize(

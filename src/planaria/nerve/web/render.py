@@ -42,6 +42,9 @@ TONES = {
     "pending": "",
 }
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""All but tab and line ends."""
+
 
 class Renderer:
     """Draws pages and parts.
@@ -108,8 +111,11 @@ class Renderer:
 
 
 def sendable(text: str) -> str:
-    """The text with what cannot be sent as UTF-8 (a lone surrogate, from a file name that is no text) escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """The text as a browser may have it: without control characters, and with what is no UTF-8 escaped.
+
+    Names of files and people may hold either: an escape sequence, or a lone surrogate from bytes that are no text.
+    """
+    return _CONTROLS.sub("", text).encode("utf-8", "backslashreplace").decode()
 
 
 def partial(selector: str, swap: str, html: str) -> str:
