@@ -33,6 +33,8 @@ ROOT = Path(__file__).parents[3]
 FOR_DOCS = os.environ.get("PLANARIA_PICTURES") == "1"
 PICTURES = ROOT / ("docs/pictures" if FOR_DOCS else "build/pictures")
 IN_DOCS = {
+    "garden-light-desk",
+    "garden-dark-desk",
     "overview-light-desk",
     "overview-dark-desk",
     "overview-dark-phone",
@@ -156,6 +158,10 @@ async def test_a_run_started_by_hand_draws_its_path(tmp_path):
 async def test_no_page_is_wider_than_its_screen(tmp_path, scheme, size):
     kind = f"{scheme}-{'phone' if size == PHONE else 'desk'}"
     async with whole_node(tmp_path) as node, browsing(node, scheme, size) as page:
+        await ask(page, node, "@scout what do the notes say about supervision?")
+        await page.goto(await base(node) + "/")
+        await page.wait_for_selector("#beat[data-beat='1']")
+        await picture(page, f"garden-{kind}")
         break_a_record(tmp_path / "garden")
         await ask(page, node, "@scout what do the notes say about supervision?")
         await page.goto(await base(node) + "/problems")
