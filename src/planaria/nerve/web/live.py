@@ -6,7 +6,7 @@ coming back it gets the whole again, so no event is ever replayed.
 
 Bounded: a client that does not take a frame within `SEND_LIMIT`, or a page that more than `BURST` messages reach
 between two frames, loses its connection and starts afresh by itself. Does badly: a frame costs each watcher its
-own look; for hundreds of open pages the looking should be shared.
+own look, only messages are drawn once for all (`drawn.py`); for hundreds of open pages the looking should be shared.
 """
 
 from collections.abc import AsyncIterator, Sequence

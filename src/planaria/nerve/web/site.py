@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from planaria.cortex.redact import Redactor
 from planaria.nerve.web.auth import Door, cookie_name
+from planaria.nerve.web.drawn import Drawn
 from planaria.nerve.web.parts import Part
 from planaria.nerve.web.render import Renderer
 from planaria.nerve.web.troubles import Happening, Trouble, find_troubles
@@ -58,6 +59,7 @@ class Site:
         self.services = services
         self.node = services.node
         self.renderer = Renderer(services.zone, self.now)
+        self.drawn = Drawn()
         self._troubles: tuple[Trouble, ...] = ()
         self._troubles_due = 0.0
 

@@ -132,7 +132,7 @@ class RoomFeed:
         self.site = site
         self.name = name
         self.topics: Sequence[str] = (room_name(name),)
-        self.messages: tuple[MessageLine, ...] | None = None
+        self.messages: tuple[Markup, ...] | None = None
         self.last_seq = 0
         self.writing: dict[str, ReplyLine] = {}
         self.models: dict[str, str] = {}
@@ -174,16 +174,15 @@ class RoomFeed:
     async def _read(self) -> list[RoomMessage]:
         return await Room.transcript(self._pid(), limit=LAST)
 
-    def _seen(self, message: RoomMessage) -> MessageLine:
+    def _seen(self, message: RoomMessage) -> Markup:
         self.last_seq = max(self.last_seq, message.seq)
         if message.model:
             self.models[message.author] = message.model
-        return message_line(message)
+        return draw_message(self.site, message)
 
     def _said(self, message: RoomMessage) -> str:
-        line = self._seen(message)
+        html = self._seen(message)
         reply = self.writing.pop(_reply_id(message.author, message.cause_id), None)
-        html = self.site.renderer.text("_message.html", {"message": line})
         gone = partial(f"#{reply.dom}", "delete", "") if reply is not None else ""
         return gone + partial("#transcript", "beforeend", html)
 
@@ -239,6 +238,15 @@ def joined(messages: Sequence[object]) -> list[object]:
                 continue
         found.append(message)
     return found
+
+
+def draw_message(site: Site, message: RoomMessage) -> Markup:
+    """A message as HTML, drawn once for all open pages: what was said never changes."""
+
+    def draw() -> str:
+        return site.renderer.text("_message.html", {"message": message_line(message)})
+
+    return site.drawn.get(("message", message.room, message.id), draw)
 
 
 def message_line(message: RoomMessage) -> MessageLine:
