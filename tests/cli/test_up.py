@@ -120,3 +120,12 @@ def test_settings_that_cannot_be_used_are_named_and_nothing_starts(garden):
     assert result.exit_code == 3
     assert "did you mean 'port'?" in result.stderr
     assert find_holder(garden.path) is None
+
+
+@pytest.mark.parametrize("name", ["journal", "control", "dashboard"])
+def test_a_kill_that_takes_the_control_socket_along_still_tells_who_came_after(garden, start, name: str):
+    start().wait_ready()
+    before = garden.json("inspect", name)["pid"]
+    told = garden.json("kill", name)
+    assert told["process"] == f"{name} {before}"
+    assert told["successor"] not in (None, before)

@@ -164,6 +164,5 @@ class Client:
 
 def _broken(error: OSError | None) -> CliError:
     what = f": {error}" if error is not None else ""
-    return CliError(
-        NO_ANSWER, f"the node closed the connection{what}", "see whether it still runs: `planaria status`"
-    )
+    mend = "see whether it still runs: `planaria status`"
+    return CliError(NO_ANSWER, f"the node closed the connection{what}", mend, "closed")

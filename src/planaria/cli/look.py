@@ -9,7 +9,7 @@ import click
 
 from planaria.cli import output
 from planaria.cli.client import Client
-from planaria.cli.errors import NO_ANSWER, CliError
+from planaria.cli.errors import NO_ANSWER, REFUSED, CliError
 from planaria.cli.garden import garden_option, json_option
 from planaria.config.lock import find_holder
 
@@ -162,9 +162,28 @@ def restart(process: str, garden: Path, as_json: bool) -> None:
     _end("process.restart", "restarted", process, garden, as_json)
 
 
+def _after(garden: Path, before: dict[str, Any]) -> dict[str, Any]:
+    """What became of a process whose end took the control socket along, asked of the socket that came after."""
+    successor = None
+    with Client(garden) as client:
+        if before["name"]:
+            try:
+                successor = client.ask("inspect", process=before["name"])["pid"]
+            except CliError as error:
+                if error.exit_code != REFUSED:
+                    raise
+    return {"process": f"{before['name'] or ''} {before['pid']}".strip(), "successor": successor}
+
+
 def _end(method: str, word: str, process: str, garden: Path, as_json: bool) -> None:
     with Client(garden) as client, output.working(f"{process}: ending"):
-        result = client.ask(method, process=process)
+        before = client.ask("inspect", process=process)
+        try:
+            result = client.ask(method, process=process)
+        except CliError as error:
+            if error.code != "closed":
+                raise
+            result = _after(garden, before)
     if as_json:
         output.print_json(result)
         return
