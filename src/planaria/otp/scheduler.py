@@ -32,7 +32,6 @@ from planaria.otp.process import (
     Process,
     die,
     running,
-    take,
 )
 from planaria.otp.reason import Killed, reason_of
 
@@ -234,21 +233,30 @@ class Scheduler:
             if body is None:
                 die(process, "normal")  # a plain function has returned
                 return
-            recent = self.node.recent
+            handle = body.handle
+            remember = self.node.recent.append
             while process.status == RUNNING:
-                envelope = take(process)
+                envelope = process.pending
                 if envelope is None:
                     process.status = WAITING
                     return
-                if limit == 0:
-                    self._put_back(process, envelope)
+                if limit == 0:  # the batch is used up: to the end of the run queue with the rest
+                    self.enqueue(process)
                     return
+                # `take`, written out: this is the one loop every message goes through.
+                queue = process.queue
+                if queue is None:
+                    process.pending = None
+                else:
+                    process.pending = queue.popleft()
+                    if not queue:
+                        process.queue = None
                 limit -= 1
                 self.budget -= 1
                 process.reductions += 1
                 process.current = envelope
-                recent.append((process, envelope))
-                coro = body.handle(envelope)
+                remember((process, envelope))
+                coro = handle(envelope)
                 if coro is not None:
                     process.coro = coro
                     if not self._drive(process, None):
@@ -263,17 +271,6 @@ class Scheduler:
             die(process, reason_of(error))
         finally:
             running.process = before
-
-    def _put_back(self, process: Process, envelope: Envelope) -> None:
-        """The batch is used up: to the end of the run queue with the rest."""
-        if process.pending is None:
-            process.pending = envelope
-        else:
-            if process.queue is None:
-                process.queue = deque()
-            process.queue.appendleft(process.pending)
-            process.pending = envelope
-        self.enqueue(process)
 
     # --- coroutines ---------------------------------------------------------------------------------------------
 
