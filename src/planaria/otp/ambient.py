@@ -11,29 +11,16 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from planaria.otp.birth import announce, create
+from planaria.otp.mailbox import deliver, deliver_kernel, take_where
 from planaria.otp.message import Down, Envelope, ExitSignal
-from planaria.otp.process import (
-    DEAD,
-    Monitor,
-    Process,
-    Request,
-    announce,
-    create,
-    deliver,
-    deliver_kernel,
-    is_async,
-    name_of,
-    running,
-    take_where,
-    unwatch,
-    wake,
-    watch,
-)
-from planaria.otp.process import link as link_processes
-from planaria.otp.process import signal as signal_process
-from planaria.otp.process import unlink as unlink_processes
+from planaria.otp.process import DEAD, Monitor, Process, Request, is_async, name_of, running, wake
 from planaria.otp.reason import Killed, NoProcess, NotAProcess
 from planaria.otp.scheduler import RECEIVE, Throw, pause, suspend
+from planaria.otp.signals import link as link_processes
+from planaria.otp.signals import signal as signal_process
+from planaria.otp.signals import unlink as unlink_processes
+from planaria.otp.signals import unwatch, watch
 
 if TYPE_CHECKING:
     from planaria.otp.node import Node

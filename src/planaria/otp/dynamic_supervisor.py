@@ -13,11 +13,13 @@ from planaria.otp.child import ChildSpec, Restart, ShutdownTime
 from planaria.otp.event import ChildRestarted, RestartsExceeded
 from planaria.otp.gen_server import GenServer, start_server
 from planaria.otp.handler import Deferred, call
+from planaria.otp.mailbox import deliver_kernel
 from planaria.otp.message import ExitSignal
-from planaria.otp.process import DEAD, Process, deliver_kernel, link
+from planaria.otp.process import DEAD, Process
 from planaria.otp.reason import ChildError, StartFailed, is_orderly
 from planaria.otp.restart_window import RestartWindow
 from planaria.otp.shutdown import stop_all, stop_child
+from planaria.otp.signals import link
 from planaria.otp.supervisor import Child, ChildCounts, ChildInfo, start_of
 
 

@@ -29,22 +29,12 @@ from types import CoroutineType
 from typing import Any, ClassVar, NoReturn
 
 from planaria.otp.ambient import Server, resolve, self_, wait_down
+from planaria.otp.birth import announce, create
 from planaria.otp.event import MessageDropped
 from planaria.otp.handler import DEFAULT_TIMEOUT, CallHandler, CastHandler, Deferred
+from planaria.otp.mailbox import deliver, deliver_kernel
 from planaria.otp.message import Envelope, Kind
-from planaria.otp.process import (
-    DEAD,
-    WAITING,
-    Process,
-    Request,
-    announce,
-    check_alive,
-    create,
-    deliver,
-    deliver_kernel,
-    die,
-    unlink,
-)
+from planaria.otp.process import DEAD, WAITING, Process, Request, check_alive
 from planaria.otp.reason import (
     CallError,
     Exit,
@@ -55,6 +45,7 @@ from planaria.otp.reason import (
     reason_of,
 )
 from planaria.otp.scheduler import run_now, suspend
+from planaria.otp.signals import die, unlink
 
 # What ends a server through `terminate`: everything but a kill and the end of the program.
 ENDS = (Exception, CancelledError)

@@ -17,8 +17,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Protocol, overload
 
 from planaria.otp.ambient import Server
+from planaria.otp.mailbox import deliver
 from planaria.otp.message import Envelope
-from planaria.otp.process import DEAD, RUNNING, WAITING, Process, Request, deliver, running
+from planaria.otp.process import DEAD, RUNNING, WAITING, Process, Request, running
 from planaria.otp.reason import CallError, Killed, NoProcess, NotAProcess
 from planaria.otp.scheduler import run_now, suspend
 

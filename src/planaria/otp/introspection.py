@@ -11,15 +11,9 @@ from dataclasses import dataclass, field
 from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from planaria.otp.mailbox import mailbox, queue_length
 from planaria.otp.message import Envelope, ExitSignal
-from planaria.otp.process import (
-    DEAD,
-    STATUS_NAMES,
-    Process,
-    Request,
-    mailbox,
-    queue_length,
-)
+from planaria.otp.process import DEAD, STATUS_NAMES, Process, Request
 
 if TYPE_CHECKING:
     from planaria.otp.node import Node

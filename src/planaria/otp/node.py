@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from planaria.otp.birth import announce, create
 from planaria.otp.clock import Clock, SystemClock
 from planaria.otp.event import KernelEvent
 from planaria.otp.groups import Groups
@@ -32,25 +33,12 @@ from planaria.otp.introspection import (
     process_tree,
     queued_messages,
 )
+from planaria.otp.mailbox import deliver
 from planaria.otp.message import Down, Envelope
-from planaria.otp.process import (
-    DEAD,
-    Process,
-    Request,
-    announce,
-    create,
-    deliver,
-    die,
-    is_async,
-    link,
-    name_of,
-    running,
-    signal,
-    unwatch,
-    watch,
-)
+from planaria.otp.process import DEAD, Process, Request, is_async, name_of, running
 from planaria.otp.reason import NoProcess, ServerExited, TaskFailed
 from planaria.otp.scheduler import Scheduler
+from planaria.otp.signals import die, link, signal, unwatch, watch
 from planaria.otp.timers import Timers
 
 RECENT = 4096

@@ -22,18 +22,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from planaria.otp.event import CleanupFailed
 from planaria.otp.message import Envelope
-from planaria.otp.process import (
-    DEAD,
-    READY,
-    RECEIVING,
-    RUNNING,
-    SUSPENDED,
-    WAITING,
-    Process,
-    die,
-    running,
-)
+from planaria.otp.process import DEAD, READY, RECEIVING, RUNNING, SUSPENDED, WAITING, Process, running
 from planaria.otp.reason import Killed, reason_of
+from planaria.otp.signals import die
 
 if TYPE_CHECKING:
     from planaria.otp.node import Node

@@ -15,8 +15,9 @@ from planaria.otp.child import ChildKind, ChildSpec, Restart, ShutdownTime
 from planaria.otp.event import ChildRestarted, RestartsExceeded
 from planaria.otp.gen_server import GenServer, start_server
 from planaria.otp.handler import Deferred, call
+from planaria.otp.mailbox import deliver_kernel
 from planaria.otp.message import ExitSignal
-from planaria.otp.process import DEAD, Process, deliver_kernel
+from planaria.otp.process import DEAD, Process
 from planaria.otp.reason import (
     AlreadyStarted,
     ChildError,

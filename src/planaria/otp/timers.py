@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from planaria.otp.mailbox import deliver_kernel
 from planaria.otp.message import Ref, TimerFired
-from planaria.otp.process import Process, Request, deliver_kernel
+from planaria.otp.process import Process, Request
 from planaria.otp.reason import CallTimeout
 
 if TYPE_CHECKING:

@@ -1,0 +1,79 @@
+"""The mailbox of a process: putting messages in, taking them out, looking at those that wait."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from planaria.otp.message import Envelope, Kind
+from planaria.otp.process import DEAD, RECEIVING, WAITING, Process, wake
+
+
+def deliver(target: Process, envelope: Envelope) -> None:
+    """Put one message into the mailbox of `target`, waking it. The dead take nothing."""
+    status = target.status
+    if status == DEAD:
+        return
+    if target.pending is None:
+        target.pending = envelope
+    elif target.queue is None:
+        target.queue = deque((envelope,))
+    else:
+        target.queue.append(envelope)
+    if status == WAITING:
+        target.node.scheduler.enqueue(target)
+    elif status == RECEIVING:
+        wake(target, None)
+
+
+def deliver_kernel(target: Process, kind: Kind, body: object, sender: Process | None = None) -> None:
+    """Deliver a message of the kernel's own making."""
+    node = target.node
+    deliver(target, (kind, body, sender, node.next_id(), None, 0, node.now))
+
+
+def take(process: Process) -> Envelope | None:
+    """Remove and return the oldest message."""
+    envelope = process.pending
+    if envelope is not None:
+        queue = process.queue
+        if queue is None:
+            process.pending = None
+        else:
+            process.pending = queue.popleft()
+            if not queue:
+                process.queue = None
+    return envelope
+
+
+def mailbox(process: Process) -> Iterator[Envelope]:
+    """The messages that wait, oldest first."""
+    if process.pending is not None:
+        yield process.pending
+        if process.queue is not None:
+            yield from process.queue
+
+
+def take_where(process: Process, matches: Callable[[Envelope], bool]) -> Envelope | None:
+    """Remove and return the oldest message that matches, leaving the others in their order."""
+    pending = process.pending
+    if pending is None:
+        return None
+    if matches(pending):
+        return take(process)
+    queue = process.queue
+    if queue is not None:
+        for index, envelope in enumerate(queue):
+            if matches(envelope):
+                del queue[index]
+                if not queue:
+                    process.queue = None
+                return envelope
+    return None
+
+
+def queue_length(process: Process) -> int:
+    """How many messages wait."""
+    if process.pending is None:
+        return 0
+    return 1 if process.queue is None else 1 + len(process.queue)

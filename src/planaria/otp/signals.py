@@ -1,0 +1,181 @@
+"""Links, monitors, exit signals, and the end of a process that follows from them.
+
+Source: Erlang/OTP 25; see `tests/otp/vectors/RULES.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from planaria.otp.event import ProcessExited
+from planaria.otp.mailbox import deliver_kernel, mailbox
+from planaria.otp.message import Down, ExitSignal
+from planaria.otp.process import DEAD, READY, RECEIVING, SUSPENDED, Monitor, Process, Request, running
+
+
+def link(one: Process, other: Process) -> None:
+    """Tie two living processes together: when one ends the other gets its exit signal."""
+    if one is other:
+        return
+    if one.links is None:
+        one.links = set()
+    one.links.add(other)
+    if other.links is None:
+        other.links = set()
+    other.links.add(one)
+
+
+def unlink(one: Process, other: Process) -> None:
+    """Take the tie away; a signal that has arrived already stays in the mailbox."""
+    if one.links is not None:
+        one.links.discard(other)
+    if other.links is not None:
+        other.links.discard(one)
+
+
+def watch(
+    target: Process, watcher: Process | Callable[[Down], None], watched_as: Process | str | None = None
+) -> Monitor:
+    """Tell `watcher` once, by a `Down`, when `target` ends; with reason `noproc` if it is dead already."""
+    monitor = Monitor(target, watcher, target if watched_as is None else watched_as)
+    if target.status == DEAD:
+        _tell(monitor, "noproc")
+        return monitor
+    if target.watchers is None:
+        target.watchers = {}
+    target.watchers[monitor] = None
+    if isinstance(watcher, Process):
+        if watcher.monitors is None:
+            watcher.monitors = set()
+        watcher.monitors.add(monitor)
+    return monitor
+
+
+def unwatch(monitor: Monitor) -> bool:
+    """End a monitor. True if it was still active; a `Down` delivered before stays in the mailbox."""
+    watchers = monitor.target.watchers
+    active = watchers is not None and monitor in watchers
+    if watchers is not None and active:
+        del watchers[monitor]
+    if isinstance(monitor.watcher, Process) and monitor.watcher.monitors is not None:
+        monitor.watcher.monitors.discard(monitor)
+    return active
+
+
+def _tell(monitor: Monitor, reason: object) -> None:
+    down = Down(monitor, monitor.watched_as, reason)
+    if isinstance(monitor.watcher, Process):
+        deliver_kernel(monitor.watcher, "info", down)
+    else:
+        monitor.watcher(down)
+
+
+def signal(target: Process, sender: Process | None, reason: object) -> None:
+    """Send an explicit exit signal (Erlang's exit/2). `"kill"` ends the target whatever it does, as `"killed"`."""
+    if target.status == DEAD:
+        return
+    if reason == "kill":
+        die(target, "killed")
+    else:
+        _arrive(target, target if sender is None else sender, reason, explicit=True)
+
+
+def _arrive(target: Process, sender: Process, reason: object, *, explicit: bool) -> None:
+    if target.status == DEAD:
+        return
+    if target.trap_exit:
+        deliver_kernel(target, "exit", ExitSignal(sender, reason), sender)
+    elif reason != "normal" or (explicit and sender is target):
+        die(target, reason)
+
+
+# --- the end ---
+
+
+def die(process: Process, reason: object) -> None:
+    """End a process now: dead to everybody at once, whatever its code still does.
+
+    Links get exit signals, monitors a `Down`, callers who wait a failure. Code that is suspended is thrown
+    `Killed` on its next turn so that it lets go of what it holds. Iterative, so that a chain of ten thousand
+    links does not overflow the stack.
+    """
+    if process.status == DEAD:
+        return
+    node = process.node
+    _mark_dead(process, reason)
+    node.dying.append(process)
+    if len(node.dying) > 1:
+        return  # an outer `die` is at work and will come to it
+    # Nobody runs while the dead are buried: listeners and hooks must not act as the one that dies.
+    before, running.process = running.process, None
+    index = 0
+    try:
+        while index < len(node.dying):
+            _bury(node.dying[index])
+            index += 1
+    finally:
+        node.dying.clear()
+        running.process = before
+
+
+def _mark_dead(process: Process, reason: object) -> None:
+    was = process.status
+    process.status = DEAD
+    process.reason = reason
+    node = process.node
+    if process.name is not None and node.names.get(process.name) is process:
+        del node.names[process.name]
+    node.table.pop(process.id, None)
+    if node.restarts:
+        node.restarts.pop(process, None)
+    if was in (SUSPENDED, RECEIVING, READY) and process.coro is not None:
+        process.wait = None
+        node.scheduler.unwind(process)
+
+
+def _bury(process: Process) -> None:
+    reason = process.reason
+    node = process.node
+    if process.pending is not None or process.current is not None or process.calls is not None:
+        _fail_callers(process, reason)
+    process.pending = process.queue = None
+    if process.monitors is not None:
+        for monitor in process.monitors:
+            if monitor.target.watchers is not None:
+                monitor.target.watchers.pop(monitor, None)
+        process.monitors = None
+    links, process.links = process.links, None
+    watchers, process.watchers = process.watchers, None
+    hooks, process.on_death = process.on_death, None
+    if node.listeners:
+        node.emit(ProcessExited(process, process.name, process.label, reason))
+    if hooks is not None:
+        for hook in hooks:
+            hook(process)
+    if links is not None:
+        # Sets have no order of their own; ids make a run repeatable.
+        for peer in sorted(links, key=lambda p: p.id) if len(links) > 1 else links:
+            if peer.links is not None:
+                peer.links.discard(process)
+            _arrive(peer, process, reason, explicit=False)
+    if watchers is not None:
+        for monitor in watchers:
+            if isinstance(monitor.watcher, Process) and monitor.watcher.monitors is not None:
+                monitor.watcher.monitors.discard(monitor)
+            _tell(monitor, reason)
+
+
+def _fail_callers(process: Process, reason: object) -> None:
+    node = process.node
+    requests: list[Request] = []
+    if process.current is not None and process.current[0] in ("call", "start"):
+        requests.append(process.current[1])
+    if process.calls is not None:
+        requests.extend(process.calls)
+        process.calls = None
+    for envelope in mailbox(process):
+        if envelope[0] in ("call", "start"):
+            requests.append(envelope[1])
+    for request in requests:
+        if not request.done:
+            request.fail(node.call_failure(request, process, reason))
