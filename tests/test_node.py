@@ -256,6 +256,19 @@ async def test_whichever_process_is_killed_the_garden_answers_again(garden: Path
         await node.stop()
 
 
+@pytest.mark.parametrize("victim", ["journal", "models", "library", "session:scout@garden"])
+async def test_a_person_who_kills_one_process_again_and_again_does_not_end_the_node(
+    garden: Path, victim: str
+):
+    node = await whole(garden)
+    try:
+        for _ in range(8):
+            await node.run(_kill_and_await_the_next, victim)
+        await _ask(node, "status")
+    finally:
+        await node.stop()
+
+
 async def test_a_saved_agent_file_is_met_by_the_next_message_and_a_wrong_one_by_the_doctor(garden: Path):
     node = await whole(garden)
     try:
@@ -289,6 +302,13 @@ async def _kill(name: str) -> None:
     ref = monitor(pid)
     exit_signal(pid, "kill")
     await receive(lambda message: isinstance(message, Down) and message.ref is ref, timeout=5.0)
+
+
+async def _kill_and_await_the_next(name: str) -> None:
+    await _kill(name)
+    while whereis(name) is None:
+        assert whereis("node") is not None, "the node gave up"
+        await sleep(0.01)
 
 
 async def _ask(node: Node, text: str) -> None:

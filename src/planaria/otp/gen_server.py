@@ -456,8 +456,3 @@ def _no_handler(server: GenServer, request: Request) -> CallError:
     known = ", ".join(sorted(server._handlers)) or "none"
     text = f"{type(server).__qualname__} has no handler {request.handler!r}; it has: {known}"
     return CallError(server.pid, "no_handler", text)
-
-
-def server_of(process: Process) -> GenServer | None:
-    """The server object inside a process, for those who look at its state."""
-    return process.body if isinstance(process.body, GenServer) else None

@@ -376,9 +376,3 @@ async def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     if hasattr(value, "__await__"):
         value = await value
     return value
-
-
-def current_node() -> Node | None:
-    """The node of the running process, None in code outside."""
-    process = running.process
-    return None if process is None else process.node
