@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from planaria.cli import output
-from planaria.cli.client import Client
+from planaria.cli.client import RESTART_TIME, Client
 from planaria.cli.errors import NO_ANSWER, REFUSED, CliError
 from planaria.cli.garden import garden_option, json_option
 from planaria.config.lock import find_holder
@@ -165,13 +165,19 @@ def restart(process: str, garden: Path, as_json: bool) -> None:
 def _after(garden: Path, before: dict[str, Any]) -> dict[str, Any]:
     """What became of a process whose end took the control socket along, asked of the socket that came after."""
     successor = None
-    with Client(garden) as client:
-        if before["name"]:
-            try:
+    until = time.monotonic() + RESTART_TIME
+    while before["name"]:
+        try:
+            with Client(garden) as client:
                 successor = client.ask("inspect", process=before["name"])["pid"]
-            except CliError as error:
-                if error.exit_code != REFUSED:
-                    raise
+            break
+        except CliError as error:
+            # The old socket may still take a connection, only to close it; or the successor is not there yet.
+            if error.exit_code not in (REFUSED, NO_ANSWER):
+                raise
+            if time.monotonic() > until:
+                break
+            time.sleep(0.05)
     return {"process": f"{before['name'] or ''} {before['pid']}".strip(), "successor": successor}
 
 
