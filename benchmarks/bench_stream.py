@@ -22,7 +22,7 @@ import openai
 
 from planaria.membrane.provider import Message, ModelRequest, TextDelta
 from planaria.membrane.providers.openai_compatible import OpenAICompatible
-from planaria.otp.tcp import open_tcp
+from planaria.otp.io.tcp import open_tcp
 
 PACE = 0.001
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}

@@ -33,6 +33,8 @@ FLOORS = (
     "node",
     "cli",
 )
+OTP_ROOMS = ("kernel", "io", "servers", "isolation", "supervision", "flow", "observe", "upgrade")
+"""The rooms of `otp`, lowest first; files beside them (`otp/sys.py`, `otp/program.py`) may use all of them."""
 EVERYWHERE = frozenset({"__init__", "__main__"})  # the package's own files: `planaria.__version__`
 EVENT_LOOP_FLOORS = frozenset({"otp", "testing"})
 LAZY_FLOORS = frozenset({"cli"})  # a command imports what it needs: start-up time, said in cli/__init__.py
@@ -78,7 +80,19 @@ def faults(source: Path) -> list[str]:
         tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
         for module, line, hidden in imports(tree, package):
             found += [f"{where}:{line}: {fault}" for fault in _import_faults(floor, module, hidden)]
+            if floor == "otp" and len(inner.parts) > 2:
+                found += [f"{where}:{line}: {fault}" for fault in _room_faults(inner.parts[1], module)]
     return found
+
+
+def _room_faults(room: str, module: str) -> Iterator[str]:
+    parts = module.split(".")
+    if room not in OTP_ROOMS:
+        yield f"{room!r} is no room of otp (OTP_ROOMS in tests/test_house.py)"
+    elif parts[:2] == ["planaria", "otp"] and len(parts) > 2:
+        target = parts[2]
+        if target not in OTP_ROOMS or OTP_ROOMS.index(target) > OTP_ROOMS.index(room):
+            yield f"otp/{room} imports otp/{target}, which stands above it"
 
 
 def _import_faults(floor: str, module: str, hidden: bool) -> Iterator[str]:
@@ -124,8 +138,10 @@ def test_the_house_stands():
         ("rooms/room.py", "class A:\n    async def f(self):\n        import planaria.otp", "3: hides"),
         ("rooms/room.py", "import asyncio", "imports asyncio"),
         ("rooms/room.py", "def f():\n    from asyncio import sleep", "imports asyncio"),
-        ("otp/process.py", "import msgspec", "otp imports msgspec"),
-        ("otp/process.py", "from planaria.config.settings import Settings", "otp imports config"),
+        ("otp/kernel/process.py", "import msgspec", "otp imports msgspec"),
+        ("otp/kernel/process.py", "from planaria.config.settings import Settings", "otp imports config"),
+        ("otp/kernel/node.py", "from planaria.otp.servers import gen_server", "which stands above it"),
+        ("otp/attic/box.py", "import asyncio", "'attic' is no room of otp"),
         ("attic/box.py", "", "'attic' is no floor"),
         ("__init__.py", "from planaria.otp import Pid", "__init__ imports otp"),
     ],
@@ -141,7 +157,7 @@ def test_an_import_that_should_not_be_is_named_with_its_line(tmp_path, file, tex
         ("agents/agent.py", "from planaria.agents.prompt import Prompt\nfrom . import prompt"),
         ("agents/agent.py", "from planaria import __version__"),
         ("agents/agent.py", "def bridge():\n    import pydantic_ai"),
-        ("otp/scheduler.py", "import asyncio\nfrom .process import Process"),
+        ("otp/kernel/scheduler.py", "import asyncio\nfrom .process import Process"),
         ("cli/up.py", "def up():\n    from planaria.node import run"),
         ("testing/clock.py", "import asyncio\nfrom planaria.tools import web"),
         ("node.py", "from planaria.tools import web"),

@@ -27,7 +27,7 @@ from planaria.otp import (
     supervisor,
     task_child,
 )
-from planaria.otp.streams import open_unix
+from planaria.otp.io.streams import open_unix
 
 
 class Counter(GenServer):

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from planaria.otp import Node, exit_signal, supervisor, task_child
-from planaria.otp.streams import Stream, open_unix, serve_unix
+from planaria.otp.io.streams import Stream, open_unix, serve_unix
 
 
 async def echo(stream: Stream) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from planaria.otp import Node, Pid, exit_signal
-from planaria.otp.subprocess import run_command
+from planaria.otp.io.subprocess import run_command
 
 PATH = {"PATH": os.defpath}
 

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from planaria.otp.tcp import HIGH_WATER, open_tcp
+from planaria.otp.io.tcp import HIGH_WATER, open_tcp
 
 
 class Peer:

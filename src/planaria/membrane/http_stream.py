@@ -19,7 +19,7 @@ import msgspec
 
 from planaria.membrane.address import Address
 from planaria.membrane.errors import BadAnswer, StreamCut, TimedOut, Unreachable
-from planaria.otp.tcp import Stream, open_tcp
+from planaria.otp.io.tcp import Stream, open_tcp
 
 REST = 20.0
 """Seconds an unused connection is kept; below what servers keep theirs."""

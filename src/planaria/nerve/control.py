@@ -38,7 +38,7 @@ from planaria.otp import (
     spawn_link,
     trap_exits,
 )
-from planaria.otp.streams import Stream, serve_unix
+from planaria.otp.io.streams import Stream, serve_unix
 
 MOST_REQUESTS = 16
 """Requests under way on one connection."""

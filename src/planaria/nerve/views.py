@@ -18,9 +18,9 @@ import msgspec
 from planaria.cortex.redact import Redactor
 from planaria.nerve.show import UNKNOWN_SECRETS, clip, public_attributes, show, show_named
 from planaria.otp import ExitSignal, Node, Pid, TreeNode
-from planaria.otp.mailbox import mailbox
-from planaria.otp.message import Envelope
-from planaria.otp.process import Request
+from planaria.otp.kernel.mailbox import mailbox
+from planaria.otp.kernel.message import Envelope
+from planaria.otp.kernel.process import Request
 
 VALUE_LIMIT = 2000
 """Characters of one attribute of a process's state."""

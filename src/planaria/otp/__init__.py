@@ -5,7 +5,8 @@ from planaria.otp import GenServer, Node, call, child, supervisor
 ```
 """
 
-from planaria.otp.ambient import (
+from planaria.otp.io.blocking import run_blocking
+from planaria.otp.kernel.ambient import (
     Server,
     broadcast,
     cancel_timer,
@@ -41,11 +42,8 @@ from planaria.otp.ambient import (
     wall_time,
     whereis,
 )
-from planaria.otp.blocking import run_blocking
-from planaria.otp.child import ChildSpec, child, task_child
-from planaria.otp.clock import Clock, SystemClock
-from planaria.otp.dynamic_supervisor import DynamicSupervisor, dynamic
-from planaria.otp.event import (
+from planaria.otp.kernel.clock import Clock, SystemClock
+from planaria.otp.kernel.event import (
     ChildRestarted,
     CleanupFailed,
     KernelEvent,
@@ -54,13 +52,11 @@ from planaria.otp.event import (
     ProcessStarted,
     RestartsExceeded,
 )
-from planaria.otp.gen_server import GenServer, stop
-from planaria.otp.handler import Deferred, call, cast
-from planaria.otp.introspection import Frame, MessageView, ProcessInfo, TreeNode
-from planaria.otp.message import Down, ExitSignal, Ref, TaskDone, TimerFired
-from planaria.otp.node import Node, Port
-from planaria.otp.process import Pid, Process
-from planaria.otp.reason import (
+from planaria.otp.kernel.introspection import Frame, MessageView, ProcessInfo, TreeNode
+from planaria.otp.kernel.message import Down, ExitSignal, Ref, TaskDone, TimerFired
+from planaria.otp.kernel.node import Node, Port
+from planaria.otp.kernel.process import Pid, Process
+from planaria.otp.kernel.reason import (
     AlreadyStarted,
     CallError,
     CallFailed,
@@ -83,10 +79,14 @@ from planaria.otp.reason import (
     reason_text,
     root_cause,
 )
-from planaria.otp.registry import Registry, keys, lookup
-from planaria.otp.supervisor import ChildCounts, ChildInfo, Supervisor, supervisor
-from planaria.otp.task import Task, TaskRef
-from planaria.otp.timers import TimerRef
+from planaria.otp.kernel.timers import TimerRef
+from planaria.otp.servers.gen_server import GenServer, stop
+from planaria.otp.servers.handler import Deferred, call, cast
+from planaria.otp.servers.registry import Registry, keys, lookup
+from planaria.otp.supervision.child import ChildSpec, child, task_child
+from planaria.otp.supervision.dynamic_supervisor import DynamicSupervisor, dynamic
+from planaria.otp.supervision.supervisor import ChildCounts, ChildInfo, Supervisor, supervisor
+from planaria.otp.supervision.task import Task, TaskRef
 
 __all__ = [
     "AlreadyStarted",

@@ -19,10 +19,10 @@ from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
-from planaria.otp.event import KernelEvent, RestartsExceeded
-from planaria.otp.node import Node, Startable
-from planaria.otp.process import Process
-from planaria.otp.reason import reason_text
+from planaria.otp.kernel.event import KernelEvent, RestartsExceeded
+from planaria.otp.kernel.node import Node, Startable
+from planaria.otp.kernel.process import Process
+from planaria.otp.kernel.reason import reason_text
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 5.0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planaria.otp.node import Node
+    from planaria.otp.kernel.node import Node
 
 
 class _Alarm:

@@ -10,7 +10,7 @@ import sys
 
 import msgspec
 
-from planaria.otp.subprocess import run_command
+from planaria.otp.io.subprocess import run_command
 
 SECONDS = 10.0
 MEMORY = 512 * 1024 * 1024

@@ -18,7 +18,7 @@ from planaria.cortex.query import Query
 from planaria.membrane.outside import outside
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import run_blocking
-from planaria.otp.subprocess import Completed, run_command
+from planaria.otp.io.subprocess import Completed, run_command
 from planaria.records.errors import RecordsError
 from planaria.records.paths import inside
 

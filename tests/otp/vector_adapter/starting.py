@@ -17,7 +17,7 @@ from planaria.otp import (
     spawn,
     spawn_link,
 )
-from planaria.otp.supervisor import Flags
+from planaria.otp.supervision.supervisor import Flags
 
 from .comparison import Json
 from .interpreter import Actor, NotOffered, World, run_program

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from planaria.otp.ambient import Server, monitor, resolve
-from planaria.otp.gen_server import GenServer
-from planaria.otp.handler import Deferred, call
-from planaria.otp.message import Down
-from planaria.otp.process import DEAD, Process
-from planaria.otp.reason import AlreadyStarted, NoProcess, StartFailed
+from planaria.otp.kernel.ambient import Server, monitor, resolve
+from planaria.otp.kernel.message import Down
+from planaria.otp.kernel.process import DEAD, Process
+from planaria.otp.kernel.reason import AlreadyStarted, NoProcess, StartFailed
+from planaria.otp.servers.gen_server import GenServer
+from planaria.otp.servers.handler import Deferred, call
 
 
 class Registry(GenServer):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from planaria.otp.event import ProcessExited
-from planaria.otp.mailbox import deliver_kernel, mailbox
-from planaria.otp.message import Down, ExitSignal
-from planaria.otp.process import DEAD, READY, RECEIVING, SUSPENDED, Monitor, Process, Request, running
+from planaria.otp.kernel.event import ProcessExited
+from planaria.otp.kernel.mailbox import deliver_kernel, mailbox
+from planaria.otp.kernel.message import Down, ExitSignal
+from planaria.otp.kernel.process import DEAD, READY, RECEIVING, SUSPENDED, Monitor, Process, Request, running
 
 
 def link(one: Process, other: Process) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planaria.otp.process import Process
+    from planaria.otp.kernel.process import Process
 
 
 @dataclass(frozen=True, slots=True)

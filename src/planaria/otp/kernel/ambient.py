@@ -11,20 +11,20 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from planaria.otp.birth import announce, create
-from planaria.otp.mailbox import deliver, deliver_kernel, take_where
-from planaria.otp.message import Down, Envelope, ExitSignal
-from planaria.otp.process import DEAD, Monitor, Process, Request, is_async, name_of, running, wake
-from planaria.otp.reason import Killed, NoProcess, NotAProcess
-from planaria.otp.scheduler import RECEIVE, Throw, pause, suspend
-from planaria.otp.signals import link as link_processes
-from planaria.otp.signals import signal as signal_process
-from planaria.otp.signals import unlink as unlink_processes
-from planaria.otp.signals import unwatch, watch
+from planaria.otp.kernel.birth import announce, create
+from planaria.otp.kernel.mailbox import deliver, deliver_kernel, take_where
+from planaria.otp.kernel.message import Down, Envelope, ExitSignal
+from planaria.otp.kernel.process import DEAD, Monitor, Process, Request, is_async, name_of, running, wake
+from planaria.otp.kernel.reason import Killed, NoProcess, NotAProcess
+from planaria.otp.kernel.scheduler import RECEIVE, Throw, pause, suspend
+from planaria.otp.kernel.signals import link as link_processes
+from planaria.otp.kernel.signals import signal as signal_process
+from planaria.otp.kernel.signals import unlink as unlink_processes
+from planaria.otp.kernel.signals import unwatch, watch
 
 if TYPE_CHECKING:
-    from planaria.otp.node import Node
-    from planaria.otp.timers import TimerRef
+    from planaria.otp.kernel.node import Node
+    from planaria.otp.kernel.timers import TimerRef
 
 type Server = Process | str
 """Whom to address: a pid, or a registered name looked up at each use."""

@@ -19,11 +19,11 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from planaria.otp.birth import announce, create
-from planaria.otp.clock import Clock, SystemClock
-from planaria.otp.event import KernelEvent
-from planaria.otp.groups import Groups
-from planaria.otp.introspection import (
+from planaria.otp.kernel.birth import announce, create
+from planaria.otp.kernel.clock import Clock, SystemClock
+from planaria.otp.kernel.event import KernelEvent
+from planaria.otp.kernel.groups import Groups
+from planaria.otp.kernel.introspection import (
     MessageView,
     ProcessInfo,
     TreeNode,
@@ -33,13 +33,13 @@ from planaria.otp.introspection import (
     process_tree,
     queued_messages,
 )
-from planaria.otp.mailbox import deliver
-from planaria.otp.message import Down, Envelope
-from planaria.otp.process import DEAD, Process, Request, is_async, name_of, running
-from planaria.otp.reason import NoProcess, ServerExited, TaskFailed
-from planaria.otp.scheduler import Scheduler
-from planaria.otp.signals import die, link, signal, unwatch, watch
-from planaria.otp.timers import Timers
+from planaria.otp.kernel.mailbox import deliver
+from planaria.otp.kernel.message import Down, Envelope
+from planaria.otp.kernel.process import DEAD, Process, Request, is_async, name_of, running
+from planaria.otp.kernel.reason import NoProcess, ServerExited, TaskFailed
+from planaria.otp.kernel.scheduler import Scheduler
+from planaria.otp.kernel.signals import die, link, signal, unwatch, watch
+from planaria.otp.kernel.timers import Timers
 
 RECENT = 4096
 """Consumed messages a node remembers for those who look."""

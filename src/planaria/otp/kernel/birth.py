@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planaria.otp.event import ProcessStarted
-from planaria.otp.process import Process
-from planaria.otp.reason import AlreadyStarted, StartFailed
-from planaria.otp.signals import link
+from planaria.otp.kernel.event import ProcessStarted
+from planaria.otp.kernel.process import Process
+from planaria.otp.kernel.reason import AlreadyStarted, StartFailed
+from planaria.otp.kernel.signals import link
 
 if TYPE_CHECKING:
-    from planaria.otp.node import Node
+    from planaria.otp.kernel.node import Node
 
 
 def create(

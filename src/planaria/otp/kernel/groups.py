@@ -5,7 +5,7 @@ Source: Erlang's pg: a process may join a group repeatedly and leaves once per l
 
 from __future__ import annotations
 
-from planaria.otp.process import DEAD, Process
+from planaria.otp.kernel.process import DEAD, Process
 
 
 class Groups:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from planaria.otp.ambient import exit_signal, now, self_, unlink, wait_down
-from planaria.otp.child import ShutdownTime
-from planaria.otp.process import DEAD, Process
+from planaria.otp.kernel.ambient import exit_signal, now, self_, unlink, wait_down
+from planaria.otp.kernel.process import DEAD, Process
+from planaria.otp.supervision.child import ShutdownTime
 
 
 async def stop_child(process: Process, shutdown: ShutdownTime) -> object:

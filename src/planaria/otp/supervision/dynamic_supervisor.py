@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from planaria.otp.ambient import node_, now, self_
-from planaria.otp.child import ChildSpec, Restart, ShutdownTime
-from planaria.otp.event import ChildRestarted, RestartsExceeded
-from planaria.otp.gen_server import GenServer, start_server
-from planaria.otp.handler import Deferred, call
-from planaria.otp.mailbox import deliver_kernel
-from planaria.otp.message import ExitSignal
-from planaria.otp.process import DEAD, Process
-from planaria.otp.reason import ChildError, StartFailed, is_orderly
-from planaria.otp.restart_window import RestartWindow
-from planaria.otp.shutdown import stop_all, stop_child
-from planaria.otp.signals import link
-from planaria.otp.supervisor import Child, ChildCounts, ChildInfo, start_of
+from planaria.otp.kernel.ambient import node_, now, self_
+from planaria.otp.kernel.event import ChildRestarted, RestartsExceeded
+from planaria.otp.kernel.mailbox import deliver_kernel
+from planaria.otp.kernel.message import ExitSignal
+from planaria.otp.kernel.process import DEAD, Process
+from planaria.otp.kernel.reason import ChildError, StartFailed, is_orderly
+from planaria.otp.kernel.signals import link
+from planaria.otp.servers.gen_server import GenServer, start_server
+from planaria.otp.servers.handler import Deferred, call
+from planaria.otp.supervision.child import ChildSpec, Restart, ShutdownTime
+from planaria.otp.supervision.restart_window import RestartWindow
+from planaria.otp.supervision.shutdown import stop_all, stop_child
+from planaria.otp.supervision.supervisor import Child, ChildCounts, ChildInfo, start_of
 
 
 class TryAgainChild:

@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from planaria.otp.ambient import spawn, spawn_link
-from planaria.otp.gen_server import GenServer, start_server
-from planaria.otp.process import Process, name_of
+from planaria.otp.kernel.ambient import spawn, spawn_link
+from planaria.otp.kernel.process import Process, name_of
+from planaria.otp.servers.gen_server import GenServer, start_server
 
 type Restart = Literal["permanent", "transient", "temporary"]
 type ShutdownTime = float | Literal["infinity", "brutal_kill"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from planaria.otp.message import Envelope, Kind
-from planaria.otp.process import DEAD, RECEIVING, WAITING, Process, wake
+from planaria.otp.kernel.message import Envelope, Kind
+from planaria.otp.kernel.process import DEAD, RECEIVING, WAITING, Process, wake
 
 
 def deliver(target: Process, envelope: Envelope) -> None:

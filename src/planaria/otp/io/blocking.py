@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-from planaria.otp.process import running
+from planaria.otp.kernel.process import running
 
 
 async def run_blocking[R](fn: Callable[..., R], *args: Any, executor: Executor | None = None) -> R:

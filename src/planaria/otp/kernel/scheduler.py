@@ -20,14 +20,14 @@ from contextvars import Context, copy_context
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-from planaria.otp.event import CleanupFailed
-from planaria.otp.message import Envelope
-from planaria.otp.process import DEAD, READY, RECEIVING, RUNNING, SUSPENDED, WAITING, Process, running
-from planaria.otp.reason import Killed, reason_of
-from planaria.otp.signals import die
+from planaria.otp.kernel.event import CleanupFailed
+from planaria.otp.kernel.message import Envelope
+from planaria.otp.kernel.process import DEAD, READY, RECEIVING, RUNNING, SUSPENDED, WAITING, Process, running
+from planaria.otp.kernel.reason import Killed, reason_of
+from planaria.otp.kernel.signals import die
 
 if TYPE_CHECKING:
-    from planaria.otp.node import Node
+    from planaria.otp.kernel.node import Node
 
 _swap_current_task = asyncio.tasks._swap_current_task  # type: ignore[attr-defined]
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from planaria.otp.mailbox import mailbox, queue_length
-from planaria.otp.message import Envelope, ExitSignal
-from planaria.otp.process import DEAD, STATUS_NAMES, Process, Request
+from planaria.otp.kernel.mailbox import mailbox, queue_length
+from planaria.otp.kernel.message import Envelope, ExitSignal
+from planaria.otp.kernel.process import DEAD, STATUS_NAMES, Process, Request
 
 if TYPE_CHECKING:
-    from planaria.otp.node import Node
+    from planaria.otp.kernel.node import Node
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Protocol, overload
 
-from planaria.otp.ambient import Server
-from planaria.otp.mailbox import deliver
-from planaria.otp.message import Envelope
-from planaria.otp.process import DEAD, RUNNING, WAITING, Process, Request, running
-from planaria.otp.reason import CallError, Killed, NoProcess, NotAProcess
-from planaria.otp.scheduler import run_now, suspend
+from planaria.otp.kernel.ambient import Server
+from planaria.otp.kernel.mailbox import deliver
+from planaria.otp.kernel.message import Envelope
+from planaria.otp.kernel.process import DEAD, RUNNING, WAITING, Process, Request, running
+from planaria.otp.kernel.reason import CallError, Killed, NoProcess, NotAProcess
+from planaria.otp.kernel.scheduler import run_now, suspend
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds a call waits for its answer, as in OTP."""

@@ -28,14 +28,13 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, ClassVar, NoReturn
 
-from planaria.otp.ambient import Server, resolve, self_, wait_down
-from planaria.otp.birth import announce, create
-from planaria.otp.event import MessageDropped
-from planaria.otp.handler import DEFAULT_TIMEOUT, CallHandler, CastHandler, Deferred
-from planaria.otp.mailbox import deliver, deliver_kernel
-from planaria.otp.message import Envelope, Kind
-from planaria.otp.process import DEAD, WAITING, Process, Request, check_alive
-from planaria.otp.reason import (
+from planaria.otp.kernel.ambient import Server, resolve, self_, wait_down
+from planaria.otp.kernel.birth import announce, create
+from planaria.otp.kernel.event import MessageDropped
+from planaria.otp.kernel.mailbox import deliver, deliver_kernel
+from planaria.otp.kernel.message import Envelope, Kind
+from planaria.otp.kernel.process import DEAD, WAITING, Process, Request, check_alive
+from planaria.otp.kernel.reason import (
     CallError,
     Exit,
     Ignore,
@@ -44,8 +43,9 @@ from planaria.otp.reason import (
     StartFailed,
     reason_of,
 )
-from planaria.otp.scheduler import run_now, suspend
-from planaria.otp.signals import die, unlink
+from planaria.otp.kernel.scheduler import run_now, suspend
+from planaria.otp.kernel.signals import die, unlink
+from planaria.otp.servers.handler import DEFAULT_TIMEOUT, CallHandler, CastHandler, Deferred
 
 # What ends a server through `terminate`: everything but a kill and the end of the program.
 ENDS = (Exception, CancelledError)

@@ -13,17 +13,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from planaria.otp.ambient import Server, self_, spawn_link, time_up
-from planaria.otp.birth import announce, create
-from planaria.otp.child import ChildSpec
-from planaria.otp.dynamic_supervisor import DynamicSupervisor
-from planaria.otp.mailbox import deliver_kernel, take_where
-from planaria.otp.message import Down, Envelope, Ref, TaskDone
-from planaria.otp.process import DEAD, Monitor, Process, name_of, running, wake
-from planaria.otp.reason import TaskFailed
-from planaria.otp.scheduler import suspend
-from planaria.otp.signals import signal, unwatch, watch
-from planaria.otp.signals import unlink as unlink_processes
+from planaria.otp.kernel.ambient import Server, self_, spawn_link, time_up
+from planaria.otp.kernel.birth import announce, create
+from planaria.otp.kernel.mailbox import deliver_kernel, take_where
+from planaria.otp.kernel.message import Down, Envelope, Ref, TaskDone
+from planaria.otp.kernel.process import DEAD, Monitor, Process, name_of, running, wake
+from planaria.otp.kernel.reason import TaskFailed
+from planaria.otp.kernel.scheduler import suspend
+from planaria.otp.kernel.signals import signal, unwatch, watch
+from planaria.otp.kernel.signals import unlink as unlink_processes
+from planaria.otp.supervision.child import ChildSpec
+from planaria.otp.supervision.dynamic_supervisor import DynamicSupervisor
 
 
 class TaskRef(Ref):

@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from planaria.otp.ambient import node_, now, self_, wait_down
-from planaria.otp.child import ChildKind, ChildSpec, Restart, ShutdownTime
-from planaria.otp.event import ChildRestarted, RestartsExceeded
-from planaria.otp.gen_server import GenServer, start_server
-from planaria.otp.handler import Deferred, call
-from planaria.otp.mailbox import deliver_kernel
-from planaria.otp.message import ExitSignal
-from planaria.otp.process import DEAD, Process
-from planaria.otp.reason import (
+from planaria.otp.kernel.ambient import node_, now, self_, wait_down
+from planaria.otp.kernel.event import ChildRestarted, RestartsExceeded
+from planaria.otp.kernel.mailbox import deliver_kernel
+from planaria.otp.kernel.message import ExitSignal
+from planaria.otp.kernel.process import DEAD, Process
+from planaria.otp.kernel.reason import (
     AlreadyStarted,
     ChildError,
     Exit,
@@ -30,8 +27,11 @@ from planaria.otp.reason import (
     is_orderly,
     reason_of,
 )
-from planaria.otp.restart_window import RestartWindow
-from planaria.otp.shutdown import stop_child
+from planaria.otp.servers.gen_server import GenServer, start_server
+from planaria.otp.servers.handler import Deferred, call
+from planaria.otp.supervision.child import ChildKind, ChildSpec, Restart, ShutdownTime
+from planaria.otp.supervision.restart_window import RestartWindow
+from planaria.otp.supervision.shutdown import stop_child
 
 type Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
 type AutoShutdown = Literal["never", "any_significant", "all_significant"]

@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from planaria.otp.mailbox import deliver_kernel
-from planaria.otp.message import Ref, TimerFired
-from planaria.otp.process import Process, Request
-from planaria.otp.reason import CallTimeout
+from planaria.otp.kernel.mailbox import deliver_kernel
+from planaria.otp.kernel.message import Ref, TimerFired
+from planaria.otp.kernel.process import Process, Request
+from planaria.otp.kernel.reason import CallTimeout
 
 if TYPE_CHECKING:
-    from planaria.otp.clock import Alarm
-    from planaria.otp.node import Node
+    from planaria.otp.kernel.clock import Alarm
+    from planaria.otp.kernel.node import Node
 
 
 class TimerRef(Ref):

@@ -1,4 +1,4 @@
-"""Byte streams for processes: local (unix) sockets served and opened; TCP comes from `planaria.otp.tcp`.
+"""Byte streams for processes: local (unix) sockets served and opened; TCP comes from `planaria.otp.io.tcp`.
 
 `serve_unix` is the body of a supervised process:
 
@@ -17,11 +17,11 @@ import socket
 import stat
 from collections.abc import Awaitable, Callable
 
-from planaria.otp.ambient import node_, receive, self_, spawn_link, trap_exits
-from planaria.otp.message import ExitSignal
-from planaria.otp.process import Process
-from planaria.otp.reason import Exit
-from planaria.otp.tcp import Stream, open_tcp
+from planaria.otp.io.tcp import Stream, open_tcp
+from planaria.otp.kernel.ambient import node_, receive, self_, spawn_link, trap_exits
+from planaria.otp.kernel.message import ExitSignal
+from planaria.otp.kernel.process import Process
+from planaria.otp.kernel.reason import Exit
 
 __all__ = ["LONGEST_UNIX_PATH", "Stream", "open_tcp", "open_unix", "serve_unix"]
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Coroutine
 from inspect import CO_COROUTINE
 from typing import TYPE_CHECKING, Any, Protocol
 
-from planaria.otp.message import Down, Envelope, Ref
-from planaria.otp.reason import Killed
+from planaria.otp.kernel.message import Down, Envelope, Ref
+from planaria.otp.kernel.reason import Killed
 
 if TYPE_CHECKING:
-    from planaria.otp.node import Node
-    from planaria.otp.scheduler import Runner
+    from planaria.otp.kernel.node import Node
+    from planaria.otp.kernel.scheduler import Runner
 
 # Status of a process. Integers: compared for every message.
 WAITING = 0  # no message in hand, none pending
@@ -67,7 +67,7 @@ class Process:
     """A process, and its address: the pid others hold is this object, opaque to them.
 
     Compare pids with `==`, put them in sets, send them anywhere. Everything with a leading underscore in the
-    functions around it is the kernel's business; use `planaria.otp.ambient` and `Node` instead of attributes.
+    functions around it is the kernel's business; use `planaria.otp.kernel.ambient` and `Node` instead of attributes.
     """
 
     __slots__ = (

@@ -1,0 +1,1 @@
+"""The outside seen by processes: sockets, streams, subprocesses, blocking calls."""

@@ -1,0 +1,1 @@
+"""Processes that answer: the generic server, its typed handlers, and what is made of it."""

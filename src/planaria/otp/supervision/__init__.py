@@ -1,0 +1,1 @@
+"""Who starts, watches, restarts and stops whom: supervisors, their children, tasks."""
