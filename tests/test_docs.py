@@ -72,12 +72,12 @@ def test_every_file_named_in_the_architecture_exists():
 
 def test_the_example_in_the_readme_is_the_file():
     (shown,) = re.findall(r"```python\n(class Divider.*?)```", text(ROOT / "README.md"), re.DOTALL)
-    assert shown in text(ROOT / "examples" / "02_supervisor.py")
+    assert shown in text(ROOT / "examples" / "otp" / "supervisor.py")
 
 
 def test_the_output_in_the_readme_is_what_the_example_test_promises():
     (shown,) = re.findall(
-        r"\$ \.venv/bin/python examples/02_supervisor\.py\n(.*?)```", text(ROOT / "README.md"), re.DOTALL
+        r"\$ \.venv/bin/python examples/otp/supervisor\.py\n(.*?)```", text(ROOT / "README.md"), re.DOTALL
     )
     assert shown == "2.0\ncrashed: ZeroDivisionError: division by zero\ndivider restarted 1 time\n4.0\n"
 

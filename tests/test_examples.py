@@ -11,24 +11,36 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 
 PRINTED = {
-    "01_counter.py": "15\n16\n1\n",
-    "02_supervisor.py": (
+    "otp/counter.py": "15\n16\n1\n",
+    "otp/bank.py": (
+        "done\n"
+        "not enough money\n"
+        "the teller crashed: ValueError: too many values to unpack (expected 3)\n"
+        "ledger restarted 0 times\n"
+        "teller restarted 1 times\n"
+        "done\n"
+        "ada has 75\n"
+    ),
+    "otp/chat.py": (
+        "heard by 2\nheard by 1\nheard by 0\n['grace: I will water it.']\n['ada: is the moss dry?']\n"
+    ),
+    "otp/supervisor.py": (
         "2.0\ncrashed: ZeroDivisionError: division by zero\ndivider restarted 1 time\n4.0\n"
     ),
-    "03_tasks_and_deadlines.py": (
+    "otp/tasks_and_deadlines.py": (
         "the page about moss\n"
         "nothing: ValueError: there is no such page\n"
         "gave up: 0.05 s\n"
         "still answers; busy with 1\n"
     ),
-    "04_two_nodes.py": (
+    "otp/two_nodes.py": (
         "here: south - the station: north\n"
         "by its name, from here: None\n"
         "told to listeners in the north: 0\n"
         "told to listeners in the south: 1 -> -3.5\n"
         "its end is seen from here: True RuntimeError: too cold\n"
     ),
-    "05_agent.py": (
+    "agent.py": (
         "ada: What do the notes say about moss?\n"
         "scout: From the garden, for 'moss':\n"
         "\n"
@@ -41,7 +53,11 @@ PRINTED = {
 
 
 def test_every_example_has_its_promise_here():
-    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(PRINTED)
+    assert {
+        path.relative_to(EXAMPLES).as_posix()
+        for folder in (EXAMPLES, EXAMPLES / "otp")
+        for path in folder.glob("*.py")
+    } == set(PRINTED)
 
 
 @pytest.mark.subprocess

@@ -1,6 +1,6 @@
 """A server: state behind a mailbox. A method marked `@call` is the handler inside and, through the class, the client.
 
-Run it: `.venv/bin/python examples/01_counter.py`
+Run it: `.venv/bin/python examples/otp/counter.py`
 """
 
 import asyncio
