@@ -56,7 +56,7 @@ def test_a_page_names_no_place_of_one_machine(page):
 
 def test_every_page_is_in_the_index_of_the_documentation():
     index = {(ROOT / "docs" / link).resolve() for link in links(ROOT / "docs" / "README.md")}
-    pages = {page for page in PAGES if page.parent == ROOT / "docs" and page.name != "README.md"}
+    pages = {page for page in PAGES if page.is_relative_to(ROOT / "docs") and page.name != "README.md"}
     assert pages <= index
 
 
