@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from planaria.otp.kernel.process import Process
@@ -63,6 +63,29 @@ class CleanupFailed:
     error: BaseException
 
 
+@dataclass(frozen=True, slots=True)
+class ProcessStalled:
+    """`process.stalled`: the node stood still behind one piece of code. Told when that is over.
+
+    `process` is None for code outside any process; `where` is its `file:line` when it was noticed. `outcome`:
+    `resumed` went on by itself, `broken` got `Stalled`, `swallowed` caught that and went on.
+    """
+
+    process: Process | None
+    name: str | None
+    label: str
+    where: str
+    message: str | None
+    seconds: float
+    outcome: Literal["resumed", "broken", "swallowed"]
+
+
 type KernelEvent = (
-    ProcessStarted | ProcessExited | ChildRestarted | RestartsExceeded | MessageDropped | CleanupFailed
+    ProcessStarted
+    | ProcessExited
+    | ChildRestarted
+    | RestartsExceeded
+    | MessageDropped
+    | CleanupFailed
+    | ProcessStalled
 )

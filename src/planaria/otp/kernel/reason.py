@@ -13,6 +13,7 @@ ChildError                a supervisor refuses a request about a child; `.code` 
 TaskFailed                the task whose result was awaited ended without one
 NotAProcess               a function for processes was called by ordinary code
 Killed                    thrown into the code of a process that is already dead (a CancelledError)
+Stalled                   thrown by the watchdog into code that keeps the node from running (a BaseException)
 ```
 
 A reason is any value. These are known: `"normal"`, `"shutdown"`, `Shutdown(detail)`, `"kill"` (as an explicit
@@ -194,6 +195,27 @@ class NotAProcess(RuntimeError):
 
 class Killed(CancelledError):
     """Thrown into the code of a process that is dead already, so that it lets go of what it holds."""
+
+
+class Stalled(BaseException):
+    """Raised by the watchdog in a process that ran too long without a pause; uncaught it is its exit reason.
+
+    Not an `Exception`, so that code which forgives everything does not forgive this.
+
+    Attributes:
+        where: `file:line` of the innermost line of the process's own code.
+        function: the function that line is in.
+        seconds: how long the process had run by then.
+    """
+
+    def __init__(self, where: str, function: str, seconds: float) -> None:
+        super().__init__(where, function, seconds)
+        self.where = where
+        self.function = function
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"stalled: {self.seconds:.1f} s without a pause, at {self.where} in {self.function}"
 
 
 def reason_of(error: BaseException) -> object:

@@ -40,6 +40,7 @@ from planaria.otp.kernel.reason import (
     Ignore,
     Killed,
     NoProcess,
+    Stalled,
     StartFailed,
     reason_of,
 )
@@ -48,7 +49,7 @@ from planaria.otp.kernel.signals import die, unlink
 from planaria.otp.servers.handler import DEFAULT_TIMEOUT, CallHandler, CastHandler, Deferred
 
 # What ends a server through `terminate`: everything but a kill and the end of the program.
-ENDS = (Exception, CancelledError)
+ENDS = (Exception, CancelledError, Stalled)
 
 type Work = Coroutine[Any, Any, None]
 
