@@ -82,6 +82,7 @@ from planaria.otp.kernel.reason import (
 from planaria.otp.kernel.timers import TimerRef
 from planaria.otp.servers.gen_server import GenServer, stop
 from planaria.otp.servers.handler import Deferred, call, cast
+from planaria.otp.servers.pg import GroupChanged, Groups
 from planaria.otp.servers.registry import Registry, keys, lookup
 from planaria.otp.supervision.child import ChildSpec, child, task_child
 from planaria.otp.supervision.dynamic_supervisor import DynamicSupervisor, dynamic
@@ -109,6 +110,8 @@ __all__ = [
     "FailedToStartChild",
     "Frame",
     "GenServer",
+    "GroupChanged",
+    "Groups",
     "Ignore",
     "KernelEvent",
     "Killed",

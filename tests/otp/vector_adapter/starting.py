@@ -8,12 +8,11 @@ from planaria.otp import (
     ChildSpec,
     DynamicSupervisor,
     Exit,
+    Groups,
     Ignore,
     Pid,
     Supervisor,
     child,
-    receive,
-    self_,
     spawn,
     spawn_link,
 )
@@ -120,16 +119,9 @@ def broken_start(worker: Worker) -> Callable[..., Awaitable[None]]:
     return start
 
 
-async def start_scope(world: World, label: str) -> Pid:
-    """A process that stands for a scope of process groups; the kernel keeps groups in the node itself."""
+class VectorScope(Groups):
+    """A scope of process groups that gets its label before anything else."""
 
-    async def scope() -> None:
-        world.recorder.label(self_(), label)
-        ready.set()
-        while True:
-            await receive()
-
-    ready = asyncio.Event()
-    pid = spawn_link(scope)
-    await ready.wait()
-    return pid
+    def init(self, world: World, label: str) -> None:  # type: ignore[override]
+        world.recorder.label(self.pid, label)
+        super().init()

@@ -14,6 +14,7 @@ from planaria.otp import (
     Exit,
     ExitSignal,
     FailedToStartChild,
+    GroupChanged,
     Pid,
     Shutdown,
     StartRaised,
@@ -87,5 +88,11 @@ class Translation:
             case TimerFired():
                 reference = self.recorder.reference_name(message.ref)
                 return {"timeout": {"ref": reference, "msg": message.message}}
+            case GroupChanged():
+                reference = self.recorder.reference_name(message.ref)
+                pids = sorted(self.recorder.name_of(pid) for pid in message.pids)
+                return {
+                    "pg": {"ref": reference, "event": message.event, "group": message.group, "pids": pids}
+                }
             case _:
                 return message

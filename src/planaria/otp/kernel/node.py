@@ -71,6 +71,7 @@ class Node:
         self.listeners: list[Callable[[KernelEvent], None]] = []
         self.recent: deque[tuple[Process, Envelope]] = deque(maxlen=RECENT)
         self.restarts: dict[Process, int] = {}
+        self.tables: dict[Process, object] = {}  # what processes let others read; see table.py
         self.closed = False
         self.blocking = 0
         self.roots: list[Process] = []
