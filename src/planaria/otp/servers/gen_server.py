@@ -30,6 +30,7 @@ from typing import Any, ClassVar, NoReturn
 
 from planaria.otp.kernel.ambient import Server, resolve, self_, wait_down
 from planaria.otp.kernel.birth import announce, create
+from planaria.otp.kernel.bounded import Bound, limit_process
 from planaria.otp.kernel.event import MessageDropped
 from planaria.otp.kernel.mailbox import deliver, deliver_kernel
 from planaria.otp.kernel.message import Envelope, Kind
@@ -46,7 +47,10 @@ from planaria.otp.kernel.reason import (
 )
 from planaria.otp.kernel.scheduler import run_now, suspend
 from planaria.otp.kernel.signals import die, unlink
+from planaria.otp.kernel.timers import TimerRef
 from planaria.otp.servers.handler import DEFAULT_TIMEOUT, CallHandler, CastHandler, Deferred
+from planaria.otp.servers.state import set_state, state_of
+from planaria.otp.servers.system import SystemMessage, Terminate, obey
 
 # What ends a server through `terminate`: everything but a kill and the end of the program.
 ENDS = (Exception, CancelledError, Stalled)
@@ -57,13 +61,14 @@ type Work = Coroutine[Any, Any, None]
 _KERNEL = object()
 
 
-class Terminate:
-    """The body of the kernel message that asks a server to end (`stop`)."""
+class Silence:
+    """The body of the kernel message that no message came for `seconds`."""
 
-    __slots__ = ("reason",)
+    __slots__ = ("seconds", "timer")
 
-    def __init__(self, reason: object) -> None:
-        self.reason = reason
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.timer: TimerRef | None = None
 
 
 class GenServer:
@@ -88,7 +93,7 @@ class GenServer:
     __stop_asked = False
     __continue: tuple[object] | None = None
     __timeout: float | None = None
-    __silence: object = None
+    __silence: Silence | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -126,6 +131,20 @@ class GenServer:
         """Let go of things; called on `stop`, on a crash, and on the parent's exit if exits are trapped.
 
         Not called on a kill, on an untrapped signal, or when `init` failed. What it raises replaces the reason.
+        """
+
+    def get_state(self) -> Any:
+        """The state as `sys.get_state` and upgrades see it; by default the attributes by name."""
+        return state_of(self)
+
+    def set_state(self, state: Any) -> None:
+        """Take over such a state; by default exactly these attributes."""
+        set_state(self, state)
+
+    def code_change(self, old_version: object, extra: object) -> Any:
+        """Make the state, left by the code of `old_version`, one for this code; called while suspended.
+
+        May be async. `raise Stop(reason)` refuses; whatever is raised, the attributes are put back.
         """
 
     # --- what callbacks may say ------------------------------------------------------------------------------------
@@ -177,7 +196,12 @@ class GenServer:
 
     @classmethod
     async def start(
-        cls, *args: Any, name: str | None = None, timeout: float | None = None, **kwargs: Any
+        cls,
+        *args: Any,
+        name: str | None = None,
+        timeout: float | None = None,
+        mailbox: Bound | None = None,
+        **kwargs: Any,
     ) -> Process:
         """Start a server nobody is linked to; returns when its `init` is done.
 
@@ -185,17 +209,27 @@ class GenServer:
             args, kwargs: for `init`.
             name: registered before `init` runs.
             timeout: seconds for `init`; beyond it the new process is killed. None: no limit.
+            mailbox: how many messages may wait and what happens to more, see `bounded`. None: any number.
         Raises:
             StartFailed: with the reason; `"ignore"` if `init` declined.
         """
-        return cls._started(await start_server(cls, args, kwargs, name=name, timeout=timeout, link=False))
+        return cls._started(
+            await start_server(cls, args, kwargs, name=name, timeout=timeout, mailbox=mailbox, link=False)
+        )
 
     @classmethod
     async def start_link(
-        cls, *args: Any, name: str | None = None, timeout: float | None = None, **kwargs: Any
+        cls,
+        *args: Any,
+        name: str | None = None,
+        timeout: float | None = None,
+        mailbox: Bound | None = None,
+        **kwargs: Any,
     ) -> Process:
         """Like `start`, linked to the running process, which becomes the parent."""
-        return cls._started(await start_server(cls, args, kwargs, name=name, timeout=timeout, link=True))
+        return cls._started(
+            await start_server(cls, args, kwargs, name=name, timeout=timeout, mailbox=mailbox, link=True)
+        )
 
     @classmethod
     def _started(cls, process: Process | None) -> Process:
@@ -210,10 +244,9 @@ class GenServer:
         kind, body = envelope[0], envelope[1]
         request: Any = None
         if self.__silence is not None:
-            if kind == "system" and body is self.__silence:
-                self.__silence = None
-                return self.__run(self.handle_timeout())
-            self.__silence = None
+            if kind == "system":
+                return self.__while_silent(body)
+            self.__hush()
         try:
             if kind == "call":
                 request = body
@@ -255,6 +288,8 @@ class GenServer:
             return self.__begin(body)
         if kind == "exit" or type(body) is Terminate:
             return self.__end(body.reason)
+        if type(body) is SystemMessage:
+            return obey(self, body)
         return None  # the timer of a silence that was broken
 
     async def __run(self, result: Any) -> None:
@@ -308,10 +343,46 @@ class GenServer:
                     await self.__end(reason_of(error))
             elif self.__timeout is not None:
                 seconds, self.__timeout = self.__timeout, None
-                self.__silence = object()
-                self._kernel_process.node.timers.plan(
-                    seconds, partial(deliver_kernel, self._kernel_process, "system", self.__silence)
-                )
+                self.__listen(seconds)
+
+    # --- silence: `timeout_after` -------------------------------------------------------------------------------
+
+    def __listen(self, seconds: float) -> None:
+        process = self._kernel_process
+        self.__silence = silence = Silence(seconds)
+        silence.timer = process.node.timers.plan(seconds, partial(deliver_kernel, process, "system", silence))
+
+    def __hush(self) -> None:
+        silence, self.__silence = self.__silence, None
+        if silence is not None and silence.timer is not None:
+            self._kernel_process.node.timers.cancel(silence.timer)
+
+    def __while_silent(self, body: object) -> Work | None:
+        """A kernel message while a silence runs. A system request begins the silence anew; old timers count not."""
+        silence = self.__silence
+        assert silence is not None
+        if body is silence:
+            self.__silence = None
+            try:
+                value = self.handle_timeout()
+            except Killed:
+                raise
+            except ENDS as error:  # the process loop
+                return self.__end(reason_of(error))
+            return self.__run(value)
+        if type(body) is SystemMessage:
+            self.__hush()
+            if body.operation == "suspend":
+                self.__silence = silence  # begun again when the server is resumed
+            else:
+                self.__listen(silence.seconds)
+        return self.__kernel("system", body)
+
+    def _kernel_resumed(self) -> None:
+        if self.__silence is not None:
+            self.__listen(self.__silence.seconds)
+
+    # --- the end ----------------------------------------------------------------------------------------------------
 
     def __end(self, reason: object) -> Work:
         """Terminate and leave with `reason`: raises at once, or in the coroutine it returns."""
@@ -381,6 +452,7 @@ async def start_server(
     name: str | None = None,
     label: str | None = None,
     timeout: float | None = None,
+    mailbox: Bound | None = None,
     link: bool,
 ) -> Process | None:
     """Start a server from the running process and wait for its `init`; None if that declined.
@@ -402,6 +474,8 @@ async def start_server(
     server.__init__()  # type: ignore[misc]  # a user's __init__, if there is one, takes no arguments
     process.body = server
     process.trap_exit = cls.trap_exit
+    if mailbox is not None:
+        limit_process(process, mailbox)
     request = Request("init", args, kwargs, me, process)
     envelope: Envelope = ("start", request, me, node.next_id(), None, 0, node.now)
     if run_now(process, envelope):
