@@ -6,6 +6,7 @@ from planaria.otp import GenServer, Node, call, child, supervisor
 """
 
 from planaria.otp.io.blocking import run_blocking
+from planaria.otp.kernel.alias import Alias, AliasMonitor, alias, unalias
 from planaria.otp.kernel.ambient import (
     Server,
     broadcast,
@@ -90,6 +91,8 @@ from planaria.otp.supervision.supervisor import ChildCounts, ChildInfo, Supervis
 from planaria.otp.supervision.task import Task, TaskRef
 
 __all__ = [
+    "Alias",
+    "AliasMonitor",
     "AlreadyStarted",
     "CallError",
     "CallFailed",
@@ -144,6 +147,7 @@ __all__ = [
     "TimerFired",
     "TimerRef",
     "TreeNode",
+    "alias",
     "broadcast",
     "call",
     "cancel_timer",
@@ -184,6 +188,7 @@ __all__ = [
     "task_child",
     "timeout",
     "trap_exits",
+    "unalias",
     "unlink",
     "unregister",
     "unsubscribe",

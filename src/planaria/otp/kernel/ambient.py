@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
+from planaria.otp.kernel.alias import AliasMode, AliasMonitor, AnyAlias, watch_with_alias
 from planaria.otp.kernel.birth import announce, create
+from planaria.otp.kernel.bounded import Bound, limit_process
 from planaria.otp.kernel.mailbox import deliver, deliver_kernel, take_where
 from planaria.otp.kernel.message import Down, Envelope, ExitSignal
 from planaria.otp.kernel.process import DEAD, Monitor, Process, Request, is_async, name_of, running, wake
-from planaria.otp.kernel.reason import Killed, NoProcess, NotAProcess
+from planaria.otp.kernel.reason import Killed, MailboxFull, NoProcess, NotAProcess
 from planaria.otp.kernel.scheduler import RECEIVE, Throw, pause, suspend
 from planaria.otp.kernel.signals import link as link_processes
 from planaria.otp.kernel.signals import signal as signal_process
@@ -70,13 +72,19 @@ def spawn(
     *args: Any,
     name: str | None = None,
     label: str | None = None,
+    mailbox: Bound | None = None,
 ) -> Process:
     """Run `fn(*args)` as a new process; it starts on its next turn.
 
+    Args:
+        mailbox: how many messages may wait and what happens to more, see `bounded`. None: any number.
     Raises:
         StartFailed: with `AlreadyStarted`, if the name is taken.
     """
-    return _spawn(self_().node, fn, args, name, label, None)
+    process = _spawn(self_().node, fn, args, name, label, None)
+    if mailbox is not None:
+        limit_process(process, mailbox)
+    return process
 
 
 def spawn_link(
@@ -84,10 +92,14 @@ def spawn_link(
     *args: Any,
     name: str | None = None,
     label: str | None = None,
+    mailbox: Bound | None = None,
 ) -> Process:
     """Like `spawn`, linked to the running process from the first moment."""
     me = self_()
-    return _spawn(me.node, fn, args, name, label, me)
+    process = _spawn(me.node, fn, args, name, label, me)
+    if mailbox is not None:
+        limit_process(process, mailbox)
+    return process
 
 
 def spawn_monitor(
@@ -95,10 +107,14 @@ def spawn_monitor(
     *args: Any,
     name: str | None = None,
     label: str | None = None,
+    link: bool = False,
+    mailbox: Bound | None = None,
 ) -> tuple[Process, Monitor]:
-    """Like `spawn`, watched by the running process from the first moment."""
+    """Like `spawn`, watched by the running process from the first moment; with `link`, linked to it as well."""
     me = self_()
-    process = _spawn(me.node, fn, args, name, label, None)
+    process = _spawn(me.node, fn, args, name, label, me if link else None)
+    if mailbox is not None:
+        limit_process(process, mailbox)
     return process, watch(process, me)
 
 
@@ -126,14 +142,22 @@ async def _plain(fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
 # --- messages ----------------------------------------------------------------------------------------------------
 
 
-def send(to: Server, message: object) -> None:
-    """Send an info message. The dead take nothing and say nothing.
+def send(to: Server | AnyAlias, message: object) -> None:
+    """Send an info message. The dead and inactive aliases take nothing and say nothing.
 
     Raises:
         NoProcess: for a name nobody has.
     """
     me = self_()
-    target = to if isinstance(to, Process) else resolve(to)
+    if isinstance(to, Process):
+        target = to
+    elif isinstance(to, str):
+        target = resolve(to)
+    else:
+        addressee = to.addressee()
+        if addressee is None:
+            return
+        target = addressee
     current = me.current
     if current is None:
         deliver(target, ("info", message, me, me.node.next_id(), None, 0, me.node.now))
@@ -267,17 +291,26 @@ def unlink(pid: Process) -> None:
     unlink_processes(self_(), pid)
 
 
-def monitor(server: Server) -> Monitor:
-    """Get one `Down` when `server` ends; at once with reason `noproc` if it is not there."""
+@overload
+def monitor(server: Server) -> Monitor: ...
+@overload
+def monitor(server: Server, *, alias: AliasMode) -> AliasMonitor: ...
+def monitor(server: Server, *, alias: AliasMode | None = None) -> Monitor:
+    """Get one `Down` when `server` ends; at once with reason `noproc` if it is not there.
+
+    Args:
+        alias: the reference is an address of the running process too, active as long as this says; see `alias.py`.
+    """
     me = self_()
     if isinstance(server, Process):
-        return watch(server, me)
-    target = me.node.names.get(server)
-    if target is None:
-        nobody = Process(me.node, "nobody")
-        nobody.status = DEAD
-        return watch(nobody, me, server)
-    return watch(target, me, server)
+        target = server
+    else:
+        found = me.node.names.get(server)
+        if found is None:
+            found = Process(me.node, "nobody")
+            found.status = DEAD
+        target = found
+    return watch(target, me, server) if alias is None else watch_with_alias(target, me, server, alias)
 
 
 def demonitor(ref: Monitor, *, flush: bool = False) -> bool:
@@ -408,7 +441,10 @@ def broadcast(topic: str, message: object) -> int:
     me = self_()
     subscribers = me.node.topics.members(topic)
     for subscriber in subscribers:
-        send(subscriber, message)
+        try:
+            send(subscriber, message)
+        except MailboxFull:
+            continue  # its mailbox has counted and told it; the others get theirs
     return len(subscribers)
 
 

@@ -38,9 +38,16 @@ def watch(
 ) -> Monitor:
     """Tell `watcher` once, by a `Down`, when `target` ends; with reason `noproc` if it is dead already."""
     monitor = Monitor(target, watcher, target if watched_as is None else watched_as)
+    register_watch(monitor)
+    return monitor
+
+
+def register_watch(monitor: Monitor) -> None:
+    """Let a new monitor begin."""
+    target, watcher = monitor.target, monitor.watcher
     if target.status == DEAD:
         _tell(monitor, "noproc")
-        return monitor
+        return
     if target.watchers is None:
         target.watchers = {}
     target.watchers[monitor] = None
@@ -48,7 +55,6 @@ def watch(
         if watcher.monitors is None:
             watcher.monitors = set()
         watcher.monitors.add(monitor)
-    return monitor
 
 
 def unwatch(monitor: Monitor) -> bool:

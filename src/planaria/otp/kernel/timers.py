@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from planaria.otp.kernel.mailbox import deliver_kernel
 from planaria.otp.kernel.message import Ref, TimerFired
-from planaria.otp.kernel.process import Process, Request
+from planaria.otp.kernel.process import DEAD, Process, Request
 from planaria.otp.kernel.reason import CallTimeout
 
 if TYPE_CHECKING:
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 class TimerRef(Ref):
     """Names a timer, to cancel it or to read the time left."""
 
-    __slots__ = ("action", "due")
+    __slots__ = ("action", "due", "to")
 
     def __init__(self, due: float, action: Callable[[], None]) -> None:
         self.due = due
+        self.to: Process | None = None  # whose death ends the timer; a name has none
         self.action: Callable[[], None] | None = action
 
 
@@ -76,10 +77,12 @@ class Timers:
                 deliver_kernel(target, "info", TimerFired(timer, message) if tagged else message)
 
         timer = self.plan(seconds, fire)
+        if not isinstance(to, str):
+            timer.to = to
         return timer
 
     def cancel(self, timer: TimerRef) -> float | None:
-        """Forget a timer. Seconds that were left, or None if it has fired or was cancelled."""
+        """Forget a timer. Seconds that were left; None if it has fired, was cancelled, or was for one now dead."""
         if timer.action is None:
             return None
         timer.action = None
@@ -88,11 +91,15 @@ class Timers:
             self.heap = [entry for entry in self.heap if entry[2].action is not None]
             heapq.heapify(self.heap)
             self.cancelled = 0
+        if timer.to is not None and timer.to.status == DEAD:
+            return None
         return max(0.0, timer.due - self.node.clock.now())
 
     def left(self, timer: TimerRef) -> float | None:
-        """Seconds until a timer fires, None if it has fired or was cancelled."""
-        return None if timer.action is None else max(0.0, timer.due - self.node.clock.now())
+        """Seconds until a timer fires; None if it has fired, was cancelled, or was for one now dead."""
+        if timer.action is None or (timer.to is not None and timer.to.status == DEAD):
+            return None
+        return max(0.0, timer.due - self.node.clock.now())
 
     def _arm(self, due: float) -> None:
         if self.alarm is not None:
