@@ -56,6 +56,25 @@ class MessageDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageShed:
+    """`message.shed`: a bounded mailbox was full, and a message was `dropped`, or `refused` with `MailboxFull`.
+
+    Attributes:
+        kind: `call`, `cast` or `info`.
+        message: as in `Envelope`: the message, a `Request`, or (handler name, args, kwargs).
+        sender: None for code outside.
+        policy: that of the mailbox, see `bounded`.
+    """
+
+    process: Process
+    kind: str
+    message: object
+    sender: Process | None
+    what: Literal["dropped", "refused"]
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
 class CleanupFailed:
     """`cleanup.failed`: a dead process raised while it let go of what it held."""
 
@@ -80,12 +99,67 @@ class ProcessStalled:
     outcome: Literal["resumed", "broken", "swallowed"]
 
 
+@dataclass(frozen=True, slots=True)
+class CodeLoaded:
+    """`code.loaded`: another version of some modules is in force. `processes` moved to it."""
+
+    modules: tuple[str, ...]
+    version: int
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRefused:
+    """`code.refused`: a version was not taken into force, or given up; everything is as before."""
+
+    modules: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUpgraded:
+    """`process.upgraded`: a process goes on with another version of its code, forwards or back."""
+
+    process: Process
+    name: str | None
+    label: str
+    old_version: object
+    version: object
+
+
+@dataclass(frozen=True, slots=True)
+class OldCodeKilled:
+    """`code.killed`: a process still ran code of the version before last and was killed."""
+
+    process: Process
+    name: str | None
+    label: str
+    module: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRolledBack:
+    """`code.rolled_back`: the former version is in force again, for `reason`."""
+
+    modules: tuple[str, ...]
+    version: int
+    processes: int
+    reason: str
+
+
 type KernelEvent = (
     ProcessStarted
     | ProcessExited
     | ChildRestarted
     | RestartsExceeded
     | MessageDropped
+    | MessageShed
     | CleanupFailed
     | ProcessStalled
+    | CodeLoaded
+    | CodeRefused
+    | ProcessUpgraded
+    | OldCodeKilled
+    | CodeRolledBack
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from planaria.otp.kernel.bounded import MailboxInfo, mailbox_info
 from planaria.otp.kernel.mailbox import mailbox, queue_length
 from planaria.otp.kernel.message import Envelope, ExitSignal
 from planaria.otp.kernel.process import DEAD, STATUS_NAMES, Process, Request
@@ -69,6 +70,8 @@ class ProcessInfo:
     awaits: list[Frame]
     started_at: float
     age: float
+    mailbox: MailboxInfo | None = None
+    """Limit, policy and counters of a bounded mailbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ def process_info(node: Node, process: Process) -> ProcessInfo:
         awaits=await_chain(process),
         started_at=process.started_at,
         age=max(0.0, node.clock.now() - process.started_at),
+        mailbox=mailbox_info(process),
     )
 
 

@@ -29,7 +29,18 @@ def deliver(target: Process, envelope: Envelope) -> None:
 def deliver_kernel(target: Process, kind: Kind, body: object, sender: Process | None = None) -> None:
     """Deliver a message of the kernel's own making."""
     node = target.node
-    deliver(target, (kind, body, sender, node.next_id(), None, 0, node.now))
+    envelope: Envelope = (kind, body, sender, node.next_id(), None, 0, node.now)
+    queue = target.queue
+    if queue is None:
+        deliver(target, envelope)
+        return
+    queue.extend((envelope,))  # not `append`: a bounded mailbox always takes the kernel's own
+    if target.pending is None:  # only a bounded mailbox has an empty queue
+        target.pending = queue.popleft()
+    if target.status == WAITING:
+        target.node.scheduler.enqueue(target)
+    elif target.status == RECEIVING:
+        wake(target, None)
 
 
 def take(process: Process) -> Envelope | None:

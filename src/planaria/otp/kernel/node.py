@@ -36,7 +36,7 @@ from planaria.otp.kernel.introspection import (
 from planaria.otp.kernel.mailbox import deliver
 from planaria.otp.kernel.message import Down, Envelope
 from planaria.otp.kernel.process import DEAD, Process, Request, is_async, name_of, running
-from planaria.otp.kernel.reason import NoProcess, ServerExited, TaskFailed
+from planaria.otp.kernel.reason import MailboxFull, NoProcess, ServerExited, TaskFailed
 from planaria.otp.kernel.scheduler import Scheduler
 from planaria.otp.kernel.signals import die, link, signal, unwatch, watch
 from planaria.otp.kernel.timers import Timers
@@ -220,7 +220,10 @@ class Node:
         """Send to every subscriber of `topic`; how many that are."""
         members = self.topics.members(topic)
         for member in members:
-            deliver(member, ("info", message, None, self.next_id(), None, 0, self.now))
+            try:
+                deliver(member, ("info", message, None, self.next_id(), None, 0, self.now))
+            except MailboxFull:
+                continue  # its mailbox has counted and told it; the others get theirs
         return len(members)
 
     def subscribe(self, topic: str, process: Process) -> None:

@@ -7,7 +7,8 @@ Exit                      raise it to end the running process with a reason (Erl
 └── CallError             a call got no answer; uncaught it ends the caller with CallFailed(reason)
     ├── NoProcess         nobody is there, or nobody has that name
     ├── CallTimeout       no answer within the time allowed; the request may still be handled
-    └── ServerExited      the server ended before it answered; `.why` tells how
+    ├── ServerExited      the server ended before it answered; `.why` tells how
+    └── MailboxFull       a bounded mailbox had no room; the message is not, or no longer, in it
 StartFailed               start or start_link did not succeed; `.reason` tells why
 ChildError                a supervisor refuses a request about a child; `.code` tells why
 TaskFailed                the task whose result was awaited ended without one
@@ -147,6 +148,19 @@ class ServerExited(CallError):
             self.__cause__ = why.error
 
 
+class MailboxFull(CallError):
+    """A bounded mailbox took no more than its `limit`: the message was refused, or a call was dropped from it."""
+
+    def __init__(self, server: object, limit: int) -> None:
+        super().__init__(
+            server,
+            "mailbox_full",
+            f"the mailbox of {server!s} is full ({limit} waiting): wait with `send_when_room` or a handler's "
+            "`when_room`, or bound it with a policy that drops",
+        )
+        self.limit = limit
+
+
 class StartFailed(Exception):
     """A process did not start. `reason` is what its `init` refused or crashed with, or `AlreadyStarted`."""
 
@@ -164,7 +178,8 @@ class StartFailed(Exception):
 class ChildError(Exception):
     """A supervisor refuses a request about a child.
 
-    `code` is `"not_found"`, `"running"`, `"restarting"`, `"already_present"` or `"simple_one_for_one"`.
+    `code` is `"not_found"`, `"running"`, `"restarting"`, `"already_present"`, `"bad_combination"` (a significant child
+    where `auto_shutdown` is `never`), `"no_template"` or `"simple_one_for_one"`.
     """
 
     def __init__(self, code: str, id: object) -> None:

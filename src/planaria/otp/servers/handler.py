@@ -21,6 +21,7 @@ from planaria.otp.kernel.mailbox import deliver
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.process import DEAD, RUNNING, WAITING, Process, Request, running
 from planaria.otp.kernel.reason import CallError, Killed, NoProcess, NotAProcess
+from planaria.otp.kernel.room import deliver_when_room
 from planaria.otp.kernel.scheduler import run_now, suspend
 
 DEFAULT_TIMEOUT = 5.0
@@ -143,7 +144,11 @@ class Cast[**P]:
         return f"<cast {self.owner.__qualname__}.{self.handler}>"
 
     def __call__(self, server: Server, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Send and return at once. Never fails: whether anybody is there is not asked (as gen_server:cast)."""
+        """Send and return at once. Whether anybody is there is not asked (as gen_server:cast).
+
+        Raises:
+            MailboxFull: its mailbox is bounded and refuses; `when_room` waits instead.
+        """
         me = running.process
         if isinstance(server, Process):
             target: Process | None = server
@@ -165,6 +170,17 @@ class Cast[**P]:
             deliver(target, ("cast", body, me, node.next_id(), None, 0, node.now))
         else:
             deliver(target, ("cast", body, me, node.next_id(), current[4], current[3], node.now))
+
+    async def when_room(self, server: Server, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Like calling it, but wait until the mailbox of `server` has room; see `send_when_room`."""
+        if isinstance(server, Process):
+            target: Process | None = server
+        elif running.process is None:
+            raise NotAProcess(f"outside a process a name means nothing: use node[{server!r}]")
+        else:
+            target = running.process.node.names.get(server)
+        if target is not None:
+            await deliver_when_room(target, "cast", (self.handler, args, kwargs))
 
 
 class CallHandler[**P, R, B]:

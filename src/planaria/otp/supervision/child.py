@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from planaria.otp.kernel.ambient import spawn, spawn_link
+from planaria.otp.kernel.bounded import Bound
 from planaria.otp.kernel.process import Process, name_of
 from planaria.otp.servers.gen_server import GenServer, start_server
 
@@ -36,7 +37,9 @@ class ChildSpec:
         restart: `permanent` always restarted, `transient` after an abnormal end, `temporary` never.
         shutdown: seconds it may take to end when asked; `"infinity"`, or `"brutal_kill"`: not asked.
         kind: whether it has children of its own.
-        significant: its own end may end the supervisor (see `auto_shutdown`).
+        significant: its own end may end the supervisor (see `auto_shutdown`); never a permanent child's.
+    Raises:
+        ValueError: an unknown word, a negative time, or a permanent child that is significant.
     """
 
     id: object
@@ -45,6 +48,22 @@ class ChildSpec:
     shutdown: ShutdownTime = 5.0
     kind: ChildKind = "worker"
     significant: bool = False
+
+    def __post_init__(self) -> None:
+        shutdown = self.shutdown
+        if self.restart not in ("permanent", "transient", "temporary"):
+            wrong = f"restart={self.restart!r}: it is 'permanent', 'transient' or 'temporary'"
+        elif isinstance(shutdown, str) and shutdown not in ("infinity", "brutal_kill"):
+            wrong = f"shutdown={shutdown!r}: it is seconds, 'infinity' or 'brutal_kill'"
+        elif not isinstance(shutdown, str) and shutdown < 0:
+            wrong = f"shutdown={shutdown!r}: it is 0 or more seconds, 'infinity' or 'brutal_kill'"
+        elif self.significant and self.restart == "permanent":
+            wrong = (
+                "it is significant, so make it transient or temporary: a permanent child never ends for good"
+            )
+        else:
+            return
+        raise ValueError(f"child {self.id!r}: {wrong}")
 
     async def start_child(self) -> Process | None:
         """Start it as a root: linked to nobody."""
@@ -62,6 +81,7 @@ def child(
     shutdown: ShutdownTime = 5.0,
     significant: bool = False,
     start_timeout: float | None = None,
+    mailbox: Bound | None = None,
 ) -> ChildSpec:
     """A server as a child.
 
@@ -71,10 +91,13 @@ def child(
         name: registered before `init`, at every start: others address it by name across restarts.
         label: what people see; defaults to the name, else the class's name.
         start_timeout: seconds for `init`; None: no limit.
+        mailbox: how many messages may wait and what happens to more, see `bounded`. None: any number.
     """
 
     async def start(*, link: bool = True) -> Process | None:
-        return await start_server(cls, args, {}, name=name, label=label, timeout=start_timeout, link=link)
+        return await start_server(
+            cls, args, {}, name=name, label=label, timeout=start_timeout, mailbox=mailbox, link=link
+        )
 
     return ChildSpec(id or name or cls.__qualname__, start, restart, shutdown, "worker", significant)
 
@@ -89,12 +112,13 @@ def task_child(
     restart: Restart = "permanent",
     shutdown: ShutdownTime = 5.0,
     significant: bool = False,
+    mailbox: Bound | None = None,
 ) -> ChildSpec:
     """A plain async function as a child: a server loop, a watcher. Its return is a normal end."""
     what = label or name or name_of(fn)
 
     async def start(*, link: bool = True) -> Process | None:
         begin = spawn_link if link else spawn
-        return begin(fn, *args, name=name, label=what)
+        return begin(fn, *args, name=name, label=what, mailbox=mailbox)
 
     return ChildSpec(id or what, start, restart, shutdown, "worker", significant)
