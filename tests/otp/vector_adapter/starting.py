@@ -41,7 +41,7 @@ class VectorDynamicSupervisor(DynamicSupervisor):
     async def init(self, world: World, worker: Worker, max_restarts: int, within: float) -> None:  # type: ignore[override]
         await begin(world, self.pid, worker)
         world.templates[self.pid] = worker["children"][0]
-        super().init(max_restarts, within)
+        super().init(max_restarts, within, auto_shutdown=worker.get("auto_shutdown", "never"))
 
 
 async def begin(world: World, pid: Pid, worker: Worker) -> None:

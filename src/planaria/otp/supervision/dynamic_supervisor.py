@@ -1,11 +1,14 @@
 """The dynamic supervisor: children come and go at run time, are restarted one for one, and stop all at once.
 
 Source: OTP's simple_one_for_one and Elixir's DynamicSupervisor: each child has its own specification, children
-are addressed by pid, and all share one shutdown time when the supervisor ends.
+are addressed by pid, and all share one shutdown time when the supervisor ends. A template makes one specification
+serve all, as in OTP: `dynamic(template=lambda visitor: child(Session, settings, visitor))`, then
+`DynamicSupervisor.start_with(pid, visitor)`; what comes before the argument are Elixir's `extra_arguments`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from planaria.otp.kernel.ambient import node_, now, self_
@@ -18,9 +21,11 @@ from planaria.otp.kernel.signals import link
 from planaria.otp.servers.gen_server import GenServer, start_server
 from planaria.otp.servers.handler import Deferred, call
 from planaria.otp.supervision.child import ChildSpec, Restart, ShutdownTime
-from planaria.otp.supervision.restart_window import RestartWindow
+from planaria.otp.supervision.restart_window import RestartWindow, check_budget
 from planaria.otp.supervision.shutdown import stop_all, stop_child
-from planaria.otp.supervision.supervisor import Child, ChildCounts, ChildInfo, start_of
+from planaria.otp.supervision.supervisor import AutoShutdown, Child, ChildCounts, ChildInfo, start_of
+
+type Template = Callable[..., ChildSpec]
 
 
 class TryAgainChild:
@@ -38,10 +43,19 @@ class DynamicSupervisor(GenServer):
     trap_exit: ClassVar[bool] = True
     call_timeout: ClassVar[float | None] = None  # a child may take long to start or stop
 
-    def init(self, max_restarts: int = 3, within: float = 5.0, max_children: int | None = None) -> None:
+    def init(
+        self,
+        max_restarts: int = 3,
+        within: float = 5.0,
+        max_children: int | None = None,
+        template: Template | None = None,
+        auto_shutdown: AutoShutdown = "never",
+    ) -> None:
         """Begin without children."""
         self.window = RestartWindow(max_restarts, within)
         self.max_children = max_children
+        self.template = template
+        self.auto_shutdown = auto_shutdown
         self.children: dict[Process, Child] = {}
         self.waiting: list[Child] = []  # those whose restart failed and is tried again
 
@@ -51,8 +65,31 @@ class DynamicSupervisor(GenServer):
 
         Raises:
             StartFailed: it did not start and is not kept; `"max_children"` if there are that many.
+            ChildError: `bad_combination`: it is significant, but `auto_shutdown` is `never`.
         """
-        if self.max_children is not None and len(self.children) >= self.max_children:
+        return await self._start(spec)
+
+    @call
+    async def start_with(self, *args: Any, **kwargs: Any) -> Process | Deferred[Process | None] | None:
+        """Start a child from the template, as `start_child`: these arguments make its specification.
+
+        A restart uses the same specification again. What the template raises is raised here.
+
+        Raises:
+            ChildError: `no_template`: the supervisor was made without one.
+        """
+        if self.template is None:
+            return self.refuse(ChildError("no_template", self.pid))
+        try:
+            spec = self.template(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001  the caller's mistake, not the supervisor's
+            return self.refuse(error)
+        return await self._start(spec)
+
+    async def _start(self, spec: ChildSpec) -> Process | Deferred[Process | None] | None:
+        if spec.significant and self.auto_shutdown == "never":
+            return self.refuse(ChildError("bad_combination", spec.id))
+        if self.full:
             return self.refuse(StartFailed(spec.id, "max_children"))
         try:
             process = await start_of(spec)
@@ -73,10 +110,26 @@ class DynamicSupervisor(GenServer):
         if not isinstance(process, Process):
             return self.refuse(ChildError("simple_one_for_one", process))
         known = self.children.pop(process, None)
-        if known is None:
-            return None if process.status == DEAD else self.refuse(ChildError("not_found", process))
-        await stop_child(process, known.spec.shutdown)
-        return None
+        if known is not None:
+            await stop_child(process, known.spec.shutdown)
+            return None
+        for waiting in self.waiting:
+            if waiting.process is process:  # it ended, and its restart is tried: no more of that
+                self.waiting.remove(waiting)
+                return None
+        return None if process.status == DEAD else self.refuse(ChildError("not_found", process))
+
+    @call
+    def get_child_spec(self, process: Process) -> ChildSpec | Deferred[ChildSpec]:
+        """The specification of a child, living or being restarted.
+
+        Raises:
+            ChildError: `not_found`.
+        """
+        for known in (*self.children.values(), *self.waiting):
+            if known.process is process:
+                return known.spec
+        return self.refuse(ChildError("not_found", process))
 
     @call
     def which_children(self) -> list[ChildInfo]:
@@ -91,6 +144,11 @@ class DynamicSupervisor(GenServer):
         supervisors = sum(c.spec.kind == "supervisor" for c in known)
         active = sum(p.status != DEAD for p in self.children)
         return ChildCounts(len(known), active, supervisors, len(known) - supervisors)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many children as may be; those being restarted count."""
+        return self.max_children is not None and len(self.children) + len(self.waiting) >= self.max_children
 
     def adopt(self, process: Process, spec: ChildSpec) -> None:
         """Take a process that another has just made as a child; for `Task`, which cannot wait for a call."""
@@ -107,9 +165,17 @@ class DynamicSupervisor(GenServer):
                 kind = known.spec.restart
                 if kind == "permanent" or (kind == "transient" and not is_orderly(message.reason)):
                     await self._restart(known, message.reason)
+                elif known.spec.significant and self._shuts_down():
+                    self.stop("shutdown")
         elif isinstance(message, TryAgainChild) and message.child in self.waiting:
             self.waiting.remove(message.child)
             await self._restart(message.child, "restart failed")
+
+    def _shuts_down(self) -> bool:
+        """Whether the end of a significant child ends this supervisor."""
+        if self.auto_shutdown != "all_significant":
+            return self.auto_shutdown == "any_significant"
+        return not any(known.spec.significant for known in (*self.children.values(), *self.waiting))
 
     async def _restart(self, known: Child, reason: object) -> None:
         node = node_()
@@ -146,14 +212,25 @@ def dynamic(
     max_restarts: int = 3,
     within: float = 5.0,
     max_children: int | None = None,
+    template: Template | None = None,
+    auto_shutdown: AutoShutdown = "never",
     restart: Restart = "permanent",
     shutdown: ShutdownTime = "infinity",
     significant: bool = False,
 ) -> ChildSpec:
-    """A dynamic supervisor as a child; see `supervisor` for the arguments."""
+    """A dynamic supervisor as a child; see `supervisor` for the other arguments.
+
+    Args:
+        max_restarts, within: one budget for all children together.
+        max_children: a start beyond it is refused.
+        template: makes the specification of a child from the arguments of `start_with`.
+        auto_shutdown: whether the end of one (`any_significant`) or the last (`all_significant`) of the significant
+            children ends it.
+    """
+    check_budget(max_restarts, within)
 
     async def start(*, link: bool = True) -> Process | None:
-        args = (max_restarts, within, max_children)
+        args = (max_restarts, within, max_children, template, auto_shutdown)
         return await start_server(DynamicSupervisor, args, {}, name=name, label=name or "dynamic", link=link)
 
     return ChildSpec(id or name or "dynamic", start, restart, shutdown, "supervisor", significant)

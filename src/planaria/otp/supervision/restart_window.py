@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections import deque
 
 
+def check_budget(max_restarts: int, within: float) -> None:
+    """Raise `ValueError` unless it makes sense as a budget of restarts."""
+    if max_restarts < 0 or within <= 0:
+        raise ValueError(
+            f"max_restarts={max_restarts!r}, within={within!r}: at least 0 restarts, in more than 0 seconds"
+        )
+
+
 class RestartWindow:
     """The restarts that still count.
 

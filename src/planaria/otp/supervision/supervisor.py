@@ -30,7 +30,7 @@ from planaria.otp.kernel.reason import (
 from planaria.otp.servers.gen_server import GenServer, start_server
 from planaria.otp.servers.handler import Deferred, call
 from planaria.otp.supervision.child import ChildKind, ChildSpec, Restart, ShutdownTime
-from planaria.otp.supervision.restart_window import RestartWindow
+from planaria.otp.supervision.restart_window import RestartWindow, check_budget
 from planaria.otp.supervision.shutdown import stop_child
 
 type Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
@@ -145,8 +145,11 @@ class Supervisor(GenServer):
             Its process; None if it declined (it is kept without a process, unless temporary).
         Raises:
             StartFailed: it did not start and is not kept; `AlreadyStarted` if a child with that id runs.
-            ChildError: `already_present`: a child with that id is known but not running.
+            ChildError: `already_present`: a child with that id is known but not running. `bad_combination`: it is
+                significant, but `auto_shutdown` is `never`.
         """
+        if spec.significant and self.flags.auto_shutdown == "never":
+            return self.refuse(ChildError("bad_combination", spec.id))
         known = self.children.get(spec.id)
         if known is not None:
             if known.process is not None:
@@ -349,12 +352,21 @@ def supervisor(
         auto_shutdown: whether the end of one (`any_significant`) or the last (`all_significant`) significant
             child ends it.
     Raises:
-        ValueError: two children with one id.
+        ValueError: two children with one id, a significant one without `auto_shutdown`, an unknown word.
     """
+    if strategy not in ("one_for_one", "one_for_all", "rest_for_one"):
+        raise ValueError(f"strategy={strategy!r}: it is 'one_for_one', 'one_for_all' or 'rest_for_one'")
+    if auto_shutdown not in ("never", "any_significant", "all_significant"):
+        raise ValueError(
+            f"auto_shutdown={auto_shutdown!r}: it is 'never', 'any_significant' or 'all_significant'"
+        )
+    check_budget(max_restarts, within)
     seen: set[object] = set()
     for spec in children:
         if spec.id in seen:
             raise ValueError(f"two children with the id {spec.id!r}: give one of them id=...")
+        if spec.significant and auto_shutdown == "never":
+            raise ValueError(f"the child {spec.id!r} is significant: give its supervisor auto_shutdown=...")
         seen.add(spec.id)
     flags = Flags(strategy, max_restarts, within, auto_shutdown)
 
