@@ -43,12 +43,19 @@ from planaria.otp.kernel.ambient import (
     wall_time,
     whereis,
 )
+from planaria.otp.kernel.bounded import (
+    Bound,
+    Letter,
+    MailboxInfo,
+    bounded,
+)
 from planaria.otp.kernel.clock import Clock, SystemClock
 from planaria.otp.kernel.event import (
     ChildRestarted,
     CleanupFailed,
     KernelEvent,
     MessageDropped,
+    MessageShed,
     ProcessExited,
     ProcessStarted,
     RestartsExceeded,
@@ -68,6 +75,7 @@ from planaria.otp.kernel.reason import (
     FailedToStartChild,
     Ignore,
     Killed,
+    MailboxFull,
     NoProcess,
     NotAProcess,
     ServerExited,
@@ -79,6 +87,10 @@ from planaria.otp.kernel.reason import (
     is_orderly,
     reason_text,
     root_cause,
+)
+from planaria.otp.kernel.room import (
+    limit_mailbox,
+    send_when_room,
 )
 from planaria.otp.kernel.timers import TimerRef
 from planaria.otp.servers.gen_server import GenServer, stop
@@ -94,6 +106,7 @@ __all__ = [
     "Alias",
     "AliasMonitor",
     "AlreadyStarted",
+    "Bound",
     "CallError",
     "CallFailed",
     "CallTimeout",
@@ -118,7 +131,11 @@ __all__ = [
     "Ignore",
     "KernelEvent",
     "Killed",
+    "Letter",
+    "MailboxFull",
+    "MailboxInfo",
     "MessageDropped",
+    "MessageShed",
     "MessageView",
     "NoProcess",
     "Node",
@@ -148,6 +165,7 @@ __all__ = [
     "TimerRef",
     "TreeNode",
     "alias",
+    "bounded",
     "broadcast",
     "call",
     "cancel_timer",
@@ -161,6 +179,7 @@ __all__ = [
     "join",
     "keys",
     "leave",
+    "limit_mailbox",
     "link",
     "lookup",
     "members",
@@ -176,6 +195,7 @@ __all__ = [
     "self_",
     "send",
     "send_after",
+    "send_when_room",
     "set_trace",
     "sleep",
     "spawn",

@@ -234,7 +234,10 @@ class BoundedQueue(deque[Envelope]):
                 victim = self._least(envelope)
             if victim is not envelope:
                 self._remove(victim)
-                super().append(envelope)
+                if self.process.pending is None:
+                    self.process.pending = envelope
+                else:
+                    super().append(envelope)
             self._drop(victim, new=victim is envelope)
 
     def _oldest(self, newest: Envelope) -> Envelope:
