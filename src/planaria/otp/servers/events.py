@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from planaria.otp.kernel.process import Process, Request
-from planaria.otp.servers.timeouts import EventTimeout, StateTimeout, Timeout
+from planaria.otp.servers.timeouts import TimeoutEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +78,5 @@ class Enter:
     previous: Any
 
 
-type Event = Call | Cast | Info | Internal | Enter | StateTimeout | EventTimeout | Timeout
+type Event = Call | Cast | Info | Internal | Enter | TimeoutEvent
+"""Timeouts come as `StateTimeout`, `EventTimeout` or `Timeout`."""

@@ -50,7 +50,7 @@ from planaria.otp.kernel.signals import die, unlink
 from planaria.otp.kernel.timers import TimerRef
 from planaria.otp.servers.handler import DEFAULT_TIMEOUT, CallHandler, CastHandler, Deferred
 from planaria.otp.servers.state import set_state, state_of
-from planaria.otp.servers.system import SystemMessage, Terminate, obey
+from planaria.otp.servers.system import ServerBody, SystemMessage, Terminate, obey
 
 # What ends a server through `terminate`: everything but a kill and the end of the program.
 ENDS = (Exception, CancelledError, Stalled)
@@ -445,7 +445,7 @@ class GenServer:
 
 
 async def start_server(
-    cls: type[GenServer],
+    cls: type[ServerBody],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     *,

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from types import CoroutineType
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.process import Body, Process, Request
@@ -57,8 +57,10 @@ class Terminate:
         return f"<stop {reason_text(self.reason)}>"
 
 
-class Obeying(Protocol):
-    """A server that answers system requests: `GenServer`, `StateMachine` and what is made of them."""
+class ServerBody(Protocol):
+    """A body that is a server: `GenServer`, `StateMachine` and what is made of them."""
+
+    trap_exit: ClassVar[bool]
 
     _kernel_process: Process
 
@@ -142,7 +144,7 @@ class Statistics:
     by_kind: dict[str, int]
 
 
-def obey(server: Obeying, message: SystemMessage) -> Work | None:
+def obey(server: ServerBody, message: SystemMessage) -> Work | None:
     """Do what a system request asks of a server that runs. Called by the servers for kernel messages."""
     match message.operation:
         case "suspend":
@@ -156,7 +158,7 @@ def obey(server: Obeying, message: SystemMessage) -> Work | None:
     return None
 
 
-def _obey_always(server: Obeying, message: SystemMessage) -> Work | None:
+def _obey_always(server: ServerBody, message: SystemMessage) -> Work | None:
     """The requests that are answered alike whether the server runs or is suspended."""
     process = server._kernel_process
     request = message.request
@@ -182,7 +184,7 @@ def _obey_always(server: Obeying, message: SystemMessage) -> Work | None:
     return None
 
 
-async def _suspend(server: Obeying, request: Request) -> None:
+async def _suspend(server: ServerBody, request: Request) -> None:
     process = server._kernel_process
     assert process.body is not None
     process.body = Suspended(process, process.body, server)
@@ -233,7 +235,7 @@ class Suspended(Wrapper):
 
     __slots__ = ("held", "resumed", "server")
 
-    def __init__(self, process: Process, inner: Body, server: Obeying) -> None:
+    def __init__(self, process: Process, inner: Body, server: ServerBody) -> None:
         super().__init__(process, inner)
         self.server = server
         self.held: deque[Envelope] = deque()
@@ -275,13 +277,15 @@ class Suspended(Wrapper):
         process = self.process
         self.resumed = True
         self.remove()
-        if self.held:  # back to where they were: before whatever has come since
+        held, queue = self.held, process.queue
+        if held:  # back to where they were: before whatever has come since
             if process.pending is not None:
-                self.held.append(process.pending)
-            if process.queue is not None:
-                self.held.extend(process.queue)
-            process.pending = self.held.popleft()
-            process.queue = self.held or None
+                held.append(process.pending)
+            process.pending = held.popleft()
+            if queue is not None:
+                queue.extendleft(reversed(held))
+            elif held:
+                process.queue = held
         self.server._kernel_resumed()
         request.reply(None)
         await pause()

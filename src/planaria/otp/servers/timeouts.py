@@ -63,7 +63,7 @@ class StateTimeout(TimeoutEvent):
 
     @property
     def key(self) -> Hashable:
-        """See `TimeoutEvent`."""
+        """Which timeout it is; one of each key runs at a time."""
         return STATE_KEY
 
 
@@ -75,7 +75,7 @@ class EventTimeout(TimeoutEvent):
 
     @property
     def key(self) -> Hashable:
-        """See `TimeoutEvent`."""
+        """Which timeout it is; one of each key runs at a time."""
         return EVENT_KEY
 
 
@@ -88,7 +88,7 @@ class Timeout(TimeoutEvent):
 
     @property
     def key(self) -> Hashable:
-        """See `TimeoutEvent`."""
+        """Which timeout it is; one of each key runs at a time."""
         return ("named", self.name)
 
 

@@ -19,7 +19,8 @@ from typing import Any, Literal
 from planaria.otp.kernel.ambient import spawn, spawn_link
 from planaria.otp.kernel.bounded import Bound
 from planaria.otp.kernel.process import Process, name_of
-from planaria.otp.servers.gen_server import GenServer, start_server
+from planaria.otp.servers.gen_server import start_server
+from planaria.otp.servers.system import ServerBody
 
 type Restart = Literal["permanent", "transient", "temporary"]
 type ShutdownTime = float | Literal["infinity", "brutal_kill"]
@@ -71,7 +72,7 @@ class ChildSpec:
 
 
 def child(
-    cls: type[GenServer],
+    cls: type[ServerBody],
     /,
     *args: Any,
     id: object = None,

@@ -1,0 +1,44 @@
+"""The arguments of a request in the order of the handler's parameters, so that they can be matched by position."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+
+@lru_cache(maxsize=1024)
+def _signature(handler: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(handler)
+
+
+def arguments_of(
+    handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, ...]:
+    """`args` and `kwargs` as one tuple, defaults filled in, keyword-only ones last.
+
+    Args:
+        handler: the method, whose first parameter is the server.
+    Raises:
+        TypeError: they do not fit.
+    """
+    signature = _signature(handler)
+    if not kwargs and len(args) + 1 == len(signature.parameters):
+        return args
+    bound = signature.bind(None, *args, **kwargs)
+    bound.apply_defaults()
+    return (*bound.args[1:], *bound.kwargs.values())
+
+
+def call_with(handler: Callable[..., Any], server: object, args: tuple[Any, ...]) -> Any:
+    """Call the handler with arguments in the order `arguments_of` gives."""
+    names = [
+        name
+        for name, parameter in _signature(handler).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    if not names:
+        return handler(server, *args)
+    split = len(args) - len(names)
+    return handler(server, *args[:split], **dict(zip(names, args[split:], strict=True)))
