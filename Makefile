@@ -24,6 +24,7 @@ check: setup
 	@scripts/check
 
 bench: setup
+	@scripts/setup-peers || echo "make bench: going on without the other libraries" >&2
 	$(BIN)/python -m benchmarks.run
 
 clean:

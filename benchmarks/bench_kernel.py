@@ -1,173 +1,200 @@
-"""What does a message, a process, a restart cost: in our kernel, on the real BEAM, and with an asyncio task each?
+"""What does a message, a process, a restart cost: in our kernel, pure and compiled, on the BEAM, in other libraries?
 
-Units: call, call_async, cast, spawn_exit, start_stop in ns each; restart in µs; broadcast in ms; fan_out in s;
-idle_bytes in bytes per waiting server. `python -m benchmarks.bench_kernel [--json] [--scale 0.1] [--rows call,cast]`.
-The BEAM's column needs `escript`; without it, it is null. `study` is the bar: what prototypes of this design cost on a
-quiet machine of this kind, where a call on the BEAM took 1 150 ns. About a minute in all.
+`ours` is the source tree in plain Python, `compiled` the platform wheel of `make wheels`, `beam` Erlang's own servers
+and supervisors on one scheduler of `erl`, with its JIT. They take turns, round by round, and `ratio_beam` is the
+median of the rounds' ratios, so that a noisy machine disturbs all alike. Each figure is the median of its rounds with
+the lowest and the highest; `restart` and `timer` also have a p99. Targets are ratios: at most.
+
+Each row does the same on all sides. `call`, `call_async`: a request with a deadline, answered by a handler that is
+plain or a coroutine (the BEAM has one kind); `cast`: a million one way, then one call; `spawn_exit`: spawn_monitor and
+its end; `start_stop`: start_link and stop of a server; `restart`: kill of a supervised server until the next is up;
+`broadcast`: to n servers that answer; `fan_out`: n servers, 10 casts each; `idle_bytes`: growth of the resident set by
+one waiting server, `linked_bytes` with a link to its starter; `timer`: how late 500 timers are while n servers always
+have a message; `growth_*`: one operation while n servers live, picked at random, collector included.
+`python benchmarks/bench_kernel.py [--json] [--quick] [--rows call,cast] [--no-peers]`: about six minutes, or one.
 """
 
 import argparse
-import asyncio
-import gc
 import json
 import os
-import platform
-import shutil
-import statistics
-import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import asyncio_tasks, planaria_kernel
-from planaria.otp.program import tune_collector
+if not __package__:  # run by its path
+    sys.path[0] = str(Path(__file__).parents[1])
 
-BEAM = Path(__file__).parent / "peers" / "beam.escript"
+from benchmarks.figures import Figure, figure, ratio
+from benchmarks.kernel_page import as_lines
+from benchmarks.kernel_rows import GROWTH, GROWTH_OPERATIONS, GROWTH_ROUNDS, QUICK, ROWS, Row, quick
+from benchmarks.kernel_subjects import PEERS, Start, beam, compiled, ours, peer
+from benchmarks.subject import Absent, Subject
 
-type Measurement = Callable[[int], Awaitable[float | list[float]]]
+LIMIT = 120.0
+"""Seconds one round of ours or the BEAM's may take."""
+PEER_LIMIT = 20.0
+"""Seconds one round of a peer may take."""
+PEER_ROUNDS = 3
+PROFILE = "profile:"
+PROFILED = {"ns": 10, "us": 20, "ms": 10}
+"""How much more than a round a profile looks at, by unit: a second or more of work."""
+WARM_UP = 20
+"""The part of a round, 1/20, that comes before the rounds that count."""
 
-ROWS: dict[str, tuple[str, int, int]] = {
-    "call": ("ns", 50_000, 5),
-    "call_async": ("ns", 50_000, 5),
-    "cast": ("ns", 100_000, 5),
-    "spawn_exit": ("ns", 20_000, 5),
-    "start_stop": ("ns", 10_000, 5),
-    "restart": ("us", 2_000, 3),
-    "broadcast": ("ms", 10_000, 3),
-    "fan_out": ("s", 100_000, 1),
-    "idle_bytes": ("bytes", 100_000, 1),
-}
-"""Unit, how many of the thing one run does, and how many runs."""
-
-STUDY: dict[str, float] = {
-    "call": 1_120,
-    "call_async": 1_270,
-    "cast": 392,
-    "spawn_exit": 1_350,
-    "start_stop": 2_350,
-    "restart": 4.2,
-    "broadcast": 6.8,
-    "fan_out": 0.9,
-    "idle_bytes": 345,
-}
-"""What prototypes of this design cost on this kind of machine when it was quiet (a BEAM call: 1 150 ns): the bar."""
-
-SLOW_PEER_SCALE = 0.1
-"""The peer with a task per process does a tenth in fan_out and idle_bytes; the figures are scaled to match."""
+type Told = dict[str, Any]
+type Rounds = list[list[float]]
 
 
-def summary(values: list[float]) -> dict[str, float]:
-    """Median and spread over the runs; p99 where one run has many values."""
-    ordered = sorted(values)
-    told = {
-        "median": statistics.median(ordered),
-        "low": ordered[0],
-        "high": ordered[-1],
-        "samples": len(ordered),
-    }
-    if len(ordered) >= 100:
-        told["p99"] = ordered[int(len(ordered) * 0.99)]
-        told["low"], told["high"] = ordered[len(ordered) // 100], told["p99"]
-    return told
+class Bench:
+    """One run: who takes part, and what was found out about them.
+
+    Args:
+        folder: for what is compiled or unpacked.
+        with_peers: ask them too.
+        hurry: do little.
+    """
+
+    def __init__(self, folder: Path, with_peers: bool, hurry: bool) -> None:
+        self.hurry = hurry
+        self.about: dict[str, str] = {}
+        self.starts: dict[str, Start] = {"ours": ours}
+        for name, prepare in (("compiled", compiled), ("beam", beam)):
+            place = folder / name
+            place.mkdir()
+            try:
+                self.starts[name] = prepare(place)
+            except Absent as error:
+                self.about[name] = f"absent: {error}"
+        self.peers: dict[str, Subject] = {}
+        self.peer_names = PEERS if with_peers else ()
+
+    def rounds(self, row: Row) -> dict[str, Rounds]:
+        """The figures of `row`, by subject: they take turns, and whoever was first is last the next time."""
+        if row.fresh:
+            return self._fresh_rounds(row)
+        running = {name: self._start(name, start) for name, start in self.starts.items()}
+        try:
+            for subject in running.values():
+                subject.ask(row.operation, max(10, row.n // WARM_UP), LIMIT)
+            found: dict[str, Rounds] = {name: [] for name in running}
+            for turn in range(row.rounds):
+                for name in _turned(list(running), turn):
+                    found[name].append(running[name].ask(row.operation, row.n, LIMIT))
+            return found
+        finally:
+            for subject in running.values():
+                subject.close()
+
+    def _fresh_rounds(self, row: Row) -> dict[str, Rounds]:
+        found: dict[str, Rounds] = {name: [] for name in self.starts}
+        for turn in range(row.rounds):
+            for name in _turned(list(self.starts), turn):
+                with self._start(name, self.starts[name]) as subject:
+                    found[name].append(subject.ask(row.operation, row.n, LIMIT))
+        return found
+
+    def _start(self, name: str, start: Start) -> Subject:
+        subject = start()
+        self.about[name] = subject.about
+        return subject
+
+    def peer(self, name: str, row: Row) -> Told:
+        """What a peer says to `row`, or why it says nothing. One that took too long is started anew for the next."""
+        subject = self.peers.get(name)
+        if subject is not None and row.fresh:
+            subject.close()
+        rounds = 1 if row.fresh or self.hurry else PEER_ROUNDS
+        try:
+            if subject is None or not subject.alive:
+                subject = self.peers[name] = self._start(name, peer(name))
+            found = [subject.ask(row.operation, row.peer_n, PEER_LIMIT) for _ in range(rounds)]
+        except Absent as error:
+            return {"absent": str(error)}
+        return figure(found, row.unit)
+
+    def profile(self, row: Row) -> str:
+        """Where the time of the pure kernel goes in `row`."""
+        with self._start("ours", ours) as subject:
+            return subject.words(f"{PROFILE}{row.operation}", row.n * PROFILED.get(row.unit, 1), LIMIT)
+
+    def close(self) -> None:
+        """End the peers."""
+        for subject in self.peers.values():
+            subject.close()
 
 
-async def measure(function: Measurement, n: int, runs: int) -> list[float]:
-    """All values of all runs, the collector having run before each."""
-    values: list[float] = []
-    tune_collector()  # as a node does when it has started; both Python columns have it
-    for _ in range(runs):
-        gc.collect()
-        value = await function(n)
-        values.extend(value if isinstance(value, list) else [value])
-    return values
+def _turned(names: list[str], turn: int) -> list[str]:
+    return names[::-1] if turn % 2 else names
 
 
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+def told(bench: Bench, row: Row, found: dict[str, Rounds]) -> Told:
+    """One row, whole."""
+    beams = found.get("beam")
+    line: Told = {"benchmark": "kernel", "operation": row.operation, "unit": row.unit, "n": row.n}
+    for name in ("ours", "compiled", "beam"):
+        line[name] = figure(found[name], row.unit) if name in found else None
+    line["peers"] = {name: bench.peer(name, row) for name in bench.peer_names} if row.peer_n else {}
+    for key, name in (("ratio_beam", "ours"), ("ratio_beam_compiled", "compiled")):
+        line[key] = ratio(found[name], beams) if beams and name in found else None
+    line["target"], line["target_compiled"] = row.target, row.target_compiled
+    line["short"] = [
+        key
+        for key, target in (("ratio_beam", row.target), ("ratio_beam_compiled", row.target_compiled))
+        if target is not None and line[key] is not None and worst(line[key]) > target
+    ]
+    line["profile"] = bench.profile(row) if "ratio_beam" in line["short"] and row.unit != "bytes" else None
+    line["about"] = dict(bench.about)
+    line["cores"] = os.cpu_count()
+    return line
 
 
-async def idle_bytes(idle: Callable[[int], Awaitable[Any]], n: int) -> float:
-    """Growth of the resident set by one waiting server; meant for a process of its own."""
-    await idle(100)
-    gc.collect()
-    before = resident_bytes()
-    servers = await idle(n)
-    gc.collect()
-    grown = (resident_bytes() - before) / n
-    del servers
-    return grown
+def worst(found: Figure) -> float:
+    """What must meet the target: the median, and the p99 where there is one."""
+    return max(float(found["median"]), float(found.get("p99", 0.0)))
 
 
-def in_own_process(subject: str, n: int) -> float | None:
-    """Measure `idle_bytes` where nothing else was ever allocated."""
-    command = [sys.executable, "-m", "benchmarks.bench_kernel", "--idle", subject, str(n)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
-    if done.returncode:
-        print(done.stderr, file=sys.stderr)
-        return None
-    return float(done.stdout)
+def growth(bench: Bench, n: int) -> Iterator[Told]:
+    """The four operations while n servers live."""
+    asked = Row("growth", "ns", n, GROWTH_ROUNDS, fresh=True)
+    found = bench.rounds(asked)
+    for index, operation in enumerate(GROWTH_OPERATIONS):
+        of_one = {name: [[values[index]] for values in rounds] for name, rounds in found.items()}
+        yield told(bench, Row(operation, "ns", n, GROWTH_ROUNDS), of_one)
 
 
-def beam(scale: float) -> dict[str, dict[str, float]]:
-    """The BEAM's rows; empty if there is no `escript`."""
-    if shutil.which("escript") is None:
-        return {}
-    done = subprocess.run(["escript", str(BEAM), f"{scale:.4f}"], capture_output=True, text=True, check=True)
-    rows = {}
-    for line in done.stdout.splitlines():
-        row, _unit, _n, *values = line.split()
-        rows[row] = summary([float(value) for value in values])
-    return rows
-
-
-def row(name: str, scale: float, of_beam: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """Measure one row with each subject, one after the other."""
-    unit, full, runs = ROWS[name]
-    n = max(1, round(full * scale))
-    told: dict[str, Any] = {"benchmark": "kernel", "row": name, "unit": unit, "n": n}
-    for subject, module in (("planaria", planaria_kernel), ("asyncio", asyncio_tasks)):
-        slow = subject == "asyncio" and name in ("fan_out", "idle_bytes")
-        count = max(1, round(n * SLOW_PEER_SCALE)) if slow else n
-        if name == "idle_bytes":
-            weight = in_own_process(subject, count)
-            told[subject] = None if weight is None else summary([weight])
-            continue
-        values = asyncio.run(measure(module.ROWS[name], count, runs))
-        told[subject] = summary([value * n / count for value in values] if slow else values)
-    told["beam"] = of_beam.get(name)
-    told["study"] = STUDY[name]
-    told["python"] = platform.python_version()
-    told["cores"] = os.cpu_count()
-    return told
-
-
-def text(told: dict[str, Any]) -> str:
-    """One row for people."""
-    cells = []
-    for subject in ("planaria", "asyncio", "beam"):
-        found = told[subject]
-        cell = "-" if found is None else f"{found['median']:.4g} ({found['low']:.4g}..{found['high']:.4g})"
-        cells.append(f"{subject} {cell:<28}")
-    return f"{told['row']:<11}{told['unit']:<6}{' '.join(cells)}"
+def measure(bench: Bench, wanted: set[str]) -> Iterator[Told]:
+    """All rows that are wanted, one after the other."""
+    for row in ROWS:
+        if row.operation in wanted:
+            asked = quick(row) if bench.hurry else row
+            yield told(bench, asked, bench.rounds(asked))
+    if "growth" in wanted:
+        for n in GROWTH:
+            yield from growth(bench, n // QUICK if bench.hurry else n)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    operations = [*dict.fromkeys(row.operation for row in ROWS), "growth"]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object per row")
-    parser.add_argument("--scale", type=float, default=1.0, help="how much of the full counts to do")
-    parser.add_argument("--rows", default=",".join(ROWS), help="which rows, separated by commas")
-    parser.add_argument("--idle", nargs=2, metavar=("SUBJECT", "N"), help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help=f"1/{QUICK} of everything: for a look")
+    parser.add_argument("--rows", default=",".join(operations), help="which, separated by commas")
+    parser.add_argument("--no-peers", action="store_true", help="without the other libraries")
     options = parser.parse_args()
-    if options.idle:
-        subject, count = options.idle
-        module = planaria_kernel if subject == "planaria" else asyncio_tasks
-        print(asyncio.run(idle_bytes(module.idle, int(count))))
-        return
-    of_beam = beam(options.scale)
-    for name in options.rows.split(","):
-        told = row(name, options.scale, of_beam)
-        print(json.dumps(told) if options.json else text(told), flush=True)
+    wanted = set(options.rows.split(","))
+    if unknown := wanted - set(operations):
+        parser.error(f"no row {min(unknown)!r}; there are: {', '.join(operations)}")
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), not options.no_peers, options.quick)
+        try:
+            for line in measure(bench, wanted):
+                print(json.dumps(line) if options.json else as_lines(line), flush=True)
+        finally:
+            bench.close()
 
 
 if __name__ == "__main__":

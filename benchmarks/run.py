@@ -12,16 +12,25 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks import kernel_page
+from benchmarks.figures import number
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 
-ARGUMENTS = {"kernel": ("--json",)}
+ARGUMENTS = dict.fromkeys(("flow", "isolation", "kernel", "upgrade", "watchdog"), ("--json",))
 """What a benchmark must be told to print JSON; most print nothing else."""
+
+HURRIED = frozenset({"kernel"})
+"""Those that know `--quick`."""
+
+LIMIT = 900.0
+"""Seconds one benchmark may take."""
 
 SAME = frozenset({"bench", "benchmark", "machine", "python", "cores", "cpus"})
 """Keys that say the same in every row; the page says it once."""
@@ -41,14 +50,19 @@ def docstring(name: str) -> tuple[str, str]:
     return question, rest.strip()
 
 
-def run(name: str) -> list[Row]:
+def run(name: str, quick: bool) -> list[Row]:
     """Run one benchmark; its rows. What it says on standard error is passed on.
 
     Raises:
         subprocess.CalledProcessError: it failed.
+        subprocess.TimeoutExpired: it took longer than `LIMIT`.
     """
     command = [sys.executable, "-m", f"benchmarks.bench_{name}", *ARGUMENTS.get(name, ())]
-    done = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True, check=True)
+    if quick and name in HURRIED:
+        command.append("--quick")
+    done = subprocess.run(
+        command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True, check=True, timeout=LIMIT
+    )
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
@@ -67,17 +81,15 @@ def cell(value: object) -> str:
             return str(value)
 
 
-def number(value: float) -> str:
-    """Three figures that count, no exponent."""
-    if isinstance(value, int) or value == int(value):
-        return f"{int(value):,}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
 def table(rows: list[Row]) -> list[list[str]]:
     """Head and cells; rows of one benchmark may have different keys."""
     keys = list(dict.fromkeys(key for row in rows for key in row if key not in SAME))
     return [keys, *([cell(row[key]) if key in row else "" for key in keys] for row in rows)]
+
+
+def tables(name: str, rows: list[Row]) -> list[tuple[str, list[list[str]]]]:
+    """Titles and cells of one benchmark; most have one table, without a title."""
+    return kernel_page.tables(rows) if name == "kernel" else [("", table(rows))]
 
 
 def as_text(cells: list[list[str]]) -> str:
@@ -112,8 +124,8 @@ def _after_colon(file: str, name: str) -> Iterator[str]:
     return (line.partition(":")[2].strip() for line in lines if line.startswith(name))
 
 
-def page(results: dict[str, list[Row]], today: str) -> str:
-    """`docs/performance.md`."""
+def page(results: dict[str, list[Row]], today: str, failed: Sequence[str] = ()) -> str:
+    """`docs/performance.md`; a benchmark that failed is named, not left out."""
     about = (
         "Written by `make bench`; every figure names the benchmark it comes from. Absolute figures are this "
         "machine's: compare those of one run with each other."
@@ -126,7 +138,12 @@ def page(results: dict[str, list[Row]], today: str) -> str:
     for name, rows in results.items():
         question, rest = docstring(name)
         command = " ".join(["python -m", f"benchmarks.bench_{name}", *ARGUMENTS.get(name, ())])
-        parts += [f"## {name}", f"**{question}**", rest, f"`{command}`", as_markdown(table(rows))]
+        parts += [f"## {name}", f"**{question}**", rest, f"`{command}`"]
+        for title, cells in tables(name, rows):
+            parts += [f"### {title}" if title else "", as_markdown(cells)]
+        if name == "kernel":
+            parts += kernel_page.notes(rows)
+    parts += [f"## {name}\n\nFailed when this page was written." for name in failed]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -136,6 +153,7 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(names())}")
     parser.add_argument("--json", action="store_true", help="print the rows as they are")
+    parser.add_argument("--quick", action="store_true", help="a look in less time; writes nothing")
     options = parser.parse_args()
     if unknown := set(options.names) - set(names()):
         parser.error(f"no benchmark {min(unknown)!r}; there are: {', '.join(names())}")
@@ -144,18 +162,19 @@ def main() -> int:
     for name in options.names or names():
         print(f"{name}: {docstring(name)[0]}", file=sys.stderr, flush=True)
         try:
-            results[name] = run(name)
-        except subprocess.CalledProcessError as error:
-            print(f"{name} failed with exit code {error.returncode}", file=sys.stderr)
+            results[name] = run(name, options.quick)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            print(f"{name} failed: {error}", file=sys.stderr)
             failed.append(name)
             continue
         if options.json:
             for row in results[name]:
                 print(json.dumps(row), flush=True)
         elif results[name]:
-            print(f"\n{as_text(table(results[name]))}\n", flush=True)
-    if not options.names and not failed:
-        PAGE.write_text(page(results, datetime.now(UTC).date().isoformat()), encoding="utf-8")
+            for title, cells in tables(name, results[name]):
+                print(f"\n{title}\n{as_text(cells)}\n", flush=True)
+    if not options.names and not options.quick:
+        PAGE.write_text(page(results, datetime.now(UTC).date().isoformat(), failed), encoding="utf-8")
         print(f"wrote docs/{PAGE.name}", file=sys.stderr)
     return 1 if failed else 0
 

@@ -1,12 +1,15 @@
 """The same rows with what people write by hand: one asyncio task and one `asyncio.Queue` per process.
 
-Run by `bench_kernel.py`. Does badly, on purpose: no links, no monitors, no names, no deadlines; a peer with them
-would be slower still.
+Run by `bench_kernel.py`, as a peer. Does badly, on purpose: no links, no monitors, no names, no deadlines; a peer with
+them would be slower still.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import gc
+from collections.abc import Callable
 from time import perf_counter
+
+from benchmarks.peers.serve import Row, resident_bytes, serve, within
 
 type Message = tuple[str, int, asyncio.Future[int] | None]
 
@@ -150,7 +153,8 @@ async def broadcast(n: int) -> float:
 
 
 async def fan_out(n: int) -> float:
-    servers = [Server() for _ in range(n)]
+    count, factor = within(10_000, n)
+    servers = [Server() for _ in range(count)]
     await asyncio.sleep(0)
     start = perf_counter()
     for _ in range(10):
@@ -160,17 +164,25 @@ async def fan_out(n: int) -> float:
         await server.call(0)
     elapsed = perf_counter() - start
     await asyncio.gather(*(server.stop() for server in servers))
-    return elapsed
+    return elapsed * factor
 
 
-async def idle(n: int) -> list[Server]:
-    """Servers that only wait; the caller measures what they weigh."""
-    servers = [Server() for _ in range(n)]
+async def idle_bytes(n: int) -> float:
+    count, _ = within(20_000, n)
+    servers = [Server() for _ in range(100)]
     await asyncio.sleep(0)
-    return servers
+    gc.collect()
+    before = resident_bytes()
+    servers += [Server() for _ in range(count)]
+    await asyncio.sleep(0)
+    gc.collect()
+    grown = resident_bytes() - before
+    for server in servers:
+        server.task.cancel()
+    return grown / count
 
 
-ROWS: dict[str, Callable[[int], Awaitable[float | list[float]]]] = {
+ROWS: dict[str, Row] = {
     "call": call,
     "call_async": call_async,
     "cast": cast,
@@ -179,4 +191,8 @@ ROWS: dict[str, Callable[[int], Awaitable[float | list[float]]]] = {
     "restart": restart,
     "broadcast": broadcast,
     "fan_out": fan_out,
+    "idle_bytes": idle_bytes,
 }
+
+if __name__ == "__main__":
+    serve(ROWS, "one task and one asyncio.Queue a process")
