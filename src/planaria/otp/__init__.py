@@ -99,8 +99,16 @@ from planaria.otp.servers.pg import GroupChanged, Groups
 from planaria.otp.servers.registry import Registry, keys, lookup
 from planaria.otp.supervision.child import ChildSpec, child, task_child
 from planaria.otp.supervision.dynamic_supervisor import DynamicSupervisor, dynamic
+from planaria.otp.supervision.partition_supervisor import (
+    PartitionSupervisor,
+    partition,
+    partition_pids,
+    partitions,
+)
 from planaria.otp.supervision.supervisor import ChildCounts, ChildInfo, Supervisor, supervisor
-from planaria.otp.supervision.task import Task, TaskRef
+from planaria.otp.supervision.task import Outcome, Task, TaskRef, await_many, poll_many
+from planaria.otp.supervision.task_stream import stream
+from planaria.otp.supervision.task_supervisor import TaskSupervisor, task_supervisor
 
 __all__ = [
     "Alias",
@@ -140,6 +148,8 @@ __all__ = [
     "NoProcess",
     "Node",
     "NotAProcess",
+    "Outcome",
+    "PartitionSupervisor",
     "Pid",
     "Port",
     "Process",
@@ -161,10 +171,12 @@ __all__ = [
     "TaskDone",
     "TaskFailed",
     "TaskRef",
+    "TaskSupervisor",
     "TimerFired",
     "TimerRef",
     "TreeNode",
     "alias",
+    "await_many",
     "bounded",
     "broadcast",
     "call",
@@ -186,6 +198,10 @@ __all__ = [
     "monitor",
     "node_",
     "now",
+    "partition",
+    "partition_pids",
+    "partitions",
+    "poll_many",
     "read_timer",
     "reason_text",
     "receive",
@@ -203,9 +219,11 @@ __all__ = [
     "spawn_monitor",
     "start_timer",
     "stop",
+    "stream",
     "subscribe",
     "supervisor",
     "task_child",
+    "task_supervisor",
     "timeout",
     "trap_exits",
     "unalias",
