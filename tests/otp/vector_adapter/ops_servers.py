@@ -1,6 +1,7 @@
 """Operations on servers: start any kind of worker, call, cast, stop from outside."""
 
-from planaria.otp import Exit, NoProcess, StartFailed, monitor, stop
+from planaria.otp import Exit, NoProcess, StartFailed, stop
+from planaria.otp.servers.start_monitor import watch_started
 
 from .comparison import Json
 from .interpreter import SILENT, Actor, Op, Silent, operation
@@ -21,7 +22,7 @@ async def start(actor: Actor, op: Op) -> Json:
     if pid is None:
         return "ignore"
     if "monitor" in op:
-        actor.recorder.set_reference(op["monitor"], monitor(pid))
+        actor.recorder.set_reference(op["monitor"], watch_started(pid))
     return {"ok": world.translation.pid(pid)}
 
 

@@ -11,13 +11,13 @@ from planaria.otp import Crash, Pid, ProcessExited, receive, self_, trap_exits
 from planaria.testing.clock import VirtualClock
 from planaria.testing.node import running_node
 
-from . import ops_flow, ops_groups, ops_servers, ops_signals, ops_supervisors
+from . import ops_flow, ops_groups, ops_servers, ops_signals, ops_supervisors, ops_sys
 from .comparison import Json, disagreements
 from .interpreter import Actor, Op, World, execute_step
 from .recorder import Recorder
 from .values import Translation
 
-OPERATIONS = (ops_flow, ops_groups, ops_servers, ops_signals, ops_supervisors)
+OPERATIONS = (ops_flow, ops_groups, ops_servers, ops_signals, ops_supervisors, ops_sys)
 """Each registers its operations when it is imported."""
 
 MOST_JUMPS = 1000

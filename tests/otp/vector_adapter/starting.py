@@ -20,6 +20,7 @@ from planaria.otp.supervision.supervisor import Flags
 
 from .comparison import Json
 from .interpreter import Actor, NotOffered, World, run_program
+from .machine import VectorMachine, VectorMachineByState
 from .values import VectorError, reason_from
 from .workers import VectorServer, Worker, proc
 
@@ -66,6 +67,9 @@ def worker_spec(
             return ChildSpec(id, broken_start(worker))
         case "gen_server":
             return child(VectorServer, world, worker, id=id, name=name, start_timeout=timeout)
+        case "gen_statem":
+            machine = VectorMachineByState if worker.get("mode") == "state_functions" else VectorMachine
+            return child(machine, world, worker, id=id, name=name, start_timeout=timeout)
         case "supervisor" if worker.get("strategy") == "simple_one_for_one":
             budget = (worker.get("intensity", DEFAULT_INTENSITY), float(worker.get("period", DEFAULT_PERIOD)))
             return child(

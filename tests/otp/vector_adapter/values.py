@@ -5,9 +5,11 @@ a message that merely looks like a tagged value cannot be told from one, but no 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from planaria.otp import (
     AlreadyStarted,
+    BadReturn,
     CallFailed,
     Crash,
     Down,
@@ -31,6 +33,13 @@ class VectorError(Exception):
     def __init__(self, what: Json) -> None:
         super().__init__(what)
         self.what = what
+
+
+@dataclass(frozen=True)
+class Nonsense:
+    """What a worker's callback returns for `{"op": "bad_return"}`: None, for one, would make sense."""
+
+    value: Json
 
 
 def reason_from(value: Json) -> object:
@@ -63,10 +72,16 @@ class Translation:
                 return {"failed_to_start_child": {"id": reason.id, "reason": self.reason(reason.reason)}}
             case StartRaised():
                 return {"EXIT": self.reason(reason.reason)}
+            case BaseException():  # a state machine hands errors on bare
+                return self.error(reason)
             case _:
                 return reason
 
     def error(self, error: BaseException) -> Json:
+        if isinstance(error, BadReturn):
+            where = "init" if error.where == "init" else "state_function"
+            value = error.value.value if isinstance(error.value, Nonsense) else repr(error.value)
+            return {f"bad_return_from_{where}": value}
         return error.what if isinstance(error, VectorError) else repr(error)
 
     def raised(self, error: BaseException) -> Json:

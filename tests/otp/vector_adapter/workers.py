@@ -12,6 +12,7 @@ from planaria.otp import GenServer, Ignore, Stop, call, cast, receive, self_, tr
 
 from .comparison import Json
 from .interpreter import Actor, Answer, ReturnFromProc, World, is_program, run_program
+from .upgrades import changed
 
 type Worker = Mapping[str, Json]
 
@@ -86,6 +87,16 @@ class VectorServer(GenServer):
     async def terminate(self, reason: object) -> None:
         self.actor.record("terminate", reason=self.actor.world.translation.reason(reason))
         await self._run_program(self.worker.get("terminate", ()))
+
+    def get_state(self) -> Json:
+        return self.actor.state
+
+    def set_state(self, state: Json) -> None:
+        self.actor.state = state
+
+    def code_change(self, old_version: object, extra: object) -> None:
+        self.actor.record("code_change", vsn=old_version, state=self.actor.state, extra=extra)
+        self.actor.state = changed(self.actor.state, self.worker.get("code_change", {}))
 
     async def _handle(self, event: str, message: Any) -> None:
         if is_program(message):

@@ -34,7 +34,7 @@ from planaria.otp.kernel.bounded import Bound, limit_process
 from planaria.otp.kernel.event import MessageDropped
 from planaria.otp.kernel.mailbox import deliver, deliver_kernel
 from planaria.otp.kernel.message import Envelope, Kind
-from planaria.otp.kernel.process import DEAD, WAITING, Process, Request, check_alive
+from planaria.otp.kernel.process import DEAD, WAITING, Monitor, Process, Request, check_alive
 from planaria.otp.kernel.reason import (
     CallError,
     Exit,
@@ -49,6 +49,7 @@ from planaria.otp.kernel.scheduler import run_now, suspend
 from planaria.otp.kernel.signals import die, unlink
 from planaria.otp.kernel.timers import TimerRef
 from planaria.otp.servers.handler import DEFAULT_TIMEOUT, CallHandler, CastHandler, Deferred
+from planaria.otp.servers.start_monitor import watch_started
 from planaria.otp.servers.state import set_state, state_of
 from planaria.otp.servers.system import ServerBody, SystemMessage, Terminate, obey
 
@@ -232,6 +233,14 @@ class GenServer:
         )
 
     @classmethod
+    async def start_monitor(
+        cls, *args: Any, name: str | None = None, timeout: float | None = None, **kwargs: Any
+    ) -> tuple[Process, Monitor]:
+        """Like `start`, watched by the running process from the first moment: its end is never `noproc`."""
+        process = await cls.start(*args, name=name, timeout=timeout, **kwargs)
+        return process, watch_started(process)
+
+    @classmethod
     def _started(cls, process: Process | None) -> Process:
         if process is None:
             raise StartFailed(cls.__qualname__, "ignore")
@@ -377,6 +386,9 @@ class GenServer:
             else:
                 self.__listen(silence.seconds)
         return self.__kernel("system", body)
+
+    def _kernel_code_changed(self, value: Any) -> None:
+        """What the callback answered does not matter: the state is the object."""
 
     def _kernel_resumed(self) -> None:
         if self.__silence is not None:

@@ -474,6 +474,12 @@ class StateMachine:
             raise Exit(reason_of(error)) from error
         raise Exit(reason if exit_reason is None else exit_reason)
 
+    def _kernel_code_changed(self, value: Any) -> None:
+        if isinstance(value, Next):
+            self.__state = value.state
+        elif value is not None:
+            raise BadReturn("code_change", value, "return None or Next(state)")
+
     def _kernel_resumed(self) -> None:
         """Nothing to do: a machine's timeouts are messages, which were kept."""
 

@@ -80,6 +80,10 @@ class ServerBody(Protocol):
         """Make the state that of the present code."""
         ...
 
+    def _kernel_code_changed(self, value: Any) -> None:
+        """Take what `code_change` answered."""
+        ...
+
     def _kernel_resumed(self) -> None:
         """The server goes on after a system request or a suspension."""
         ...
@@ -182,6 +186,26 @@ def _obey_always(server: ServerBody, message: SystemMessage) -> Work | None:
     except Exception as error:  # noqa: BLE001  the asker's function or a hook raised: theirs, not the server's end
         request.fail(error)
     return None
+
+
+async def change_code(server: ServerBody, old_version: object, extra: object) -> None:
+    """Run `code_change` as the running process, which is the server's or acts for it.
+
+    Raises:
+        CodeChangeFailed: the server has the state it had.
+    """
+    before = server.get_state()
+    try:
+        value = server.code_change(old_version, extra)
+        if type(value) is CoroutineType:
+            value = await value
+        server._kernel_code_changed(value)
+    except Stop as refusal:
+        server.set_state(before)
+        raise CodeChangeFailed(refusal.reason, refused=True) from refusal
+    except Exception as error:
+        server.set_state(before)
+        raise CodeChangeFailed(reason_of(error), refused=False) from error
 
 
 async def _suspend(server: ServerBody, request: Request) -> None:
@@ -291,16 +315,9 @@ class Suspended(Wrapper):
         await pause()
 
     async def _change_code(self, argument: tuple[object, object], request: Request) -> None:
-        before = self.server.get_state()
         try:
-            value = self.server.code_change(*argument)
-            if type(value) is CoroutineType:
-                await value
-        except Stop as refusal:
-            self.server.set_state(before)
-            request.fail(CodeChangeFailed(refusal.reason, refused=True))
-        except Exception as error:  # noqa: BLE001  as OTP: the server stays suspended, with the state it had
-            self.server.set_state(before)
-            request.fail(CodeChangeFailed(reason_of(error), refused=False))
+            await change_code(self.server, *argument)
+        except CodeChangeFailed as error:  # as OTP: the server stays suspended
+            request.fail(error)
         else:
             request.reply(None)
