@@ -66,7 +66,7 @@ async def test_awaits_reach_into_asyncio_waits_and_handlers(node: TestNode) -> N
     calling = asyncio.ensure_future(Slow.work(pid, "x"))
     await node.settle()
     frames = node.info(pid).awaits
-    assert frames[-1].line == line_of(Slow.work.owner.__dict__["work"].fn, "# working")
+    assert frames[-1].line == line_of(inspect.unwrap(Slow.work), "# working")
     await node.advance(61)
     await asyncio.gather(calling, return_exceptions=True)
 

@@ -161,7 +161,7 @@ def process_view(node: Node, what: str | Pid, redactor: Redactor = UNKNOWN_SECRE
     info = node.info(pid)
     now = node.clock.now()
     queued = islice(mailbox(pid), MOST_MESSAGES)
-    consumed = islice((envelope for who, envelope in reversed(node.recent) if who is pid), MOST_MESSAGES)
+    consumed = islice((envelope for envelope in reversed(node.recent) if envelope[7] is pid), MOST_MESSAGES)
     return ProcessView(
         pid=str(pid),
         name=info.name,
@@ -269,7 +269,7 @@ def _pids(pids: Iterable[Pid | str]) -> tuple[str, ...]:
 
 
 def _message(envelope: Envelope, now: float, redactor: Redactor) -> MessageLine:
-    kind, _, sender, _, _, _, at = envelope
+    kind, _, sender, _, _, _, at, _ = envelope
     return MessageLine(
         kind=kind,
         sender="" if sender is None else pid_text(sender),

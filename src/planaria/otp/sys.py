@@ -26,10 +26,10 @@ from typing import Any
 
 from planaria.otp.kernel.ambient import Server, resolve, self_
 from planaria.otp.kernel.mailbox import deliver_kernel
-from planaria.otp.kernel.process import DEAD, Process, Request, running
+from planaria.otp.kernel.process import DEAD, Process, Request, new_request, running
 from planaria.otp.kernel.reason import CallError, NoProcess, NotAProcess
-from planaria.otp.kernel.scheduler import suspend as suspend_code
-from planaria.otp.servers.handler import DEFAULT_TIMEOUT
+from planaria.otp.kernel.runner import suspend as suspend_code
+from planaria.otp.servers.remote import DEFAULT_TIMEOUT
 from planaria.otp.servers.state_machine import MachineState
 from planaria.otp.servers.system import (
     CodeChangeFailed,
@@ -133,7 +133,7 @@ async def _ask(server: Server, operation: Operation, argument: object, timeout: 
         raise CallError(server, "not_a_server", text)
     if me is not None:
         self_()  # raises Killed in the code of the dead
-    request = Request("sys", (operation,), {}, me, target)
+    request = new_request("sys", (operation,), {}, me, target)
     # So that whoever asks hears of it if the server ends first, wherever the request is then.
     if target.calls is None:
         target.calls = set()

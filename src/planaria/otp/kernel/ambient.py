@@ -18,7 +18,7 @@ from planaria.otp.kernel.mailbox import deliver, deliver_kernel, take_where
 from planaria.otp.kernel.message import Down, Envelope, ExitSignal
 from planaria.otp.kernel.process import DEAD, Monitor, Process, Request, is_async, name_of, running, wake
 from planaria.otp.kernel.reason import Killed, MailboxFull, NoProcess, NotAProcess
-from planaria.otp.kernel.scheduler import RECEIVE, Throw, pause, suspend
+from planaria.otp.kernel.runner import RECEIVE, Throw, pause, suspend
 from planaria.otp.kernel.signals import link as link_processes
 from planaria.otp.kernel.signals import signal as signal_process
 from planaria.otp.kernel.signals import unlink as unlink_processes
@@ -160,9 +160,9 @@ def send(to: Server | AnyAlias, message: object) -> None:
         target = addressee
     current = me.current
     if current is None:
-        deliver(target, ("info", message, me, me.node.next_id(), None, 0, me.node.now))
+        deliver(target, ("info", message, me, me.node.next_id(), None, 0, me.node.now, target))
     else:
-        deliver(target, ("info", message, me, me.node.next_id(), current[4], current[3], me.node.now))
+        deliver(target, ("info", message, me, me.node.next_id(), current[4], current[3], me.node.now, target))
 
 
 def set_trace(trace_id: str | None) -> None:
@@ -173,10 +173,10 @@ def set_trace(trace_id: str | None) -> None:
     me = self_()
     current = me.current
     if current is None:
-        me.current = ("info", None, None, 0, trace_id, 0, me.node.now)
+        me.current = ("info", None, None, 0, trace_id, 0, me.node.now, me)
     else:
-        kind, body, sender, number, _, cause, at = current
-        me.current = (kind, body, sender, number, trace_id, cause, at)
+        kind, body, sender, number, _, cause, at, target = current
+        me.current = (kind, body, sender, number, trace_id, cause, at, target)
 
 
 async def receive(
@@ -217,7 +217,7 @@ async def receive(
                     if me.calls is None:
                         me.calls = set()
                     me.calls.add(envelope[1])
-                me.node.recent.append((me, envelope))
+                me.node.recent.append(envelope)
                 scheduler = me.node.scheduler
                 scheduler.budget -= 1
                 if scheduler.budget <= 0:  # a full mailbox must not keep the event loop from its turn

@@ -157,7 +157,7 @@ def queued_messages(process: Process) -> list[MessageView]:
 
 def consumed_messages(node: Node, process: Process) -> list[MessageView]:
     """What the process has handled, oldest first, as far as the node remembers."""
-    return [message_view(envelope) for who, envelope in tuple(node.recent) if who is process]
+    return [message_view(envelope) for envelope in tuple(node.recent) if envelope[7] is process]
 
 
 def process_state(process: Process) -> dict[str, object]:
@@ -170,7 +170,7 @@ def process_state(process: Process) -> dict[str, object]:
 
 def message_view(envelope: Envelope) -> MessageView:
     """One envelope for people."""
-    kind, body, sender, number, trace, cause, at = envelope
+    kind, body, sender, number, trace, cause, at, _ = envelope
     return MessageView(
         number, kind, message_text(kind, body), str(sender) if sender else None, trace, cause, at
     )

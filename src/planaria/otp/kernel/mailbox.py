@@ -29,7 +29,7 @@ def deliver(target: Process, envelope: Envelope) -> None:
 def deliver_kernel(target: Process, kind: Kind, body: object, sender: Process | None = None) -> None:
     """Deliver a message of the kernel's own making."""
     node = target.node
-    envelope: Envelope = (kind, body, sender, node.next_id(), None, 0, node.now)
+    envelope: Envelope = (kind, body, sender, node.next_id(), None, 0, node.now, target)
     queue = target.queue
     if queue is None:
         deliver(target, envelope)

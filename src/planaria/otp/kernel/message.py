@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 type Kind = Literal["info", "call", "cast", "exit", "start", "system"]
 
 
-type Envelope = tuple[Kind, Any, Process | None, int, str | None, int, float]
-"""One entry of a mailbox: (kind, body, sender, id, trace, cause, at). A bare tuple, since every message needs one.
+type Envelope = tuple[Kind, Any, Process | None, int, str | None, int, float, Process]
+"""One entry of a mailbox: (kind, body, sender, id, trace, cause, at, target).
+
+A bare tuple, since every message needs one: an object of a class costs three to five times as much to make.
 
 - body: info: the message; call and start: a `Request`; cast: (handler name, args, kwargs); exit: an `ExitSignal`.
 - sender: the process that sent it; None for code outside, timers and the kernel.
@@ -20,6 +22,7 @@ type Envelope = tuple[Kind, Any, Process | None, int, str | None, int, float]
 - trace: the run of causes the message belongs to, handed on to whatever its handler sends.
 - cause: id of the message the sender had in hand, 0 for none.
 - at: seconds on the node's monotonic clock, as of the last turn of the run queue.
+- target: whose mailbox it was put into.
 """
 
 

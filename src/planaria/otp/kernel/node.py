@@ -69,13 +69,13 @@ class Node:
         self.names: dict[str, Process] = {}
         self.dying: list[Process] = []
         self.listeners: list[Callable[[KernelEvent], None]] = []
-        self.recent: deque[tuple[Process, Envelope]] = deque(maxlen=RECENT)
+        self.recent: deque[Envelope] = deque(maxlen=RECENT)
         self.restarts: dict[Process, int] = {}
         self.tables: dict[Process, object] = {}  # what processes let others read; see table.py
         self.closed = False
         self.blocking = 0
         self.roots: list[Process] = []
-        self.scheduler = Scheduler(self, seed)
+        self.scheduler = Scheduler(self, seed, self.recent)
         self.timers = Timers(self)
         self.groups = Groups()
         self.topics = Groups()
@@ -214,14 +214,14 @@ class Node:
     def send(self, to: Process | str, message: object) -> None:
         """Send an info message; raises `NoProcess` for an unknown name, is silent for the dead."""
         target = self[to] if isinstance(to, str) else to
-        deliver(target, ("info", message, None, self.next_id(), None, 0, self.now))
+        deliver(target, ("info", message, None, self.next_id(), None, 0, self.now, target))
 
     def broadcast(self, topic: str, message: object) -> int:
         """Send to every subscriber of `topic`; how many that are."""
         members = self.topics.members(topic)
         for member in members:
             try:
-                deliver(member, ("info", message, None, self.next_id(), None, 0, self.now))
+                deliver(member, ("info", message, None, self.next_id(), None, 0, self.now, member))
             except MailboxFull:
                 continue  # its mailbox has counted and told it; the others get theirs
         return len(members)

@@ -11,7 +11,7 @@ from planaria.otp.kernel.mailbox import deliver
 from planaria.otp.kernel.message import Envelope, Kind
 from planaria.otp.kernel.process import Process, running
 from planaria.otp.kernel.reason import NotAProcess
-from planaria.otp.kernel.scheduler import suspend
+from planaria.otp.kernel.runner import suspend
 
 
 def limit_mailbox(bound: Bound) -> None:
@@ -37,7 +37,7 @@ async def deliver_when_room(target: Process, kind: Kind, body: object) -> None:
     node = target.node
     current = None if me is None else me.current
     trace, cause = (None, 0) if current is None else (current[4], current[3])
-    envelope: Envelope = (kind, body, me, node.next_id(), trace, cause, node.now)
+    envelope: Envelope = (kind, body, me, node.next_id(), trace, cause, node.now, target)
     queue = target.queue
     if not isinstance(queue, BoundedQueue) or not queue.full:
         deliver(target, envelope)

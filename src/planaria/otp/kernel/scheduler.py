@@ -1,29 +1,27 @@
-"""Drives the processes of one node: one run queue, one callback in the event loop, pooled runners.
+"""Drives the processes of one node: one run queue, one callback in the event loop.
 
 The event loop sees a single callback, `_turn`, which activates ready processes until a budget of reductions is
-spent and then lets I/O have its turn. A handler that is a plain function is simply called. A coroutine is driven
-by hand, under the identity of a *runner*: a parked `asyncio.Task` that makes `asyncio.current_task()`,
-`asyncio.timeout`, task groups and context variables right inside handlers, without a task per process. A runner
-stays with a coroutine while that is suspended and returns to the pool afterwards.
+spent and then lets I/O have its turn. A handler that is a plain function is simply called, a coroutine is driven by
+a pooled `Runner`.
 
 Does badly: a handler that computes for long holds up everybody in the node.
-Source: measured designs of run queues and pooled runners; reductions are the BEAM's.
+Source: measured designs of run queues; reductions are the BEAM's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import types
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from random import Random
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from planaria.otp.kernel.event import CleanupFailed
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.process import DEAD, READY, RECEIVING, RUNNING, SUSPENDED, WAITING, Process, running
 from planaria.otp.kernel.reason import Killed, reason_of
+from planaria.otp.kernel.runner import FAILED, FINISHED, PAUSE, RECEIVE, SUSPEND, Runner, Throw
 from planaria.otp.kernel.signals import die
 
 if TYPE_CHECKING:
@@ -39,116 +37,10 @@ MAX_DEPTH = 12
 """How deep calls to idle processes run on the caller's stack."""
 
 
-class Throw:
-    """Set as `process.resume` to raise `error` in suspended code."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-class _Mark:
-    """Yielded by kernel waits; what asyncio yields are futures or None."""
-
-    __slots__ = ()
-
-
-SUSPEND = _Mark()
-FINISHED = _Mark()
-FAILED = _Mark()
-PAUSE = _Mark()
-RECEIVE = _Mark()
-"""The `wait` of a plain function that takes the next message."""
-
-
-@types.coroutine
-def suspend() -> Generator[Any, Any, Any]:
-    """Give up the turn until `wake(process, value)`; the caller has set `process.wait`."""
-    return (yield SUSPEND)
-
-
-@types.coroutine
-def pause() -> Generator[Any, Any, None]:
-    """Let the others have their turn, then go on."""
-    yield PAUSE
-
-
-@types.coroutine
-def _frame(runner: Runner) -> Generator[Any, Any, None]:
-    """Runs one coroutine after the other, never ending itself.
-
-    A coroutine driven from here returns through the interpreter's send path; driven by its own `send` it would end
-    with a StopIteration, which costs more than most handlers (measured: 370 against 60 ns).
-    """
-    coro = yield FINISHED
-    while True:
-        outcome = FINISHED
-        try:
-            yield from coro
-        except GeneratorExit:
-            raise
-        except BaseException as error:  # noqa: BLE001  handed to whoever drives this
-            runner.error = error
-            outcome = FAILED
-        coro = None
-        coro = yield outcome
-
-
-class Runner:
-    """The identity a coroutine runs under: a parked task, a context, and the frame that drives it."""
-
-    __slots__ = ("bound", "closing", "context", "error", "frame", "future", "park", "scheduler", "task")
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
-        self.bound: Process | None = None
-        self.future: asyncio.Future[Any] | object | None = (
-            None  # what the bound coroutine awaits outside the kernel
-        )
-        self.error: BaseException | None = None
-        self.frame = cast("Generator[Any, Any, None]", _frame(self))
-        self.frame.send(None)
-        self.closing = False
-        self.park: asyncio.Future[None] | None = None
-        self.context: Context = scheduler.context.copy()
-        self.task: asyncio.Task[None] = asyncio.Task(
-            self._stand_by(),
-            loop=scheduler.loop,
-            eager_start=True,
-            context=self.context,
-            name="planaria runner",
-        )
-
-    async def _stand_by(self) -> None:
-        """Only cancellation wakes this task: hand it to the coroutine that runs under its name."""
-        while not self.closing:
-            self.park = self.scheduler.loop.create_future()
-            try:
-                await self.park
-            except asyncio.CancelledError as error:
-                if self.bound is None:
-                    return  # the loop is closing down around a node that was not stopped
-                if not self.closing:
-                    self.scheduler.cancelled(self, error)
-
-    def reusable(self) -> bool:
-        """Whether the last coroutine left no cancellation behind."""
-        return self.park is not None and not self.park.done()
-
-    def close(self) -> None:
-        """End the parked task."""
-        self.closing = True
-        self.bound = None
-        if not self.task.done():
-            self.task.cancel()
-        self.frame.close()
-
-
 class Scheduler:
     """The run queue of one node."""
 
-    def __init__(self, node: Node, seed: int | None) -> None:
+    def __init__(self, node: Node, seed: int | None, recent: deque[Envelope]) -> None:
         self.node = node
         self.random: Random | None = None if seed is None else Random(seed)
         self.ready: deque[Process] = deque()
@@ -161,6 +53,7 @@ class Scheduler:
         self.loop: asyncio.AbstractEventLoop
         self.context: Context
         self.idle_waiters: list[asyncio.Future[None]] = []
+        self.remember: Callable[[Envelope], None] = recent.append
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Use this event loop from now on."""
@@ -192,7 +85,7 @@ class Scheduler:
                     ready.rotate(-random.randrange(len(ready)))
                 process = ready.popleft()
                 if process.status == READY:
-                    self.activate(process, BATCH)
+                    self._activate(process)
                 if self.budget <= 0:
                     break
         except BaseException:  # Ctrl-C in a handler: the node must still be able to stop
@@ -208,106 +101,145 @@ class Scheduler:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    def activate(self, process: Process, limit: int) -> None:
-        """One activation: go on with suspended code, then handle up to `limit` messages."""
-        before = running.process
+    def _activate(self, process: Process) -> None:
+        """One activation: go on with suspended code, then handle up to `BATCH` messages."""
         running.process = process
         process.status = RUNNING
-        self.budget -= 1  # for going on; messages cost more
+        left = BATCH
         try:
             if process.coro is not None:
                 resume, process.resume = process.resume, None
-                if not self._drive(process, resume):
+                if not self._go_on(process, resume):
                     return
-                process.current = None
             body = process.body
             if body is None:
                 die(process, "normal")  # a plain function has returned
                 return
             handle = body.handle
-            remember = self.node.recent.append
+            remember = self.remember
+            # The one loop every message goes through, so what it calls is written out.
             while process.status == RUNNING:
                 envelope = process.pending
                 if envelope is None:
+                    process.current = None
                     process.status = WAITING
                     return
-                if limit == 0:  # the batch is used up: to the end of the run queue with the rest
+                if left == 0:  # the batch is used up: to the end of the run queue with the rest
+                    process.current = None
                     self.enqueue(process)
                     return
-                # `take`, written out: this is the one loop every message goes through.
-                queue = process.queue
+                queue = process.queue  # `mailbox.take`
                 if queue is None:
                     process.pending = None
                 else:
                     process.pending = queue.popleft()
                     if not queue:
                         process.queue = None
-                limit -= 1
-                self.budget -= 1
-                process.reductions += 1
+                left -= 1
                 process.current = envelope
-                remember((process, envelope))
+                remember(envelope)
                 coro = handle(envelope)
-                if coro is not None:
-                    process.coro = coro
-                    if not self._drive(process, None):
-                        return
-                process.current = None
-        except (KeyboardInterrupt, SystemExit):
-            die(process, "killed")
-            raise
-        except Killed:
-            die(process, "killed")
+                if coro is not None and not self._begin(process, coro):
+                    return
         except BaseException as error:  # noqa: BLE001  the process loop: whatever the code raised is its exit reason
-            die(process, reason_of(error))
+            _crash(process, error)
+        finally:
+            self.budget -= BATCH + 1 - left  # one for the activation itself
+            process.reductions += BATCH - left
+            running.process = None
+
+    def run_now(self, process: Process, envelope: Envelope) -> bool:
+        """Handle a message for an idle process at once, on the caller's stack. False if it has to queue.
+
+        Same order, same isolation, no turn of the queue: only while the turn has reductions left, to a bounded depth.
+        The caller must see that it still lives afterwards (`check_alive`).
+        """
+        body = process.body
+        if self.budget <= 0 or self.depth >= MAX_DEPTH or body is None:
+            return False
+        self.depth += 1
+        self.budget -= 1
+        before = running.process
+        running.process = process
+        process.status = RUNNING
+        process.reductions += 1
+        process.current = envelope
+        self.remember(envelope)
+        try:
+            coro = body.handle(envelope)
+            if (coro is None or self._begin(process, coro)) and process.status == RUNNING:
+                process.current = None
+                if process.pending is None:
+                    process.status = WAITING
+                else:
+                    self.enqueue(process)
+        except BaseException as error:  # noqa: BLE001  as in the loop above
+            _crash(process, error)
         finally:
             running.process = before
+            self.depth -= 1
+        return True
 
     # --- coroutines ---------------------------------------------------------------------------------------------
 
-    def _step(self, process: Process, value: object) -> object:
-        """Run the coroutine of `process` to its next wait and return what it yielded, or FINISHED."""
-        runner = process.runner
-        run: Any  # send or throw
-        given: object
-        if runner is not None:
-            run, given = (
-                (runner.frame.throw, value.error) if type(value) is Throw else (runner.frame.send, value)
-            )
-        else:
-            coro = process.coro
-            assert coro is not None
-            if type(value) is Throw:  # it has not begun, so there is nothing to undo
-                coro.close()
-                process.coro = None
-                raise value.error
-            runner = self.pool.pop() if self.pool else Runner(self)
-            runner.bound = process
-            runner.context = self.context.copy()  # what it sets is seen by nobody else
-            run, given = runner.frame.send, coro
+    def _begin(self, process: Process, coro: Coroutine[Any, Any, Any]) -> bool:
+        """Run a new coroutine until it ends (True) or suspends (False). Lets its exceptions through."""
+        process.coro = coro
+        pool = self.pool
+        runner = pool.pop() if pool else Runner(self)
+        runner.bound = process
+        context = runner.context = self.context.copy()  # what it sets is seen by nobody else
         before = _swap_current_task(self.loop, runner.task)
         try:
-            yielded = runner.context.run(run, given)
+            yielded = context.run(runner.send, coro)
         finally:
             _swap_current_task(self.loop, before)
-        if yielded is FINISHED:
+        if yielded is FINISHED or yielded is FAILED:
             process.coro = None
-            self._release(process, runner)
-        elif yielded is FAILED:
-            process.coro = None
-            error, runner.error = runner.error, None
-            self._release(process, runner)
-            assert error is not None
-            raise error
-        else:
-            process.runner = runner
-        return yielded
+            self._release(runner)
+            if yielded is FINISHED:
+                return True
+            raise runner.take_error()
+        process.runner = runner
+        self._waits(process, yielded)
+        return False
 
-    def _drive(self, process: Process, value: object) -> bool:
-        """Run the coroutine of `process` until it ends (True) or suspends (False). Lets its exceptions through."""
+    def _go_on(self, process: Process, value: object) -> bool:
+        """Run the coroutine of `process`, new or suspended, until it ends (True) or suspends (False)."""
+        if process.runner is None and type(value) is not Throw:
+            assert process.coro is not None
+            return self._begin(process, process.coro)
         yielded = self._step(process, value)
         if yielded is FINISHED:
             return True
+        self._waits(process, yielded)
+        return False
+
+    def _step(self, process: Process, value: object) -> object:
+        """Run a suspended coroutine to its next wait and return what it yielded, or FINISHED."""
+        runner = process.runner
+        if runner is None:  # it has not begun, so there is nothing to undo
+            assert process.coro is not None and type(value) is Throw
+            process.coro.close()
+            process.coro = None
+            raise value.error
+        before = _swap_current_task(self.loop, runner.task)
+        try:
+            if type(value) is Throw:
+                yielded = runner.context.run(runner.frame.throw, value.error)
+            else:
+                yielded = runner.context.run(runner.send, value)
+        finally:
+            _swap_current_task(self.loop, before)
+        if yielded is FINISHED or yielded is FAILED:
+            process.coro = process.runner = None
+            self._release(runner)
+            if yielded is FAILED:
+                raise runner.take_error()
+        return yielded
+
+    def _waits(self, process: Process, yielded: object) -> None:
+        """The coroutine of `process` has suspended, with `yielded`."""
         if process.status == DEAD:  # killed while on the stack, and suspended all the same: it must let go
             self._await_outside(process, yielded)
             self.unwind(process)
@@ -318,7 +250,6 @@ class Scheduler:
         else:
             process.status = SUSPENDED
             self._await_outside(process, yielded)
-        return False
 
     def _await_outside(self, process: Process, yielded: object) -> None:
         runner = process.runner
@@ -364,8 +295,7 @@ class Scheduler:
         elif process.status == READY:
             process.resume = Throw(asyncio.CancelledError(*error.args))
 
-    def _release(self, process: Process, runner: Runner) -> None:
-        process.runner = None
+    def _release(self, runner: Runner) -> None:
         runner.bound = None
         runner.future = None
         if runner.reusable() and len(self.pool) < 64:
@@ -465,19 +395,9 @@ class Scheduler:
         self.pool.clear()
 
 
-def run_now(process: Process, envelope: Envelope) -> bool:
-    """Handle a message for an idle process at once, on the caller's stack. False if it has to queue.
-
-    Same order, same isolation, no turn of the queue: only while the turn has reductions left, to a bounded depth.
-    The caller must see that it still lives afterwards (`check_alive`).
-    """
-    scheduler = process.node.scheduler
-    if process.pending is not None or scheduler.budget <= 0 or scheduler.depth >= MAX_DEPTH:
-        return False
-    process.pending = envelope
-    scheduler.depth += 1
-    try:
-        scheduler.activate(process, 1)
-    finally:
-        scheduler.depth -= 1
-    return True
+def _crash(process: Process, error: BaseException) -> None:
+    """The code of a process has raised: that is its exit reason."""
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        die(process, "killed")
+        raise error
+    die(process, "killed" if isinstance(error, Killed) else reason_of(error))

@@ -34,7 +34,7 @@ from planaria.otp.kernel.bounded import Bound, limit_process
 from planaria.otp.kernel.event import MessageDropped
 from planaria.otp.kernel.mailbox import deliver, deliver_kernel
 from planaria.otp.kernel.message import Envelope, Kind
-from planaria.otp.kernel.process import DEAD, WAITING, Monitor, Process, Request, check_alive
+from planaria.otp.kernel.process import DEAD, WAITING, Monitor, Process, Request, check_alive, new_request
 from planaria.otp.kernel.reason import (
     CallError,
     Exit,
@@ -45,10 +45,11 @@ from planaria.otp.kernel.reason import (
     StartFailed,
     reason_of,
 )
-from planaria.otp.kernel.scheduler import run_now, suspend
+from planaria.otp.kernel.runner import suspend
 from planaria.otp.kernel.signals import die, unlink
 from planaria.otp.kernel.timers import TimerRef
-from planaria.otp.servers.handler import DEFAULT_TIMEOUT, CallHandler, CastHandler, Deferred
+from planaria.otp.servers.handler import Deferred, handlers_of
+from planaria.otp.servers.remote import DEFAULT_TIMEOUT
 from planaria.otp.servers.start_monitor import watch_started
 from planaria.otp.servers.state import set_state, state_of
 from planaria.otp.servers.system import ServerBody, SystemMessage, Terminate, obey
@@ -98,14 +99,7 @@ class GenServer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        handlers: dict[str, Callable[..., Any]] = {}
-        for base in reversed(cls.__mro__):
-            for name, value in vars(base).items():
-                if isinstance(value, CallHandler | CastHandler):
-                    handlers[name] = value.fn
-                elif name in handlers and callable(value):
-                    handlers[name] = value  # overridden by a plain method: still the handler
-        cls._handlers = handlers
+        cls._handlers = handlers_of(cls)
 
     # --- callbacks ----------------------------------------------------------------------------------------------
 
@@ -257,24 +251,41 @@ class GenServer:
                 return self.__while_silent(body)
             self.__hush()
         try:
-            if kind == "call":
+            if kind == "cast":
+                name, args, keywords = body
+                handler = self._handlers.get(name)
+                if handler is None:
+                    self.handle_info(body)
+                    return None
+                # `handler(self, *args, **keywords)` for few arguments, written out: it costs three times as much.
+                if keywords:
+                    result = handler(self, *args, **keywords)
+                elif len(args) == 1:
+                    result = handler(self, args[0])
+                elif args:
+                    result = handler(self, *args)
+                else:
+                    result = handler(self)
+            elif kind == "call":
                 request = body
                 handler = self._handlers.get(request.handler)
                 if handler is None:
                     request.fail(_no_handler(self, request))
                     return None
-                result = handler(self, *request.args, **request.kwargs)
+                args = request.args
+                if request.kwargs:
+                    result = handler(self, *args, **request.kwargs)
+                elif len(args) == 1:
+                    result = handler(self, args[0])
+                elif args:
+                    result = handler(self, *args)
+                else:
+                    result = handler(self)
                 if type(result) is CoroutineType:
                     return self.__answer_later(result, request)
                 if result is not request and not self.__told:
                     request.reply(result)
                     return None
-            elif kind == "cast":
-                handler = self._handlers.get(body[0])
-                if handler is None:
-                    self.handle_info(body)
-                    return None
-                result = handler(self, *body[1], **body[2])
             elif kind == "info" or (kind == "exit" and body.sender is not self._kernel_process.parent):
                 result = self.handle_info(body)
             else:
@@ -488,9 +499,9 @@ async def start_server(
     process.trap_exit = cls.trap_exit
     if mailbox is not None:
         limit_process(process, mailbox)
-    request = Request("init", args, kwargs, me, process)
-    envelope: Envelope = ("start", request, me, node.next_id(), None, 0, node.now)
-    if run_now(process, envelope):
+    request = new_request("init", args, kwargs, me, process)
+    envelope: Envelope = ("start", request, me, node.next_id(), None, 0, node.now, process)
+    if node.scheduler.run_now(process, envelope):
         check_alive(me)
     else:
         deliver(process, envelope)
@@ -528,8 +539,8 @@ async def stop(server: Server, reason: object = "normal", timeout: float | None 
     if process is me:
         raise CallError(server, "calling_self", f"{me} asked itself to stop; call self.stop() instead")
     request = Terminate(reason)
-    if process.status == WAITING and run_now(
-        process, ("system", request, me, process.node.next_id(), None, 0, 0.0)
+    if process.status == WAITING and process.node.scheduler.run_now(
+        process, ("system", request, me, process.node.next_id(), None, 0, 0.0, process)
     ):
         check_alive(me)
     else:

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 
 from planaria.otp.kernel.ambient import Server, self_
 from planaria.otp.kernel.mailbox import deliver
-from planaria.otp.kernel.process import DEAD, Process, Request
+from planaria.otp.kernel.process import DEAD, Process, Request, new_request
 from planaria.otp.kernel.reason import CallError
-from planaria.otp.kernel.scheduler import suspend
-from planaria.otp.servers.handler import Remote
+from planaria.otp.kernel.runner import suspend
+from planaria.otp.servers.remote import Remote, remote_of
 
 
 async def multi_call[**P, R](
@@ -29,6 +29,7 @@ async def multi_call[**P, R](
     """
     me = self_()
     node = me.node
+    remote = remote_of(call)
     asked: list[tuple[Server, Request | None]] = []
     current = me.current
     trace, cause = (None, 0) if current is None else (current[4], current[3])
@@ -37,14 +38,14 @@ async def multi_call[**P, R](
         if target is None or target.status == DEAD:
             asked.append((server, None))
             continue
-        request = Request(call.handler, args, kwargs, me, target)
+        request = new_request(remote.handler, args, kwargs, me, target)
         asked.append((server, request))
         if target is me:
             request.fail(CallError(server, "calling_self", f"{me} called itself"))
             continue
-        deliver(target, ("call", request, me, node.next_id(), trace, cause, node.now))
-        if call.timeout is not None:
-            node.timers.limit(request, call.timeout)
+        deliver(target, ("call", request, me, node.next_id(), trace, cause, node.now, target))
+        if remote.timeout is not None:
+            node.timers.limit(request, remote.timeout)
     answers: list[tuple[Server, R]] = []
     failures: list[tuple[Server, object]] = []
     try:

@@ -55,8 +55,9 @@ from planaria.otp.servers.arguments import arguments_of, call_with
 from planaria.otp.servers.event_queue import Entry, EventQueue
 from planaria.otp.servers.events import Call, Cast, Enter, Event, Info
 from planaria.otp.servers.gen_server import start_server
-from planaria.otp.servers.handler import DEFAULT_TIMEOUT, CallHandler, CastHandler, Deferred
+from planaria.otp.servers.handler import Deferred, handlers_of
 from planaria.otp.servers.hibernate import release_memory
+from planaria.otp.servers.remote import DEFAULT_TIMEOUT
 from planaria.otp.servers.start_monitor import watch_started
 from planaria.otp.servers.state import State, set_state, state_of
 from planaria.otp.servers.system import SystemMessage, Terminate, obey
@@ -118,14 +119,7 @@ class StateMachine:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        handlers: dict[str, Callable[..., Any]] = {}
-        for base in reversed(cls.__mro__):
-            for name, value in vars(base).items():
-                if isinstance(value, CallHandler | CastHandler):
-                    handlers[name] = value.fn
-                elif name in handlers and callable(value):
-                    handlers[name] = value  # overridden by a plain method: still the handler
-        cls._handlers = handlers
+        cls._handlers = handlers_of(cls)
 
     # --- callbacks ----------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.process import Body, Process, Request
 from planaria.otp.kernel.reason import Crash, Stop, reason_of, reason_text
-from planaria.otp.kernel.scheduler import pause
+from planaria.otp.kernel.runner import pause
 from planaria.otp.servers.wrapper import Wrapper, find_wrapper
 
 type Work = Coroutine[Any, Any, None]
@@ -229,7 +229,7 @@ async def _statistics(process: Process, wanted: bool | None, request: Request) -
 
 def _envelope(process: Process, body: object) -> Envelope:
     node = process.node
-    return ("system", body, None, node.next_id(), None, 0, node.now)
+    return ("system", body, None, node.next_id(), None, 0, node.now, process)
 
 
 class Counting(Wrapper):

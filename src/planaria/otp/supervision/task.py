@@ -23,7 +23,7 @@ from planaria.otp.kernel.mailbox import deliver_kernel, take_where
 from planaria.otp.kernel.message import Down, Envelope, Ref, TaskDone
 from planaria.otp.kernel.process import DEAD, Monitor, Process, name_of, running, wake
 from planaria.otp.kernel.reason import TaskFailed
-from planaria.otp.kernel.scheduler import suspend
+from planaria.otp.kernel.runner import suspend
 from planaria.otp.kernel.signals import signal, unwatch, watch
 from planaria.otp.kernel.signals import unlink as unlink_processes
 from planaria.otp.supervision.child import ChildSpec, ShutdownTime
@@ -234,7 +234,7 @@ def begin_task[R: TaskRef](
     process.coro = _work(ref, fn, args)
     current = owner.current
     if current is not None:
-        process.current = ("info", "task", owner, current[3], current[4], current[5], current[6])
+        process.current = ("info", "task", owner, current[3], current[4], current[5], current[6], process)
     announce(process)
     if under is None:
         process.node.scheduler.enqueue(process)

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from planaria.otp.kernel.ambient import Server, self_
 from planaria.otp.kernel.message import Down
 from planaria.otp.kernel.process import Process, wake
-from planaria.otp.kernel.scheduler import suspend
+from planaria.otp.kernel.runner import suspend
 from planaria.otp.kernel.timers import TimerRef
 from planaria.otp.supervision.task import Outcome, TaskRef, begin_task
 
