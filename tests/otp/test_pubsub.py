@@ -1,6 +1,15 @@
 """Topics: everybody who subscribed is told, nobody twice, the dead are forgotten."""
 
-from planaria.otp import broadcast, receive, self_, subscribe, unsubscribe
+from planaria.otp import (
+    broadcast,
+    broadcast_from,
+    receive,
+    self_,
+    subscribe,
+    subscribers,
+    topics,
+    unsubscribe,
+)
 from planaria.testing.node import TestNode
 
 from .support import Boom, collect
@@ -58,3 +67,23 @@ async def test_broadcasts_of_one_sender_arrive_in_order(node: TestNode) -> None:
     await node.run(work)
     await node.settle()
     assert got == list(range(50))
+
+
+async def test_a_sender_may_leave_itself_or_another_out(node: TestNode) -> None:
+    """Phoenix.PubSub.broadcast_from/4."""
+    box: list[object] = []
+
+    async def work() -> None:
+        subscribe("news")
+        other = node.spawn(collect, box)
+        subscribe("news", other)
+        assert subscribers("news") == [self_(), other]
+        assert topics() == ["news"]
+        assert broadcast_from("news", "to the other") == 1
+        assert broadcast_from("news", "to me", but=other) == 1
+        assert await receive() == "to me"
+
+    await node.run(work)
+    await node.settle()
+    assert box == ["to the other"]
+    assert node.broadcast("news", "to the one left") == 1

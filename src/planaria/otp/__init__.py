@@ -9,7 +9,6 @@ from planaria.otp.io.blocking import run_blocking
 from planaria.otp.kernel.alias import Alias, AliasMonitor, alias, unalias
 from planaria.otp.kernel.ambient import (
     Server,
-    broadcast,
     cancel_timer,
     demonitor,
     exit_signal,
@@ -33,12 +32,10 @@ from planaria.otp.kernel.ambient import (
     spawn_link,
     spawn_monitor,
     start_timer,
-    subscribe,
     timeout,
     trap_exits,
     unlink,
     unregister,
-    unsubscribe,
     wait_down,
     wall_time,
     whereis,
@@ -64,6 +61,7 @@ from planaria.otp.kernel.introspection import Frame, MessageView, ProcessInfo, T
 from planaria.otp.kernel.message import Down, ExitSignal, Ref, TaskDone, TimerFired
 from planaria.otp.kernel.node import Node, Port
 from planaria.otp.kernel.process import Pid, Process
+from planaria.otp.kernel.pubsub import broadcast, broadcast_from, subscribe, subscribers, topics, unsubscribe
 from planaria.otp.kernel.reason import (
     AlreadyStarted,
     CallError,
@@ -99,7 +97,8 @@ from planaria.otp.servers.handler import Deferred, call, cast
 from planaria.otp.servers.hibernate import hibernate
 from planaria.otp.servers.multi_call import multi_call
 from planaria.otp.servers.pg import GroupChanged, Groups
-from planaria.otp.servers.registry import Registry, keys, lookup
+from planaria.otp.servers.registry import Registered, Registry, Unregistered
+from planaria.otp.servers.registry_table import Entry
 from planaria.otp.servers.state_machine import MachineState, StateMachine
 from planaria.otp.servers.timeouts import EventTimeout, StateTimeout, Timeout
 from planaria.otp.servers.transition import (
@@ -124,7 +123,7 @@ from planaria.otp.supervision.partition_supervisor import (
 )
 from planaria.otp.supervision.supervisor import ChildCounts, ChildInfo, Supervisor, supervisor
 from planaria.otp.supervision.task import Outcome, Task, TaskRef, await_many, poll_many
-from planaria.otp.supervision.task_stream import stream
+from planaria.otp.supervision.task_stream import task_stream
 from planaria.otp.supervision.task_supervisor import TaskSupervisor, task_supervisor
 
 __all__ = [
@@ -151,6 +150,7 @@ __all__ = [
     "DynamicSupervisor",
     "End",
     "Enter",
+    "Entry",
     "Event",
     "EventTimeout",
     "Exit",
@@ -189,6 +189,7 @@ __all__ = [
     "ProcessInfo",
     "ProcessStarted",
     "Ref",
+    "Registered",
     "Registry",
     "Repeat",
     "Reply",
@@ -213,10 +214,12 @@ __all__ = [
     "TimerRef",
     "Transition",
     "TreeNode",
+    "Unregistered",
     "alias",
     "await_many",
     "bounded",
     "broadcast",
+    "broadcast_from",
     "call",
     "cancel_timer",
     "cast",
@@ -228,11 +231,9 @@ __all__ = [
     "hibernate",
     "is_orderly",
     "join",
-    "keys",
     "leave",
     "limit_mailbox",
     "link",
-    "lookup",
     "members",
     "monitor",
     "multi_call",
@@ -259,12 +260,14 @@ __all__ = [
     "spawn_monitor",
     "start_timer",
     "stop",
-    "stream",
     "subscribe",
+    "subscribers",
     "supervisor",
     "task_child",
+    "task_stream",
     "task_supervisor",
     "timeout",
+    "topics",
     "trap_exits",
     "unalias",
     "unlink",

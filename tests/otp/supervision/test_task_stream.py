@@ -14,13 +14,12 @@ from planaria.otp import (
     dynamic,
     now,
     sleep,
-    stream,
+    task_stream,
     task_supervisor,
 )
 from planaria.testing.node import TestNode
+from tests.otp.supervision.test_task_results import run
 from tests.otp.support import Boom
-
-from .test_task_results import run
 
 running: list[int] = []
 most: list[int] = []
@@ -54,18 +53,20 @@ def counters() -> Iterator[None]:
 async def test_at_most_so_many_run_at_a_time_and_outcomes_keep_the_order_of_items(node: TestNode) -> None:
     async def work() -> None:
         begun = now()
-        outcomes = [outcome async for outcome in stream(work_on, [3, 1, 2, 1], concurrency=2)]
+        outcomes = [outcome async for outcome in task_stream(work_on, [3, 1, 2, 1], concurrency=2)]
         assert values(outcomes) == [3, 1, 2, 1]
         assert now() - begun == 4
         assert max(most) == 2
-        assert [outcome async for outcome in stream(work_on, [])] == []
+        assert [outcome async for outcome in task_stream(work_on, [])] == []
 
     await run(node, work)
 
 
 async def test_unordered_outcomes_come_as_they_are_ready(node: TestNode) -> None:
     async def work() -> None:
-        outcomes = [outcome async for outcome in stream(work_on, [3, 1, 2], concurrency=3, ordered=False)]
+        outcomes = [
+            outcome async for outcome in task_stream(work_on, [3, 1, 2], concurrency=3, ordered=False)
+        ]
         assert values(outcomes) == [1, 2, 3]
 
     await run(node, work)
@@ -81,7 +82,7 @@ async def test_a_slow_consumer_slows_the_work_down(node: TestNode) -> None:
             yield 50.0 if number == 0 else 0.0
 
     async def work() -> None:
-        outcomes = stream(work_on, items(), concurrency=3, timeout=None)
+        outcomes = task_stream(work_on, items(), concurrency=3, timeout=None)
         assert taken == []
         assert values([await anext(outcomes)]) == [50.0]
         assert len(taken) <= 7
@@ -92,10 +93,10 @@ async def test_a_slow_consumer_slows_the_work_down(node: TestNode) -> None:
 
 async def test_a_late_task_is_killed_alone_or_raises_in_the_owner(node: TestNode) -> None:
     async def work() -> None:
-        limited = stream(work_on, [1, 9, 1], concurrency=1, timeout=2, on_timeout="kill")
+        limited = task_stream(work_on, [1, 9, 1], concurrency=1, timeout=2, on_timeout="kill")
         assert values([outcome async for outcome in limited]) == [1, "timeout", 1]
         with pytest.raises(TimeoutError, match="item 1 took more than 2 s"):
-            async for _ in stream(work_on, [1, 9, 9], concurrency=3, timeout=2):
+            async for _ in task_stream(work_on, [1, 9, 9], concurrency=3, timeout=2):
                 pass
         await sleep(1)  # they let go on their next turn
         assert running == []
@@ -110,9 +111,9 @@ async def test_without_a_link_failures_are_values(node: TestNode) -> None:
         failed = [outcome async for outcome in TaskSupervisor.stream("tasks", work_on, [1, -1, 1])]
         assert [type(outcome) for outcome in failed] == [TaskDone, Down, TaskDone]
         assert isinstance(values(failed)[1], Crash)
-        assert values([outcome async for outcome in stream(work_on, [1], under="nobody", link=False)]) == [
-            "noproc"
-        ]
+        assert values(
+            [outcome async for outcome in task_stream(work_on, [1], under="nobody", link=False)]
+        ) == ["noproc"]
 
     await node.start(task_supervisor(name="tasks"))
     await run(node, work)
@@ -120,7 +121,7 @@ async def test_without_a_link_failures_are_values(node: TestNode) -> None:
 
 async def test_with_a_link_the_crash_of_a_task_is_the_owners(node: TestNode) -> None:
     async def work() -> None:
-        async for _ in stream(work_on, [5, -1, 5]):
+        async for _ in task_stream(work_on, [5, -1, 5]):
             pass
 
     with pytest.raises(Boom):
@@ -130,15 +131,15 @@ async def test_with_a_link_the_crash_of_a_task_is_the_owners(node: TestNode) -> 
 @pytest.mark.parametrize("link", [True, False])
 async def test_nothing_runs_on_when_the_loop_is_left_or_the_owner_ends(node: TestNode, link: bool) -> None:
     async def leaves() -> None:
-        async for _ in stream(work_on, [0, 9, 9], timeout=None, link=link):
+        async for _ in task_stream(work_on, [0, 9, 9], timeout=None, link=link):
             break
 
     async def ends() -> None:
-        async for _ in stream(work_on, [0, 9, 9], timeout=None, link=link):
+        async for _ in task_stream(work_on, [0, 9, 9], timeout=None, link=link):
             return
 
     async def dies() -> None:
-        async for _ in stream(work_on, [0, 9, 9], timeout=None, link=link):
+        async for _ in task_stream(work_on, [0, 9, 9], timeout=None, link=link):
             await sleep(1)
             raise Boom
 
@@ -194,6 +195,6 @@ async def test_nonsense_is_refused_by_name(node: TestNode) -> None:
             ({"on_timeout": "ignore"}, "'exit' or 'kill'"),
         ):
             with pytest.raises(ValueError, match=told):
-                await anext(stream(work_on, [1], **options))
+                await anext(task_stream(work_on, [1], **options))
 
     await run(node, work)

@@ -17,7 +17,7 @@ from planaria.otp.kernel.bounded import Bound, limit_process
 from planaria.otp.kernel.mailbox import deliver, deliver_kernel, take_where
 from planaria.otp.kernel.message import Down, Envelope, ExitSignal
 from planaria.otp.kernel.process import DEAD, Monitor, Process, Request, is_async, name_of, running, wake
-from planaria.otp.kernel.reason import Killed, MailboxFull, NoProcess, NotAProcess
+from planaria.otp.kernel.reason import Killed, NoProcess, NotAProcess
 from planaria.otp.kernel.runner import RECEIVE, Throw, pause, suspend
 from planaria.otp.kernel.signals import link as link_processes
 from planaria.otp.kernel.signals import signal as signal_process
@@ -404,7 +404,7 @@ def wall_time() -> float:
     return time.time() if process is None else process.node.clock.wall()
 
 
-# --- groups and topics ----------------------------------------------------------------------------
+# --- groups ----------------------------------------------------------------------------
 
 
 def join(group: str, pid: Process | None = None) -> None:
@@ -422,30 +422,6 @@ def leave(group: str, pid: Process | None = None) -> bool:
 def members(group: str) -> list[Process]:
     """The members of a group, one entry per membership."""
     return self_().node.groups.members(group)
-
-
-def subscribe(topic: str, pid: Process | None = None) -> None:
-    """Get what is broadcast on `topic` as info messages, until unsubscribed or dead."""
-    me = self_()
-    me.node.topics.join(topic, me if pid is None else pid, once=True)
-
-
-def unsubscribe(topic: str, pid: Process | None = None) -> None:
-    """End a subscription."""
-    me = self_()
-    me.node.topics.leave(topic, me if pid is None else pid)
-
-
-def broadcast(topic: str, message: object) -> int:
-    """Send `message` to every subscriber of `topic`; how many that are."""
-    me = self_()
-    subscribers = me.node.topics.members(topic)
-    for subscriber in subscribers:
-        try:
-            send(subscriber, message)
-        except MailboxFull:
-            continue  # its mailbox has counted and told it; the others get theirs
-    return len(subscribers)
 
 
 async def wait_down(pid: Process, timeout: float | None = None) -> object:

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from planaria.otp.kernel.ambient import node_, now, self_
+from planaria.otp.kernel.ambient import Server, node_, now, resolve, self_
 from planaria.otp.kernel.event import ChildRestarted, RestartsExceeded
 from planaria.otp.kernel.mailbox import deliver_kernel
 from planaria.otp.kernel.message import ExitSignal
 from planaria.otp.kernel.process import DEAD, Process
 from planaria.otp.kernel.reason import ChildError, StartFailed, is_orderly
 from planaria.otp.kernel.signals import link
+from planaria.otp.kernel.table import publish, read_table
 from planaria.otp.servers.gen_server import GenServer, start_server
 from planaria.otp.servers.handler import Deferred, call
 from planaria.otp.supervision.child import ChildSpec, Restart, ShutdownTime
@@ -37,6 +38,15 @@ class TryAgainChild:
         self.child = child
 
 
+class _Template:
+    """What may be read past the supervisor's mailbox."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Template | None) -> None:
+        self.make = make
+
+
 class DynamicSupervisor(GenServer):
     """Use `dynamic(...)` to describe one; children are added with `start_child`."""
 
@@ -54,7 +64,7 @@ class DynamicSupervisor(GenServer):
         """Begin without children."""
         self.window = RestartWindow(max_restarts, within)
         self.max_children = max_children
-        self.template = template
+        publish(self.pid, _Template(template))
         self.auto_shutdown = auto_shutdown
         self.children: dict[Process, Child] = {}
         self.waiting: list[Child] = []  # those whose restart failed and is tried again
@@ -67,26 +77,6 @@ class DynamicSupervisor(GenServer):
             StartFailed: it did not start and is not kept; `"max_children"` if there are that many.
             ChildError: `bad_combination`: it is significant, but `auto_shutdown` is `never`.
         """
-        return await self._start(spec)
-
-    @call
-    async def start_with(self, *args: Any, **kwargs: Any) -> Process | Deferred[Process | None] | None:
-        """Start a child from the template, as `start_child`: these arguments make its specification.
-
-        A restart uses the same specification again. What the template raises is raised here.
-
-        Raises:
-            ChildError: `no_template`: the supervisor was made without one.
-        """
-        if self.template is None:
-            return self.refuse(ChildError("no_template", self.pid))
-        try:
-            spec = self.template(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001  the caller's mistake, not the supervisor's
-            return self.refuse(error)
-        return await self._start(spec)
-
-    async def _start(self, spec: ChildSpec) -> Process | Deferred[Process | None] | None:
         if spec.significant and self.auto_shutdown == "never":
             return self.refuse(ChildError("bad_combination", spec.id))
         if self.full:
@@ -99,6 +89,21 @@ class DynamicSupervisor(GenServer):
             added = self.children[process] = Child(spec)
             added.process = process
         return process
+
+    @staticmethod
+    async def start_with(supervisor: Server, *args: Any, **kwargs: Any) -> Process | None:
+        """Start a child from the template: these arguments make its specification, in the caller.
+
+        A restart uses the same specification again. What the template raises is raised here.
+
+        Raises:
+            ChildError: `no_template`: the supervisor was made without one.
+            StartFailed: as `start_child`.
+        """
+        template = read_table(supervisor, resolve(supervisor), _Template).make
+        if template is None:
+            raise ChildError("no_template", supervisor)
+        return await DynamicSupervisor.start_child(supervisor, template(*args, **kwargs))
 
     @call
     async def terminate_child(self, process: Process | str) -> Deferred[None] | None:

@@ -1,7 +1,7 @@
 """Work on many items at once, a bounded number at a time: a task for each item, their outcomes as a stream.
 
 ```python
-async for outcome in stream(fetch, urls, concurrency=4, timeout=10.0, on_timeout="kill"):
+async for outcome in task_stream(fetch, urls, concurrency=4, timeout=10.0, on_timeout="kill"):
     match outcome:
         case TaskDone(value=page): ...
         case Down(reason=reason): ...        # "timeout", or why it crashed; only where tasks are not linked
@@ -118,7 +118,7 @@ class _Stream:
         self.running.clear()
 
 
-async def stream(
+async def task_stream(
     fn: Callable[..., Awaitable[object]],
     items: Iterable[Any],
     *args: Any,

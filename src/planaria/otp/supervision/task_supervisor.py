@@ -19,7 +19,7 @@ from planaria.otp.kernel.process import Process
 from planaria.otp.supervision.child import ChildSpec, Restart, ShutdownTime, task_child
 from planaria.otp.supervision.dynamic_supervisor import DynamicSupervisor, dynamic
 from planaria.otp.supervision.task import Outcome, Task, TaskRef
-from planaria.otp.supervision.task_stream import OnTimeout, stream
+from planaria.otp.supervision.task_stream import OnTimeout, task_stream
 
 
 def task_supervisor(
@@ -94,8 +94,8 @@ class TaskSupervisor:
         on_timeout: OnTimeout = "exit",
         link: bool = False,
     ) -> AsyncGenerator[Outcome]:
-        """`stream` with the tasks below a supervisor (async_stream_nolink; with `link`, async_stream)."""
-        return stream(
+        """`task_stream` with the tasks below a supervisor (async_stream_nolink; with `link`, async_stream)."""
+        return task_stream(
             fn,
             items,
             *args,

@@ -1,20 +1,15 @@
-"""Names, registries and groups: who is found under what, and until when."""
+"""Names and the groups of the node: who is found under what, and until when."""
 
 import pytest
 
 from planaria.otp import (
-    AlreadyStarted,
     Down,
     Node,
     Pid,
-    Registry,
     StartFailed,
-    child,
     exit_signal,
     join,
-    keys,
     leave,
-    lookup,
     members,
     monitor,
     receive,
@@ -22,7 +17,6 @@ from planaria.otp import (
     self_,
     send,
     spawn,
-    supervisor,
     unregister,
     whereis,
 )
@@ -88,35 +82,6 @@ async def test_a_failed_start_leaves_the_name_free(node: TestNode) -> None:
         await Counter.start(name="n")
 
     await node.run(work)
-
-
-async def test_a_registry_finds_by_key_until_the_process_ends(node: TestNode) -> None:
-    await node.start(supervisor(child(Registry, name="sessions")))
-    registry = node["sessions"]
-    pid = node.spawn(idle)
-    await Registry.put(registry, ("scout", "garden"), pid)
-    assert lookup(registry, ("scout", "garden")) == pid
-    assert keys(registry) == [("scout", "garden")]
-    await kill(node, pid)
-    assert lookup(registry, ("scout", "garden")) is None
-    await node.settle()
-    assert keys(registry) == []
-
-
-async def test_a_registry_refuses_a_key_in_use_and_names_the_holder(node: TestNode) -> None:
-    await node.start(supervisor(child(Registry, name="sessions")))
-    registry = node["sessions"]
-    first, second = node.spawn(idle), node.spawn(idle)
-    await Registry.put(registry, "k", first)
-    with pytest.raises(StartFailed) as caught:
-        await Registry.put(registry, "k", second)
-    assert caught.value.reason == AlreadyStarted(first)
-    await kill(node, first)
-    await Registry.put(registry, "k", second)
-    await node.settle()
-    assert lookup(registry, "k") == second
-    assert await Registry.remove(registry, "k") is True
-    assert await Registry.remove(registry, "k") is False
 
 
 async def test_a_process_is_in_a_group_as_often_as_it_joined(node: TestNode) -> None:
