@@ -5,6 +5,17 @@ from planaria.otp import GenServer, Node, call, child, supervisor
 ```
 """
 
+from planaria.otp.flow.consumer import Consumer
+from planaria.otp.flow.dispatcher import Dispatcher
+from planaria.otp.flow.dispatchers.broadcast import BroadcastDispatcher
+from planaria.otp.flow.dispatchers.demand import DemandDispatcher
+from planaria.otp.flow.dispatchers.partition import PartitionDispatcher
+from planaria.otp.flow.iterable import IterableProducer
+from planaria.otp.flow.producer import Producer
+from planaria.otp.flow.producer_consumer import ProducerConsumer
+from planaria.otp.flow.rate_limiter import RateLimiter
+from planaria.otp.flow.stream import Stream, events_of
+from planaria.otp.flow.subscription import Subscription
 from planaria.otp.io.blocking import run_blocking
 from planaria.otp.kernel.alias import Alias, AliasMonitor, alias, unalias
 from planaria.otp.kernel.ambient import (
@@ -50,6 +61,7 @@ from planaria.otp.kernel.clock import Clock, SystemClock
 from planaria.otp.kernel.event import (
     ChildRestarted,
     CleanupFailed,
+    EventsDropped,
     KernelEvent,
     MessageDropped,
     MessageShed,
@@ -86,10 +98,7 @@ from planaria.otp.kernel.reason import (
     reason_text,
     root_cause,
 )
-from planaria.otp.kernel.room import (
-    limit_mailbox,
-    send_when_room,
-)
+from planaria.otp.kernel.room import limit_mailbox, send_when_room
 from planaria.otp.kernel.timers import TimerRef
 from planaria.otp.servers.events import Call, Cast, Enter, Event, Info, Internal
 from planaria.otp.servers.gen_server import GenServer, stop
@@ -132,6 +141,7 @@ __all__ = [
     "AlreadyStarted",
     "BadReturn",
     "Bound",
+    "BroadcastDispatcher",
     "Call",
     "CallError",
     "CallFailed",
@@ -144,8 +154,11 @@ __all__ = [
     "ChildSpec",
     "CleanupFailed",
     "Clock",
+    "Consumer",
     "Crash",
     "Deferred",
+    "DemandDispatcher",
+    "Dispatcher",
     "Down",
     "DynamicSupervisor",
     "End",
@@ -153,6 +166,7 @@ __all__ = [
     "Entry",
     "Event",
     "EventTimeout",
+    "EventsDropped",
     "Exit",
     "ExitSignal",
     "FailedToStartChild",
@@ -164,6 +178,7 @@ __all__ = [
     "Ignore",
     "Info",
     "Internal",
+    "IterableProducer",
     "Keep",
     "KernelEvent",
     "Killed",
@@ -180,6 +195,7 @@ __all__ = [
     "Node",
     "NotAProcess",
     "Outcome",
+    "PartitionDispatcher",
     "PartitionSupervisor",
     "Pid",
     "Port",
@@ -188,6 +204,9 @@ __all__ = [
     "ProcessExited",
     "ProcessInfo",
     "ProcessStarted",
+    "Producer",
+    "ProducerConsumer",
+    "RateLimiter",
     "Ref",
     "Registered",
     "Registry",
@@ -202,6 +221,8 @@ __all__ = [
     "StateMachine",
     "StateTimeout",
     "Stop",
+    "Stream",
+    "Subscription",
     "Supervisor",
     "SystemClock",
     "Task",
@@ -226,6 +247,7 @@ __all__ = [
     "child",
     "demonitor",
     "dynamic",
+    "events_of",
     "exit_signal",
     "hang",
     "hibernate",
@@ -260,6 +282,7 @@ __all__ = [
     "spawn_monitor",
     "start_timer",
     "stop",
+    "stream",
     "subscribe",
     "subscribers",
     "supervisor",

@@ -75,6 +75,15 @@ class MessageShed:
 
 
 @dataclass(frozen=True, slots=True)
+class EventsDropped:
+    """`events.dropped`: the buffer of a producer was full; it kept the `last` or the `first` of its events."""
+
+    process: Process
+    count: int
+    kept: Literal["last", "first"]
+
+
+@dataclass(frozen=True, slots=True)
 class CleanupFailed:
     """`cleanup.failed`: a dead process raised while it let go of what it held."""
 
@@ -155,6 +164,7 @@ type KernelEvent = (
     | RestartsExceeded
     | MessageDropped
     | MessageShed
+    | EventsDropped
     | CleanupFailed
     | ProcessStalled
     | CodeLoaded

@@ -1,0 +1,188 @@
+"""A stage that gives events to those who ask for them.
+
+```python
+class Numbers(Producer):
+    def init(self, start: int = 0) -> None:
+        self.next = start
+
+    def handle_demand(self, demand: int) -> range:
+        first, self.next = self.next, self.next + demand
+        return range(first, self.next)
+```
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Literal
+
+from planaria.otp.flow.dispatcher import Dispatcher, Refused
+from planaria.otp.flow.dispatchers.demand import DemandDispatcher
+from planaria.otp.flow.outlet import Keep, Outlet
+from planaria.otp.flow.stage import Stage, finished
+from planaria.otp.flow.subscription import Subscription
+from planaria.otp.kernel.event import EventsDropped
+from planaria.otp.servers.handler import call, cast
+from planaria.otp.servers.remote import Cast
+
+type DemandMode = Literal["forward", "accumulate"]
+
+log = logging.getLogger(__name__)
+
+send_events: Cast[[Subscription, list[Any]]] = Cast(Stage.lost, "flow_events", Stage)
+send_cancelled: Cast[[Subscription, object]] = Cast(Stage.lost, "flow_cancelled", Stage)
+
+
+class Producer(Stage):
+    """Implement `handle_demand`; it is asked for no more than consumers wait for.
+
+    Class attributes:
+        dispatcher: makes what shares events out: `DemandDispatcher` (default), `BroadcastDispatcher`, or
+            `partial(PartitionDispatcher, 4)`. What depends on `init`'s arguments is set there with `dispatch_by`.
+        buffer_size: events kept that nobody has asked for yet; default 10 000, None for any number.
+        buffer_keep: whether the `last` (default) or the `first` of them stay when there are more.
+        demand_mode: `forward` (default), or `accumulate`: demand waits for `set_demand("forward")`.
+    Emits: `events.dropped` (`EventsDropped`) when the buffer was full.
+    Source: GenStage's producer.
+    """
+
+    dispatcher: ClassVar[Callable[[], Dispatcher]] = DemandDispatcher
+    buffer_size: ClassVar[int | None] = 10_000
+    buffer_keep: ClassVar[Keep] = "last"
+    demand_mode: ClassVar[DemandMode] = "forward"
+
+    def set_up(self) -> None:
+        """Called before `init`."""
+        super().set_up()
+        make = type(self).dispatcher
+        self.outlet = Outlet(make(), self.buffer_size, self.buffer_keep, self._give, self._overflowed)
+        self.holding = self.demand_mode == "accumulate"
+        self.finishing: list[object] = []
+        self.woken = False
+
+    # --- for subclasses ----------------------------------------------------------------------------------------
+
+    def handle_demand(self, demand: int) -> Any:
+        """Consumers wait for `demand` more events: return them, as any iterable, or fewer, or None.
+
+        What is missing is remembered as asked for, to be given later with `emit`; it is not asked for again.
+        Events beyond the demand go into the buffer. May be async; the stage does nothing else meanwhile.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} has no handle_demand: a producer needs one")
+
+    def emit(self, events: Iterable[Any]) -> None:
+        """Give events, from any handler; what nobody asked for is buffered."""
+        self.outlet.emit(list(events))
+        if self.outlet.wants() > 0:
+            self._look_again()  # some were dropped by partition or selection: their demand is still open
+
+    def finish(self, reason: object = "normal") -> None:
+        """There is no more: end with `reason` when everything given has been sent."""
+        self.finishing = [reason]
+        self._look_again()
+
+    def dispatch_by(self, dispatcher: Dispatcher) -> None:
+        """Share events out in this way; in `init`, before anybody has subscribed."""
+        if self.outlet.subscribers:
+            raise RuntimeError("consumers have subscribed already: choose the dispatcher in init")
+        self.outlet.dispatcher = dispatcher
+
+    @property
+    def demand(self) -> int:
+        """How many events consumers wait for now."""
+        return self.outlet.dispatcher.capacity()
+
+    def cancel_consumer(self, subscription: Subscription, reason: object = "normal") -> None:
+        """End the subscription of a consumer, which acts by its cancel mode."""
+        type(self).flow_cancel(self.pid, subscription, reason)
+
+    # --- for others --------------------------------------------------------------------------------------------
+
+    @call
+    async def set_demand(self, mode: DemandMode) -> None:
+        """Let demand through (`forward`), or make it wait (`accumulate`). GenStage.demand/2."""
+        self.holding = mode == "accumulate"
+        await self.forward()
+
+    # --- the protocol ------------------------------------------------------------------------------------------
+
+    @cast
+    async def flow_subscribe(self, subscription: Subscription) -> None:
+        """A consumer begins."""
+        try:
+            self.outlet.dispatcher.subscribe(subscription)
+        except Refused as refusal:
+            send_cancelled(subscription.consumer, subscription, refusal.reason)
+            return
+        self.outlet.subscribers.add(subscription)
+        self.watch_stage(subscription.consumer, subscription)
+        await finished(self.handle_subscribe(subscription))
+
+    @cast
+    async def flow_ask(self, subscription: Subscription, count: int) -> None:
+        """A consumer wants `count` more."""
+        if subscription in self.outlet.subscribers:
+            self.outlet.dispatcher.ask(subscription, count)
+            await self.forward()
+
+    @cast
+    async def flow_cancel(self, subscription: Subscription, reason: object) -> None:
+        """A consumer ends, or is ended; it acts when it hears of it."""
+        if subscription in self.outlet.subscribers:
+            self.unwatch_stage(subscription)
+            send_cancelled(subscription.consumer, subscription, reason)
+            await self.lost_consumer(subscription, reason)
+
+    @cast
+    async def flow_more(self) -> None:
+        """Look again whether anything is wanted, or all is done."""
+        self.woken = False
+        await self.forward()
+
+    async def lost(self, subscription: Subscription, reason: object) -> None:
+        """A consumer is dead: nobody waits for it any more."""
+        await self.lost_consumer(subscription, reason)
+
+    async def lost_consumer(self, subscription: Subscription, reason: object) -> None:
+        """Forget a consumer; what was made for it goes to others."""
+        self.outlet.subscribers.discard(subscription)
+        self.outlet.dispatcher.cancel(subscription)
+        await finished(self.handle_cancel(subscription, reason))
+        await self.forward()  # the others may have waited for it
+
+    async def forward(self) -> None:
+        """Send what waits, then ask for what is missing."""
+        outlet = self.outlet
+        outlet.drain()
+        wanted = 0 if self.holding or self.finishing or self.ending else outlet.wants()
+        if wanted:
+            outlet.asked += wanted
+            events = await finished(self.handle_demand(wanted))
+            if events is not None:
+                self.emit(events)
+        self.end_if_done()
+
+    def end_if_done(self) -> None:
+        """Stop if `finish` was said and nothing is left."""
+        if self.finishing and not self.ending and not self.outlet.kept():
+            self.stop(self.finishing[0])
+
+    def _look_again(self) -> None:
+        if not self.woken:
+            self.woken = True
+            type(self).flow_more(self.pid)
+
+    def _give(self, subscription: Subscription, events: list[Any]) -> None:
+        send_events(subscription.consumer, subscription, events)
+
+    def _overflowed(self, count: int) -> None:
+        node = self.pid.node
+        if node.listeners:
+            node.emit(EventsDropped(self.pid, count, self.buffer_keep))
+        total = self.outlet.dropped
+        if total.bit_length() > (total - count).bit_length():  # first, then at each doubling
+            log.warning(
+                "the buffer of %r is full (%s events, keeping the %s): %d dropped so far",
+                self.pid, self.outlet.size, self.outlet.keep, total,
+            )  # fmt: skip
