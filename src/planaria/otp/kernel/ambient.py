@@ -283,12 +283,15 @@ def link(pid: Process) -> None:
             raise NoProcess(pid)
         deliver_kernel(me, "exit", ExitSignal(pid, "noproc"), pid)
         return
-    link_processes(me, pid)
+    if me.node.on_link is None or not me.node.on_link(me, pid, True):
+        link_processes(me, pid)
 
 
 def unlink(pid: Process) -> None:
     """No longer share exits with `pid`."""
-    unlink_processes(self_(), pid)
+    me = self_()
+    if me.node.on_link is None or not me.node.on_link(me, pid, False):
+        unlink_processes(me, pid)
 
 
 @overload

@@ -72,6 +72,7 @@ class Node:
         self.recent: deque[Envelope] = deque(maxlen=RECENT)
         self.restarts: dict[Process, int] = {}
         self.tables: dict[Process, object] = {}  # what processes let others read; see table.py
+        self.on_link: Callable[[Process, Process, bool], bool] | None = None  # True: the tie is kept elsewhere
         self.closed = False
         self.blocking = 0
         self.roots: list[Process] = []

@@ -18,11 +18,13 @@ Stalled                   thrown by the watchdog into code that keeps the node f
 ```
 
 A reason is any value. These are known: `"normal"`, `"shutdown"`, `Shutdown(detail)`, `"kill"` (as an explicit
-signal it cannot be trapped), `"killed"`, `"noproc"`, `Crash(error)`, `CallFailed(reason)`.
+signal it cannot be trapped), `"killed"`, `"noproc"`, `Crash(error)`, `CallFailed(reason)`; of processes in workers
+also `"out_of_memory"`, `"cpu_limit"`, `Signal(number)`, `WorkerExited(status)`.
 """
 
 from __future__ import annotations
 
+import signal
 import traceback
 from asyncio import CancelledError
 from dataclasses import dataclass
@@ -50,6 +52,9 @@ class Crash:
     @property
     def where(self) -> str | None:
         """The innermost line of the crash as `file:line`, if it is known."""
+        told = getattr(self.error.__cause__, "where", None)  # of a crash in a worker, whose frames stayed there
+        if isinstance(told, str):
+            return told
         frames = traceback.extract_tb(self.error.__traceback__)
         return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
@@ -66,6 +71,32 @@ class CallFailed:
 
     def __str__(self) -> str:
         return f"call failed: {reason_text(self.reason)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """The reason of a process whose worker was ended by a signal of the operating system, such as a bad memory access.
+
+    SIGKILL is told as `"killed"`, or as the limit it enforced: `"out_of_memory"`, `"cpu_limit"`.
+    """
+
+    number: int
+
+    def __str__(self) -> str:
+        try:
+            return f"signal {self.number} ({signal.Signals(self.number).name})"
+        except ValueError:
+            return f"signal {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerExited:
+    """The reason of a process whose worker ended by itself with this exit status, such as by `os._exit`."""
+
+    status: int
+
+    def __str__(self) -> str:
+        return f"its worker exited with status {self.status}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +284,7 @@ def reason_text(reason: object) -> str:
         return f"child {reason.id!s} did not start: {reason_text(reason.reason)}"
     if isinstance(reason, AlreadyStarted):
         return f"already started as {reason.process!s}"
-    return str(reason) if isinstance(reason, Crash | CallFailed) else repr(reason)
+    return str(reason) if isinstance(reason, Crash | CallFailed | Signal | WorkerExited) else repr(reason)
 
 
 def root_cause(reason: object) -> str:
