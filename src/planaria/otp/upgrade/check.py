@@ -1,0 +1,120 @@
+"""What is asked of a new version before the node touches it: it compiles, imports, passes its own checks, offers all
+that the old one did. Imported first in a worker with a time limit, which gets the very bytes the node will run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from planaria.otp.upgrade.exports import exports_of
+from planaria.otp.upgrade.probe import ANSWER, REQUEST
+from planaria.otp.upgrade.source import Source, code_name
+
+LAST_WORDS = 300
+"""Characters of a worker's error output that are worth telling."""
+
+
+def compile_problems(sources: Mapping[str, Source], numbers: Mapping[str, int]) -> list[str]:
+    """Why some of the sources are no Python."""
+    found: list[str] = []
+    for source in sources.values():
+        try:
+            source.compile(code_name(source, numbers[source.name]))
+        except SyntaxError as error:
+            found.append(f"{source.name} does not compile: {error.msg} ({source.path}:{error.lineno})")
+        except (ValueError, UnicodeDecodeError) as error:
+            found.append(f"{source.name} does not compile: {error}")
+    return found
+
+
+def probe(
+    sources: Mapping[str, Source], numbers: Mapping[str, int], seconds: float
+) -> tuple[list[str], dict[str, set[str]]]:
+    """Import the sources in a worker. Blocks; for a thread.
+
+    Returns:
+        Why they are unfit, and what each of them exports.
+    """
+    with tempfile.TemporaryDirectory(prefix="planaria-upgrade-") as name:
+        directory = Path(name)
+        for number, source in enumerate(sources.values()):
+            (directory / f"{number}.py").write_bytes(source.data)
+        request = {
+            "path": sys.path,
+            "numbers": dict(numbers),
+            "sources": [{"name": s.name, "path": s.path, "search": s.search} for s in sources.values()],
+        }
+        (directory / REQUEST).write_text(json.dumps(request), encoding="utf-8")
+        how = _run(directory, seconds)
+        try:
+            answer: dict[str, Any] = json.loads((directory / ANSWER).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return [f"{', '.join(sources)}: in the worker that imported it first, {how}"], {}
+    return list(answer["problems"]), {name: set(names) for name, names in answer["exports"].items()}
+
+
+def _run(directory: Path, seconds: float) -> str:
+    """Run the worker to its end; how it ended, in words."""
+    paths = [path for path in sys.path if path]
+    with (directory / "output").open("w+b") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-B", "-m", "planaria.otp.upgrade.probe", str(directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            start_new_session=True,
+        )
+        try:
+            code = worker.wait(seconds)
+            how = f"it exited with code {code}" if code >= 0 else f"signal {-code} ended it"
+        except subprocess.TimeoutExpired:
+            how = f"it was not done within {seconds:g} s"
+        finally:
+            _end(worker)
+        output.seek(0, os.SEEK_END)
+        output.seek(max(0, output.tell() - LAST_WORDS))
+        words = output.read().decode(errors="replace").strip()
+    return f"{how}; its last words: {words}" if words else how
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    """Kill the worker and whatever it started."""
+    try:
+        os.killpg(worker.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    worker.wait()
+
+
+def missing(
+    old: Mapping[str, ModuleType], exports: Mapping[str, set[str]], allowed: Collection[str] | bool
+) -> list[str]:
+    """Which public names of the old modules the new ones do not have."""
+    if allowed is True:
+        return []
+    lacking: list[str] = []
+    for name, module in old.items():
+        gone = exports_of(module) - exports.get(name, set())
+        lacking += [f"{name}.{each}" for each in sorted(gone)]
+    lacking = [each for each in lacking if not _is_allowed(each, allowed)]
+    if not lacking:
+        return []
+    listed = ", ".join(lacking)
+    return [f"it lacks {listed}, which others may use: keep them, or say allow_missing={lacking!r}"]
+
+
+def _is_allowed(name: str, allowed: Collection[str] | bool) -> bool:
+    """Allowed as `module.Name`, `Name`, or with all of a class."""
+    if isinstance(allowed, bool):
+        return allowed
+    return any(name == each or name.endswith("." + each) or f".{each}." in name for each in allowed)

@@ -1,0 +1,89 @@
+"""A snapshot of what a server owns, to be restored in place: every container gets its former content again.
+
+It holds the state of the server (`get_state`) and what hangs on it: dicts, lists, sets, deques and bytearrays of any
+depth, and dataclass instances and objects of the modules that are upgraded. Everything else is shared with the world
+(pids, sockets, locks, objects of other modules) and stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from planaria.otp.kernel.process import Process
+from planaria.otp.upgrade.state import attributes_of, set_attributes
+
+ATOMS = frozenset({int, str, float, bool, bytes, complex, type(None), type, Process})
+
+
+class Stateful(Protocol):
+    """`GenServer`, `StateMachine` and what is made of them."""
+
+    def get_state(self) -> Any:
+        """The state as a value."""
+        ...
+
+    def set_state(self, state: Any) -> None:
+        """Take over a state such as `get_state` gives."""
+        ...
+
+
+class Snapshot:
+    """Taken before a process changes its code."""
+
+    __slots__ = ("_contents", "_state")
+
+    def __init__(self, server: Stateful, owned: Callable[[type], bool]) -> None:
+        """Args:
+        owned: whether objects of a class are the server's own; asked for what is no container.
+        """
+        self._state = server.get_state()
+        self._contents: list[tuple[Any, type, Any]] = []
+        seen: set[int] = set()
+        todo: list[Any] = [self._state]
+        while todo:
+            thing = todo.pop()
+            cls = type(thing)
+            if cls in ATOMS or id(thing) in seen:
+                continue
+            seen.add(id(thing))
+            self._take(thing, cls, owned, todo)
+
+    def _take(self, thing: Any, cls: type, owned: Callable[[type], bool], todo: list[Any]) -> None:
+        content: Any
+        if isinstance(thing, dict):
+            content = dict(thing)
+            todo.extend(content)
+            todo.extend(content.values())
+        elif isinstance(thing, list | deque | set):
+            content = list(thing)
+            todo.extend(content)
+        elif isinstance(thing, tuple | frozenset):
+            todo.extend(thing)
+            return
+        elif isinstance(thing, bytearray):
+            content = bytes(thing)
+        elif owned(cls):
+            content = attributes_of(thing)
+            todo.extend(content.values())
+        else:
+            return
+        self._contents.append((thing, cls, content))
+
+    def restore(self, server: Stateful) -> None:
+        """Give everything its former class and content; whoever else holds these objects sees it too."""
+        for thing, cls, content in self._contents:
+            if isinstance(thing, dict | set):
+                thing.clear()
+                thing.update(content)
+            elif isinstance(thing, deque):
+                thing.clear()
+                thing.extend(content)
+            elif isinstance(thing, list | bytearray):
+                thing[:] = content
+            else:
+                if type(thing) is not cls:
+                    thing.__class__ = cls
+                set_attributes(thing, content)
+        server.set_state(self._state)

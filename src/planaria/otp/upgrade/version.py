@@ -1,0 +1,129 @@
+"""The versions of modules: which is in force, which is the old one, and what the last upgrade did.
+
+There is one set of modules in an interpreter (`sys.modules`), so there is one list of their versions.
+Source: Erlang's code server: two versions of a module at most, the current and the old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from planaria.otp.kernel.node import Node
+from planaria.otp.kernel.process import Process
+from planaria.otp.kernel.versions import named
+from planaria.otp.upgrade.hold import Gate
+from planaria.otp.upgrade.move import Moved
+from planaria.otp.upgrade.probation import CrashRate, Probation
+from planaria.otp.upgrade.source import Source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Version:
+    """One version of one module.
+
+    Attributes:
+        number: 1 is what the first import gave; numbers are not used twice.
+        source: None for version 1, whose text was not kept.
+        vsn: what `code_change` is told: the module's `__vsn__` if it has one, else the number (OTP's -vsn).
+    """
+
+    name: str
+    number: int
+    module: ModuleType
+    source: Source | None
+    loaded_at: float
+
+    @property
+    def vsn(self) -> Any:
+        """See the class."""
+        return self.module.__dict__.get("__vsn__", self.number)
+
+
+class Former(dict[Process, Moved]):
+    """How processes were before they moved; the dead are forgotten."""
+
+    def __setitem__(self, process: Process, moved: Moved) -> None:
+        super().__setitem__(process, moved)
+        if process.on_death is None:
+            process.on_death = []
+        process.on_death.append(self._forget)
+
+    def _forget(self, process: Process) -> None:
+        self.pop(process, None)
+
+
+@dataclass(slots=True, eq=False)
+class Change:
+    """One upgrade: what it put in the place of what, and the processes that moved.
+
+    Attributes:
+        gates: before processes that are still to move.
+        former_rate: how often the version before crashed, if that was watched.
+    """
+
+    node: Node
+    old: dict[str, Version]
+    new: dict[str, Version]
+    former_rate: CrashRate | None = None
+    classes: dict[type, type] = field(default_factory=dict)
+    moved: Former = field(default_factory=Former)
+    gates: dict[Process, Gate] = field(default_factory=dict)
+    probation: Probation | None = None
+
+
+class Versions:
+    """All modules that were ever upgraded."""
+
+    def __init__(self) -> None:
+        self.current: dict[str, Version] = {}
+        self.old: dict[str, Version] = {}
+        self.last: dict[str, Change] = {}  # the change that put the current version there
+        self.numbers: dict[str, int] = {}  # the highest ever given
+        self.busy: str | None = None  # what an upgrade is at work on
+
+    def known(self, name: str, module: ModuleType, at: float) -> Version:
+        """The current version of a module; its first if nobody asked before."""
+        version = self.current.get(name)
+        if version is None or version.module is not module:
+            version = self.current[name] = Version(name, self.next_number(name), module, None, at)
+            self.last.pop(name, None)
+        return version
+
+    def next_number(self, name: str) -> int:
+        """A number no version of the module has had."""
+        number = self.numbers[name] = self.numbers.get(name, 0) + 1
+        return number
+
+
+VERSIONS = Versions()
+
+
+def classes_of(module: ModuleType) -> dict[str, type]:
+    """The classes a module defines, nested ones too, by qualified name."""
+    found: dict[str, type] = {}
+
+    def look(values: Iterator[Any]) -> None:
+        for value in values:
+            if isinstance(value, type) and value.__module__ == module.__name__:
+                if value.__qualname__ not in found and "<locals>" not in value.__qualname__:
+                    found[value.__qualname__] = value
+                    look(iter(list(vars(value).values())))
+
+    look(iter(list(vars(module).values())))
+    return found
+
+
+def counterparts(old: ModuleType, new: ModuleType) -> tuple[dict[type, type], list[type]]:
+    """(old class to new class, old classes without one)."""
+    table: dict[type, type] = {}
+    lost: list[type] = []
+    for qualname, cls in classes_of(old).items():
+        other = named(new, qualname)
+        if isinstance(other, type):
+            table[cls] = other
+        else:
+            lost.append(cls)
+    return table, lost
