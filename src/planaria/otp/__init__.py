@@ -282,7 +282,6 @@ __all__ = [
     "spawn_monitor",
     "start_timer",
     "stop",
-    "stream",
     "subscribe",
     "subscribers",
     "supervisor",

@@ -18,6 +18,14 @@ class Refused(Exception):
         self.reason = reason
 
 
+class DispatcherFactory(Protocol):
+    """Makes the dispatcher of one producer: a class, or a `partial` of one."""
+
+    def __call__(self) -> Dispatcher:
+        """A new one."""
+        ...
+
+
 class Dispatcher(Protocol):
     """Lives in one producer, which alone calls it; see `dispatchers/`."""
 

@@ -14,10 +14,10 @@ class Numbers(Producer):
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
-from planaria.otp.flow.dispatcher import Dispatcher, Refused
+from planaria.otp.flow.dispatcher import Dispatcher, DispatcherFactory, Refused
 from planaria.otp.flow.dispatchers.demand import DemandDispatcher
 from planaria.otp.flow.outlet import Keep, Outlet
 from planaria.otp.flow.stage import Stage, finished
@@ -47,7 +47,7 @@ class Producer(Stage):
     Source: GenStage's producer.
     """
 
-    dispatcher: ClassVar[Callable[[], Dispatcher]] = DemandDispatcher
+    dispatcher: ClassVar[DispatcherFactory] = DemandDispatcher
     buffer_size: ClassVar[int | None] = 10_000
     buffer_keep: ClassVar[Keep] = "last"
     demand_mode: ClassVar[DemandMode] = "forward"
