@@ -1,5 +1,7 @@
 """A new version comes into force, and every process goes on with it where it was."""
 
+from typing import Any
+
 import pytest
 
 from planaria.otp import CallError, Down, NotAProcess, monitor, receive, sleep, spawn_link, upgrade
@@ -181,7 +183,7 @@ async def test_init_that_has_not_run_runs_in_the_new_version_only(node, code):
         async def start():
             held.append(await m.Counter.start(3))
 
-        held = []
+        held: list[Any] = []
         code.write("m8", BY_TEN + code_change)
         for _ in range(50):
             spawn_link(start)
@@ -254,7 +256,7 @@ class Asker(GenServer):
 
 async def test_events_tell_each_step(node, code):
     m = code.module("m11", COUNTER)
-    told = []
+    told: list[Any] = []
     node.subscribe_events(told.append)
 
     async def work():

@@ -66,4 +66,4 @@ def remember(*names: str) -> None:
     Worth a call at the start of a program; without it tracebacks of the first version may show no lines later.
     """
     for name in names:
-        remember_first(sys.modules[name])
+        remember_first(sys.modules[name], unchanged=True)

@@ -82,8 +82,8 @@ def same_declaration(old: type, new: type) -> bool:
     if isinstance(old, EnumType) and isinstance(new, EnumType):
         return _members(old) == _members(new) and _same_functions(old, new)
     mine, other = vars(old), vars(new)
-    names = mine.keys() - INCIDENTAL
-    return bool(names == other.keys() - INCIDENTAL) and all(_same(mine[name], other[name]) for name in names)
+    names = set(mine) - INCIDENTAL
+    return names == set(other) - INCIDENTAL and all(_same(mine[name], other[name]) for name in names)
 
 
 def _members(cls: EnumType) -> list[tuple[str, str]]:
@@ -139,7 +139,7 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, property):
         return all(_same(getattr(one, each), getattr(other, each)) for each in ("fget", "fset", "fdel"))
     if isinstance(one, MemberDescriptorType):
-        return one.__name__ == other.__name__
+        return bool(one.__name__ == other.__name__)
     if type(one).__name__ == "_tuplegetter":  # a field of a named tuple
         return bool(one.__reduce__() == other.__reduce__())
     if isinstance(one, int | float | str | bytes | bool | tuple | frozenset | list | dict):

@@ -19,6 +19,7 @@ from planaria.otp.upgrade.exports import exports_of
 from planaria.otp.upgrade.probe import ANSWER, REQUEST
 from planaria.otp.upgrade.source import Source, code_name
 
+WORKER = "from planaria.otp.upgrade.probe import main; main()"
 LAST_WORDS = 300
 """Characters of a worker's error output that are worth telling."""
 
@@ -67,7 +68,7 @@ def _run(directory: Path, seconds: float) -> str:
     paths = [path for path in sys.path if path]
     with (directory / "output").open("w+b") as output:
         worker = subprocess.Popen(
-            [sys.executable, "-B", "-m", "planaria.otp.upgrade.probe", str(directory)],
+            [sys.executable, "-B", "-c", WORKER, str(directory), f"{seconds:g}"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -13,7 +13,7 @@ from planaria.otp.upgrade.version import classes_of
 
 
 def group_of(names: Iterable[str], *, submodules: bool, dependents: bool) -> list[str]:
-    """The modules to load with `names`, in the order in which they were imported.
+    """The modules to load with `names`, in the order in which their imports ended.
 
     Raises:
         UpgradeRefused: one of the names is not imported.

@@ -13,7 +13,6 @@ from typing import Any
 from planaria.otp.kernel.mailbox import deliver_kernel, take_where
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.process import READY, SUSPENDED, WAITING, Process
-from planaria.otp.kernel.runner import pause
 from planaria.otp.servers.wrapper import Wrapper
 
 type Work = Coroutine[Any, Any, None]

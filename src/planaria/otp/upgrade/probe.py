@@ -1,6 +1,6 @@
 """The check of new code in a worker: an interpreter of its own, which may hang, print or exit without harm.
 
-Run as `python -m planaria.otp.upgrade.probe DIRECTORY`: the request is there, and the answer is written there.
+`main` is run with a directory and seconds as arguments: the request is there, and the answer is written there.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import asyncio
 import importlib
 import inspect
 import json
+import math
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -21,8 +23,10 @@ REQUEST = "request.json"
 ANSWER = "answer.json"
 
 
-def main(directory: Path) -> None:
+def main() -> None:
     """Import the sources, run their own checks, write down what they offer or why they are unfit."""
+    directory = Path(sys.argv[1])
+    signal.alarm(math.ceil(float(sys.argv[2])) + 5)  # should the node be gone that would have ended it
     request: dict[str, Any] = json.loads((directory / REQUEST).read_text(encoding="utf-8"))
     sys.path[:] = request["path"]
     sources: list[Source] = []
@@ -64,7 +68,3 @@ def _where(error: Exception, source: Source, version: int) -> str:
     name = code_name(source, version)
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == name]
     return f" ({source.path}:{lines[-1]})" if lines else ""
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -44,5 +44,5 @@ def _new(cls: type, *args: Any, **kwargs: Any) -> Any:
     for base in cls.__mro__:  # a subclass in a module that was left as it is
         former = base.__dict__.get(MARK if MARK in base.__dict__ else "__new__")
         if former is not None:
-            return former.__get__(None, cls)(cls, *args, **kwargs)
+            return getattr(former, "__func__", former)(cls, *args, **kwargs)
     raise AssertionError("object has a __new__")

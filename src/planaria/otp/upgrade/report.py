@@ -22,7 +22,7 @@ class Report:
     """What was done.
 
     Attributes:
-        modules: in the order in which they were imported.
+        modules: in the order in which their imports ended.
         version: now in force, of the module that was named first.
         moved: how many processes changed their code.
         late: those that had a message in hand all the time; they move when they are done with it.

@@ -107,11 +107,12 @@ def remember_lines(filename: str, text: str) -> None:
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
 
 
-def remember_first(module: ModuleType) -> None:
+def remember_first(module: ModuleType, *, unchanged: bool = False) -> None:
     """Keep what tracebacks show of a module that was imported in the usual way, for when its file has changed.
 
-    Called early (`upgrade.remember`) it keeps the right lines; called when the file has changed, it can only see to it
-    that none are shown rather than wrong ones.
+    Args:
+        unchanged: the file is still what was imported. Else that is found out; if it is not so, or cannot be known,
+            no lines are shown rather than wrong ones.
     """
     path = getattr(module, "__file__", None)
     if not isinstance(path, str):
@@ -119,7 +120,7 @@ def remember_first(module: ModuleType) -> None:
     entry = linecache.cache.get(path)
     if entry is not None and len(entry) == 4 and entry[1] is None:
         return  # kept before
-    if _is_on_disk_still(module, path):
+    if unchanged or _is_on_disk_still(module, path):
         remember_lines(path, decode_source(Path(path).read_bytes()))
     else:
         linecache.cache[path] = (0, None, [], path)
