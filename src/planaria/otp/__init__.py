@@ -122,6 +122,14 @@ from planaria.otp.servers.transition import (
     Reply,
     Transition,
 )
+from planaria.otp.supervision.application import (
+    Application,
+    ApplicationEnded,
+    ApplicationInfo,
+    Applications,
+    applications,
+    get_env,
+)
 from planaria.otp.supervision.child import ChildSpec, child, task_child
 from planaria.otp.supervision.dynamic_supervisor import DynamicSupervisor, dynamic
 from planaria.otp.supervision.partition_supervisor import (
@@ -139,6 +147,10 @@ __all__ = [
     "Alias",
     "AliasMonitor",
     "AlreadyStarted",
+    "Application",
+    "ApplicationEnded",
+    "ApplicationInfo",
+    "Applications",
     "BadReturn",
     "Bound",
     "BroadcastDispatcher",
@@ -237,6 +249,7 @@ __all__ = [
     "TreeNode",
     "Unregistered",
     "alias",
+    "applications",
     "await_many",
     "bounded",
     "broadcast",
@@ -249,6 +262,7 @@ __all__ = [
     "dynamic",
     "events_of",
     "exit_signal",
+    "get_env",
     "hang",
     "hibernate",
     "is_orderly",
