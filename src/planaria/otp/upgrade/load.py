@@ -23,7 +23,7 @@ from planaria.otp.upgrade.errors import UpgradeError, UpgradeFailed, UpgradeRefu
 from planaria.otp.upgrade.group import group_of, sources_of
 from planaria.otp.upgrade.loading import load_beside, put_into_force
 from planaria.otp.upgrade.move import Move, why_not
-from planaria.otp.upgrade.purge import purge
+from planaria.otp.upgrade.purge import purge, still_on
 from planaria.otp.upgrade.report import Report, pauses_of
 from planaria.otp.upgrade.rollback import former_rate, give_up, watch
 from planaria.otp.upgrade.source import Source, remember_first
@@ -137,11 +137,14 @@ class _Loading:
         killed = await purge(self.node, oldest, how.grace, {self_(), *self.waiting})
         change = self._load(sources, numbers, old)
         transaction = await self._move(change)
+        late = [process for process in transaction.late if process in transaction.gates]
+        left = [each for each in still_on(self.node, change.old.values()) if each not in late]
         report = Report(
             tuple(change.new),
             change.new[self.names[0]].number,
             len(change.moved),
-            tuple(process for process in transaction.late if process in transaction.gates),
+            tuple(late),
+            tuple(left),
             tuple(killed),
             time.perf_counter() - self.began,
             pauses_of(transaction.pauses),

@@ -26,6 +26,8 @@ class Report:
         version: now in force, of the module that was named first.
         moved: how many processes changed their code.
         late: those that had a message in hand all the time; they move when they are done with it.
+        left: those that go on with the old code: plain functions in the middle of it, servers in threads. The next
+            load kills whom it finds on it still.
         killed: those ended because they ran the version before last, or could not go back.
         seconds: of the machine, checks included.
     """
@@ -34,6 +36,7 @@ class Report:
     version: int
     moved: int
     late: tuple[Process, ...]
+    left: tuple[Process, ...]
     killed: tuple[Process, ...]
     seconds: float
     pauses: Pauses

@@ -111,6 +111,7 @@ async def _go_back(
         version,
         len(transaction.moved),
         tuple(process for process in transaction.late if process in transaction.gates),
+        (),
         tuple(transaction.killed),
         time.perf_counter() - began,
         pauses_of(transaction.pauses),
