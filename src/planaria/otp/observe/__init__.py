@@ -1,0 +1,1 @@
+"""Looking at a running node from a thread of its own: watchdog, observer, live trace, prompt."""

@@ -1,0 +1,1 @@
+"""What looks at a running node from a thread of its own."""

@@ -1,0 +1,442 @@
+"""The watchdog: whoever holds up the node is named, broken and restarted, and nobody else is hurt."""
+
+import asyncio
+import itertools
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from planaria.otp import (
+    CallFailed,
+    Crash,
+    GenServer,
+    Node,
+    ServerExited,
+    StartFailed,
+    call,
+    cast,
+    child,
+    receive,
+    supervisor,
+)
+from planaria.otp.kernel.event import KernelEvent, ProcessStalled
+from planaria.otp.kernel.reason import Stalled
+from planaria.otp.observe.breaker import private_signal
+from planaria.otp.observe.watchdog import SWITCH, Watchdog
+
+LIMIT = 0.15
+
+
+@pytest.fixture
+async def node():
+    async with Node("watched") as node:
+        yield node
+
+
+@pytest.fixture
+async def watchdog(node):
+    with Watchdog(node, warn=0.03, limit=LIMIT) as watchdog:
+        yield watchdog
+
+
+class Worker(GenServer):
+    """Does whatever it is told."""
+
+    def init(self, work: Callable[[], object] | None = None) -> None:
+        self.ended: list[object] = []
+        if work is not None:
+            work()
+
+    @cast
+    def do(self, work: Callable[[], object]) -> None:
+        work()
+
+    @cast
+    async def do_async(self, work: Callable[[], object]) -> None:
+        await asyncio.sleep(0)
+        work()
+
+    @call
+    def ask(self, work: Callable[[], Any]) -> Any:
+        return work()
+
+    @cast
+    def end(self) -> None:
+        self.stop()
+
+
+class Forwarder(GenServer):
+    @call
+    async def forward(self, work: Callable[[], Any]) -> Any:
+        return await Worker.ask("worker", work)
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def spin_in_comprehension() -> None:
+    [number for number in itertools.count() if number < 0]
+
+
+def numbers() -> Generator[int]:
+    while True:
+        yield 1
+
+
+def spin_in_generator() -> None:
+    sum(numbers())
+
+
+def sort_slowly() -> None:
+    sorted(range(1_000_000), key=lambda number: sum(range(3000)))
+
+
+def recurse(depth: int = 40) -> int:
+    return 1 if depth == 0 else recurse(depth - 1) + recurse(depth - 1)
+
+
+def catastrophic_pattern() -> None:
+    re.match(r"(a+)+$", "a" * 40 + "b")
+
+
+def sleep_in_c() -> None:
+    time.sleep(1000)
+
+
+def wait_for_a_lock() -> None:
+    threading.Event().wait()
+
+
+def casts_without_end() -> None:
+    while True:
+        Worker.end("nobody")
+
+
+def stalls(node: Node) -> list[ProcessStalled]:
+    """The kernel's events about stalls, as they come."""
+    found: list[ProcessStalled] = []
+
+    def note(event: KernelEvent) -> None:
+        if isinstance(event, ProcessStalled):
+            found.append(event)
+
+    node.subscribe_events(note)
+    return found
+
+
+async def worker(node: Node):
+    await node.start(supervisor(child(Worker, name="worker"), name="root"))
+    return node["worker"]
+
+
+def is_stalled(reason: object) -> bool:
+    return isinstance(reason, Crash) and isinstance(reason.error, Stalled)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        spin,
+        spin_in_comprehension,
+        spin_in_generator,
+        sort_slowly,
+        recurse,
+        catastrophic_pattern,
+        sleep_in_c,
+        wait_for_a_lock,
+        casts_without_end,
+    ],
+)
+@pytest.mark.parametrize("handler", [Worker.do, Worker.do_async])
+async def test_a_process_that_does_not_pause_is_broken_and_restarted(node, watchdog, handler, work):
+    first = await worker(node)
+    gone = node.wait_exit(first)
+    handler(first, work)
+    reason = await gone
+    assert is_stalled(reason)
+    await node.settle()
+    assert await node.run(Worker.ask, "worker", lambda: 7) == 7
+    assert node["worker"] is not first
+
+
+async def test_the_reason_names_file_line_and_function(node, watchdog):
+    first = await worker(node)
+    gone = node.wait_exit(first)
+    Worker.do(first, spin)
+    reason = await gone
+    assert isinstance(reason, Crash) and isinstance(reason.error, Stalled)
+    line = spin.__code__.co_firstlineno
+    assert reason.error.where in (f"{__file__}:{line + 1}", f"{__file__}:{line + 2}")
+    assert reason.error.function == "spin"
+    assert reason.error.seconds >= LIMIT
+
+
+async def test_an_event_and_the_log_tell_who_with_which_message_and_where(node, watchdog, caplog):
+    found = stalls(node)
+    first = await worker(node)
+    gone = node.wait_exit(first)
+    Worker.do(first, spin)
+    await gone
+    while not found:
+        await asyncio.sleep(0)
+    (event,) = found
+    assert event.process is first
+    assert event.name == "worker"
+    assert event.outcome == "broken"
+    assert event.message == "do(<function spin>)"
+    assert __file__ in event.where
+    warning = next(record for record in caplog.records if "without a pause" in record.getMessage())
+    assert warning.levelno == logging.WARNING
+    assert "in spin" in warning.getMessage()
+
+
+async def test_it_only_warns_below_the_limit_and_tells_how_long_it_took(node):
+    noticed: list[str] = []
+    found = stalls(node)
+    first = await worker(node)
+    with Watchdog(node, warn=0.03, limit=None, tell=lambda stall: noticed.append(stall.who)):
+        assert await node.run(Worker.ask, "worker", lambda: time.sleep(0.1)) is None
+        while not found:
+            await asyncio.sleep(0)
+    assert noticed == [f"worker {first!r}"]
+    assert [event.outcome for event in found] == ["resumed"]
+    assert found[0].seconds >= 0.03
+    assert first.alive
+
+
+async def test_the_innermost_of_nested_calls_is_the_culprit(node, watchdog):
+    first = await worker(node)
+    await node.start(supervisor(child(Forwarder, name="forwarder"), name="second"))
+    with pytest.raises(ServerExited) as failure:
+        await node.run(Forwarder.forward, "forwarder", spin)
+    assert isinstance(failure.value.why, CallFailed) and is_stalled(failure.value.why.reason)
+    assert is_stalled(first.reason)
+
+
+async def test_init_without_end_fails_the_start(node, watchdog):
+    with pytest.raises(StartFailed) as failure:
+        await node.run(lambda: Worker.start(spin))
+    assert is_stalled(failure.value.reason)
+
+
+async def test_a_terminate_without_end_is_broken(node, watchdog):
+    class Clinging(Worker):
+        def terminate(self, reason: object) -> None:
+            spin()
+
+    pid = await node.run(Clinging.start)
+    gone = node.wait_exit(pid)
+    Clinging.end(pid)
+    assert is_stalled(await gone)
+
+
+async def test_a_predicate_of_receive_without_end_is_broken(node, watchdog):
+    async def choosy() -> None:
+        await receive(lambda _: bool(next(filter(None, itertools.repeat(0)))))
+
+    pid = node.spawn(choosy)
+    gone = node.wait_exit(pid)
+    node.send(pid, "hello")
+    assert is_stalled(await gone)
+
+
+async def test_a_plain_function_in_c_is_broken(node, watchdog):
+    pid = node.spawn(time.sleep, 1000)
+    assert is_stalled(await node.wait_exit(pid))
+
+
+async def test_a_finalizer_without_end_is_left_and_the_process_goes_on(node, watchdog, monkeypatch):
+    unraisable: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+
+    class Sticky:
+        def __del__(self) -> None:
+            spin()
+
+    first = await worker(node)
+    assert await node.run(Worker.ask, "worker", lambda: Sticky() and None) is None
+    assert first.alive
+    assert [type(each.exc_value) for each in unraisable] == [Stalled]
+
+
+async def test_code_that_swallows_it_gets_it_again_until_it_ends(node, watchdog, caplog):
+    caught: list[BaseException] = []
+
+    def stubborn() -> None:
+        while len(caught) < 5:
+            try:
+                spin()
+            except BaseException as error:  # noqa: BLE001
+                caught.append(error)
+
+    found = stalls(node)
+    first = await worker(node)
+    assert await node.run(Worker.ask, "worker", stubborn) is None
+    assert len(caught) == 5
+    assert first.alive
+    while not found:
+        await asyncio.sleep(0)
+    assert found[0].outcome == "swallowed"
+    assert "must raise it again" in caplog.text
+
+
+async def test_a_loop_in_finally_is_broken_too(node, watchdog):
+    def clinging() -> None:
+        try:
+            spin()
+        finally:
+            spin()
+
+    first = await worker(node)
+    gone = node.wait_exit(first)
+    Worker.do(first, clinging)
+    assert is_stalled(await gone)
+
+
+async def test_terminate_is_run_as_after_any_crash(node, watchdog):
+    said: list[object] = []
+
+    class Tidy(Worker):
+        def terminate(self, reason: object) -> None:
+            said.append(reason)
+
+    pid = await node.run(Tidy.start)
+    gone = node.wait_exit(pid)
+    Tidy.do(pid, spin)
+    assert await gone is said[0]
+
+
+async def test_code_outside_any_process_is_reported_and_left_alone(node, watchdog):
+    found = stalls(node)
+    done = asyncio.Event()
+
+    def callback() -> None:
+        time.sleep(3 * LIMIT)
+        done.set()
+
+    asyncio.get_running_loop().call_soon(callback)
+    await done.wait()
+    while not found:
+        await asyncio.sleep(0)
+    assert (found[0].process, found[0].outcome) == (None, "resumed")
+
+
+async def test_many_short_messages_are_no_stall(node, watchdog):
+    await worker(node)
+
+    async def busy() -> None:
+        until = time.monotonic() + 2 * LIMIT
+        while time.monotonic() < until:
+            await Worker.ask("worker", lambda: time.sleep(0.002))
+
+    await node.run(busy)
+    assert not watchdog.stalls
+
+
+async def test_a_stopped_debugger_is_not_broken(node, watchdog):
+    released = time.monotonic() + 3 * LIMIT
+    interaction = {"__name__": "pdb", "released": released, "monotonic": time.monotonic}
+    exec("def interact():\n while monotonic() < released: pass", interaction)
+    first = await worker(node)
+    assert await node.run(Worker.ask, "worker", interaction["interact"]) is None
+    assert first.alive
+    assert not watchdog.stalls
+
+
+async def test_the_others_keep_their_timers_within_the_limit(node, watchdog):
+    """One process loops for ever, again and again: no timer of the others is late by more than limit and a bit."""
+    await node.start(supervisor(child(Worker, name="worker"), name="root", max_restarts=100))
+    lateness: list[float] = []
+
+    async def ticking() -> None:
+        for _ in range(40):
+            due = asyncio.get_running_loop().time() + 0.01
+            await asyncio.sleep(0.01)
+            lateness.append(asyncio.get_running_loop().time() - due)
+
+    async def hogging() -> None:
+        for _ in range(3):
+            Worker.do("worker", spin)
+            await asyncio.sleep(0.05)
+
+    await asyncio.gather(node.run(ticking), node.run(hogging))
+    assert sum(late > LIMIT / 2 for late in lateness) <= 3
+    assert sum(late < LIMIT / 2 for late in lateness) >= 37
+
+
+def test_in_another_thread_than_the_main_one_it_breaks_too():
+    reasons: list[object] = []
+
+    async def main() -> None:
+        async with Node("apart") as node:
+            with Watchdog(node, warn=0.03, limit=LIMIT):
+                for work in (spin, spin_in_comprehension, spin_in_generator, recurse, sort_slowly):
+                    pid = await node.run(Worker.start)
+                    gone = node.wait_exit(pid)
+                    Worker.do(pid, work)
+                    reasons.append(await gone)
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    thread.join(30)
+    assert [is_stalled(reason) for reason in reasons] == [True] * 5
+    assert sys.monitoring.get_tool(4) is None
+
+
+def test_what_cannot_be_broken_is_reported_with_the_way_out(caplog):
+    """A wait in C outside the main thread hears no signal."""
+
+    async def main() -> None:
+        async with Node("apart") as node:
+            with Watchdog(node, warn=0.03, limit=0.05) as watchdog:
+                pid = await node.run(Worker.start)
+                await node.run(Worker.ask, pid, lambda: time.sleep(1.5))
+                while not watchdog.stalls:
+                    await asyncio.sleep(0.01)
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    thread.join(30)
+    assert 'isolation="worker"' in caplog.text
+
+
+async def test_a_handler_that_was_there_hears_signals_that_are_not_ours(node):
+    heard: list[int] = []
+    number = private_signal()
+    before = signal.signal(number, lambda number, frame: heard.append(number))
+    try:
+        with Watchdog(node):
+            os.kill(os.getpid(), number)
+        assert heard == [number]
+    finally:
+        signal.signal(number, before)
+
+
+async def test_it_leaves_no_trace(node):
+    handlers = [signal.getsignal(number) for number in (private_signal(), signal.SIGALRM)]
+    with Watchdog(node, warn=0.03):
+        pass
+    assert [signal.getsignal(number) for number in (private_signal(), signal.SIGALRM)] == handlers
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert not [thread for thread in threading.enumerate() if thread.name == "planaria watchdog"]
+
+
+async def test_it_can_be_switched_off(node, monkeypatch):
+    monkeypatch.setenv(SWITCH, "off")
+    with Watchdog(node) as watchdog:
+        assert not watchdog.watching
+
+
+def test_times_that_cannot_work_are_refused():
+    with pytest.raises(ValueError, match="seconds above 0"):
+        Watchdog(Node(), warn=0.5, limit=0.1)
