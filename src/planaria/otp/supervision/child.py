@@ -16,9 +16,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from planaria.otp.isolation.choice import Isolation, class_apart, worker_for
+from planaria.otp.isolation.limits import Limits
+from planaria.otp.isolation.proxy import spawn_in_worker
 from planaria.otp.kernel.ambient import spawn, spawn_link
 from planaria.otp.kernel.bounded import Bound
 from planaria.otp.kernel.process import Process, name_of
+from planaria.otp.kernel.versions import latest
 from planaria.otp.servers.gen_server import start_server
 from planaria.otp.servers.system import ServerBody
 
@@ -83,6 +87,8 @@ def child(
     significant: bool = False,
     start_timeout: float | None = None,
     mailbox: Bound | None = None,
+    isolation: Isolation | None = None,
+    limits: Limits | None = None,
 ) -> ChildSpec:
     """A server as a child.
 
@@ -93,11 +99,17 @@ def child(
         label: what people see; defaults to the name, else the class's name.
         start_timeout: seconds for `init`; None: no limit.
         mailbox: how many messages may wait and what happens to more, see `bounded`. None: any number.
+        isolation: `"worker"` runs it in an OS process of its own, `"thread"` its plain callbacks in a thread; pid,
+            calls, links and monitors stay the same. `Worker(...)` says more about the OS process.
+        limits: what its worker may use.
     """
+    serves = class_apart(cls, isolation, limits)
 
     async def start(*, link: bool = True) -> Process | None:
+        newest = latest(cls)
+        chosen = serves if newest is cls else class_apart(newest, isolation, limits)
         return await start_server(
-            cls, args, {}, name=name, label=label, timeout=start_timeout, mailbox=mailbox, link=link
+            chosen, args, {}, name=name, label=label, timeout=start_timeout, mailbox=mailbox, link=link
         )
 
     return ChildSpec(id or name or cls.__qualname__, start, restart, shutdown, "worker", significant)
@@ -114,12 +126,24 @@ def task_child(
     shutdown: ShutdownTime = 5.0,
     significant: bool = False,
     mailbox: Bound | None = None,
+    isolation: Isolation | None = None,
+    limits: Limits | None = None,
 ) -> ChildSpec:
-    """A plain async function as a child: a server loop, a watcher. Its return is a normal end."""
+    """A plain async function as a child: a server loop, a watcher. Its return is a normal end.
+
+    With `isolation="worker"` it runs in an OS process of its own; it may be a plain function then.
+    """
     what = label or name or name_of(fn)
+    worker = worker_for(isolation, limits)
+    if isolation == "thread":
+        raise ValueError("isolation='thread' is for servers; let the function say run_blocking(...)")
 
     async def start(*, link: bool = True) -> Process | None:
+        if worker is not None:
+            return spawn_in_worker(
+                fn, *args, worker=worker, name=name, label=what, link=link, mailbox=mailbox
+            )
         begin = spawn_link if link else spawn
-        return begin(fn, *args, name=name, label=what, mailbox=mailbox)
+        return begin(latest(fn), *args, name=name, label=what, mailbox=mailbox)
 
     return ChildSpec(id or what, start, restart, shutdown, "worker", significant)

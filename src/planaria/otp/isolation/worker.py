@@ -1,0 +1,458 @@
+"""One worker as the node sees it: an OS process from its fork to its end, and the home end of the bridge to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from planaria.otp.isolation.admission import Admission
+from planaria.otp.isolation.bridge import Bridge, Work
+from planaria.otp.isolation.bulk import Piece
+from planaria.otp.isolation.channel import APART, CONTROL, HIGH, Channel
+from planaria.otp.isolation.codec import encode
+from planaria.otp.isolation.errors import WorkerBroken
+from planaria.otp.isolation.limits import Worker, env_of
+from planaria.otp.isolation.output import LineReader, OutputLine, log_at_home
+from planaria.otp.isolation.program import Program, this_program
+from planaria.otp.isolation.questions import ASK, LENGTH
+from planaria.otp.isolation.residence import OUT_OF_MEMORY, SPAN
+from planaria.otp.kernel.message import Envelope
+from planaria.otp.kernel.node import Node
+from planaria.otp.kernel.process import DEAD, Process, Request
+from planaria.otp.kernel.reason import Crash, Signal, WorkerExited
+from planaria.otp.kernel.signals import die, link, unlink
+
+WINDOW = 512
+"""Messages a worker may have in its mailbox; more wait in the mailbox at home, where they are seen and bounded."""
+GRACE = 2.0
+"""Seconds a worker has to leave after its process has ended."""
+
+
+class Owner(Protocol):
+    """The pool, as far as a worker needs it."""
+
+    output: Callable[[OutputLine], None]
+
+    def kill(self, worker: Any) -> None: ...
+
+
+class WorkerProcess:
+    """An OS process that will serve, serves or has served one process of the node."""
+
+    def __init__(
+        self,
+        serial: int,
+        pool: Owner,
+        loop: asyncio.AbstractEventLoop,
+        stream: socket.socket,
+        look: socket.socket,
+        out: int,
+        err: int,
+    ) -> None:
+        self.serial = serial
+        self.pool = pool
+        self.loop = loop
+        self.stream = stream
+        self.look = look
+        self.os_pid = 0
+        self.ended = False
+        self.used = False
+        self.bridge: HomeBridge | None = None
+        self.process: Process | None = None
+        self.reason: object = None
+        self._handle = -1
+        self._kill_wanted = False
+        self._looking = threading.Lock()
+        self._spare: list[tuple[str, tuple[Any, ...]]] = []
+        self._out = LineReader(out, loop, lambda text: self._line("stdout", text))
+        self._err = LineReader(err, loop, lambda text: self._line("stderr", text))
+        self._cpu: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<worker {self.os_pid or 'being forked'}>"
+
+    def _line(self, stream: Any, text: str) -> None:
+        self.pool.output(OutputLine(self.process, self.os_pid, stream, text))
+
+    # --- its life, told by the template ---------------------------------------------------------------------
+
+    def born(self, os_pid: int) -> None:
+        """It has been forked."""
+        self.os_pid = os_pid
+        if hasattr(os, "pidfd_open"):
+            try:
+                self._handle = os.pidfd_open(os_pid)
+            except OSError:
+                self._handle = -1  # gone already: the template will tell
+        if self._kill_wanted:
+            self.kill()
+
+    def not_forked(self, number: int) -> None:
+        """The system did not allow another OS process."""
+        self._over(Crash(OSError(number, f"a worker could not be forked: {os.strerror(number)}")))
+
+    def exited(self, status: int, kills: int, seconds: float) -> None:
+        """It has ended and was reaped."""
+        if self.bridge is not None and self.bridge.channel.open:
+            self.bridge.channel._readable()  # its last words may still be in the socket
+        self._over(self._reason(status, kills, seconds))
+
+    def _reason(self, status: int, kills: int, seconds: float) -> object:
+        if self.reason is not None:
+            return self.reason
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            over_time = self._cpu is not None and seconds >= self._cpu
+            if number == signal.SIGXCPU or (number == signal.SIGKILL and over_time):
+                return "cpu_limit"
+            if number == signal.SIGKILL:
+                return "out_of_memory" if kills > 0 else "killed"
+            return Signal(number)
+        code = os.waitstatus_to_exitcode(status)
+        return "out_of_memory" if code == OUT_OF_MEMORY else WorkerExited(code)
+
+    def _over(self, reason: object) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self._out.close()
+        self._err.close()
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+        if self.bridge is not None:
+            self.bridge.close(reason)
+        else:
+            self.stream.close()
+        if self._looking.acquire(blocking=False):
+            self.look.close()
+            self._looking.release()
+        process = self.process
+        if process is not None and process.status != DEAD:
+            die(process, reason)
+
+    def kill(self) -> None:
+        """End it by force, and all it has started."""
+        if self.ended:
+            return
+        self._kill_wanted = True
+        if self._handle >= 0:
+            try:
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+        self.pool.kill(self)
+
+    def kill_soon(self) -> None:
+        """It closed its stream: it is ending, and the template will tell how; what lingers is killed."""
+        if not self.ended:
+            self.loop.call_later(GRACE, self.kill)
+
+    def broken(self, error: Exception) -> None:
+        """It sent garbage: nothing it says is believed any more."""
+        self.reason = Crash(error)
+        process = self.process
+        self.kill()
+        if process is not None:
+            die(process, self.reason)
+
+    # --- before its work ------------------------------------------------------------------------------------
+
+    def prime(self, program: Program, modules: list[str]) -> None:
+        """Let it import what it may need while it waits."""
+        if modules:
+            self._spare_bridge().tell("prime", _plain(program), modules)
+
+    def _spare_bridge(self) -> HomeBridge:
+        if self.bridge is None:
+            self.bridge = HomeBridge(Node("none"), self, Worker())
+        return self.bridge
+
+    async def ready(self) -> None:
+        """Return when it answers questions."""
+        await self.loop.run_in_executor(None, self.ask, 10.0)
+
+    # --- its work -------------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        process: Process,
+        what: object,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: Worker,
+        request: Request | None,
+        current: tuple[int, str | None, int],
+    ) -> None:
+        """Let it run a server class or a function as `process`.
+
+        Raises:
+            Unsendable, or whatever pickling raised: nothing was sent.
+        """
+        node = process.node
+        if self.bridge is None:
+            self.bridge = HomeBridge(node, self, options)
+        bridge = self.bridge
+        bridge.move_to(node, process, options)
+        self.process = process
+        self._cpu = options.limits.cpu
+        base = base_of(node) + self.serial
+        limits = options.limits
+        names = [(name, holder) for name, holder in node.names.items() if holder is not process]
+        bridge.base = base * SPAN
+        bridge.tell(
+            "prepare",
+            _plain(this_program()),
+            node.name,
+            bridge.base,
+            env_of(options, os.environ),
+            (limits.memory, limits.cpu, limits.files),
+            logging.getLogger().level,
+            WINDOW,
+        )
+        if names:
+            bridge.tell("names", names)
+        number = 0 if request is None else bridge.await_answer(request)
+        word = (
+            "start",
+            process.id,
+            what,
+            args,
+            kwargs,
+            process.label,
+            process.name,
+            process.parent,
+            number,
+            current,
+        )
+        data, pieces = encode(word, bridge)
+        bridge.channel.send(CONTROL, 0, data, pieces)
+        bridge.channel.flush()
+        self.used = True
+
+    def name_changed(self, name: str, process: Process | None) -> None:
+        """A name of the node was given or given up."""
+        if self.used and not self.ended and self.bridge is not None and process is not self.process:
+            self.bridge.tell("name", name, process)
+
+    def leave(self) -> None:
+        """Its process is dead: it has a moment to go by itself if it ended in order, none otherwise."""
+        if self.ended:
+            return
+        if self.bridge is not None and self.bridge.said_goodbye:
+            self.loop.call_later(GRACE, self.kill)
+            return
+        self.kill()
+        if self.bridge is not None:
+            self.bridge.close("killed")
+
+    # --- looking --------------------------------------------------------------------------------------------
+
+    def ask(self, seconds: float) -> dict[str, Any]:
+        """What it does now; blocks for up to `seconds`, so not for the event loop. From any thread.
+
+        Raises:
+            TimeoutError: it did not answer: it is stopped, or in a C call that keeps the interpreter.
+            ProcessLookupError: it has ended.
+        """
+        with self._looking:
+            if self.ended:
+                raise ProcessLookupError(f"{self!r} has ended")
+            look = self.look
+            look.settimeout(seconds)
+            try:
+                look.sendall(ASK)
+                size = LENGTH.unpack(_exactly(look, LENGTH.size))[0]
+                told = json.loads(_exactly(look, min(size, 64 << 20)))
+            except (OSError, EOFError) as error:
+                if isinstance(error, TimeoutError):
+                    raise TimeoutError(f"{self!r} did not answer within {seconds:g} s") from None
+                raise ProcessLookupError(f"{self!r} has ended") from None
+            if not isinstance(told, dict):
+                raise WorkerBroken("an answer that says nothing")
+            return told
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = sock.recv(size - len(data))
+        if not more:
+            raise EOFError
+        data += more
+    return data
+
+
+def _plain(program: Program) -> tuple[Any, ...]:
+    return (program.path, program.folder, program.main, program.argv)
+
+
+def base_of(node: Node) -> int:
+    """Where the numbers of this node begin: 0, or a worker's own base when it starts workers itself."""
+    return node.next_id() // SPAN * SPAN
+
+
+class HomeBridge(Bridge):
+    """The home end: believes nothing but what it can check."""
+
+    def __init__(self, node: Node, worker: WorkerProcess, options: Worker) -> None:
+        super().__init__(node)
+        self.worker = worker
+        self.admission = Admission(options.admits)
+        self.find_class = self.admission.find  # type: ignore[method-assign]
+        self.process: Process | None = None
+        self.base = 0
+        self.sent = 0
+        self.taken = 0
+        self.said_goodbye = False
+        self._room: asyncio.Future[None] | None = None
+        self.channel = Channel(worker.stream, worker.loop, self.receive, self._lost, apart=True)
+
+    def move_to(self, node: Node, process: Process, options: Worker) -> None:
+        """The worker that waited begins to serve `process`."""
+        self.node = node
+        self.process = process
+        self.shown[process.id] = process
+        self.admission.admits = options.admits
+
+    def owns(self, number: int) -> bool:
+        base = self.base
+        return not (base <= number < base + SPAN or number >= base * SPAN)
+
+    def adopt(self, stand_in: Process) -> None:
+        """A process the worker has started is seen in the tree below it."""
+        stand_in.parent = self.process
+        if not self.node.closed:
+            self.node.table[stand_in.id] = stand_in
+
+    def refused(self, error: Exception, what: str, sender: Process | None) -> None:
+        who = "code outside" if sender is None else f"{sender.label} {sender!s}"
+        logging.getLogger("planaria.worker").error("from %s: %s", who, error)
+
+    def _lost(self, error: Exception | None) -> None:
+        if error is not None:
+            self.worker.broken(error if isinstance(error, WorkerBroken) else WorkerBroken(str(error)))
+        # Else it has ended, or closed its stream for whatever reason: it is of no use without.
+        elif not self.said_goodbye:
+            self.worker.kill_soon()
+
+    # --- words of the worker --------------------------------------------------------------------------------
+
+    def control(self, what: str, *args: Any) -> None:
+        process = self.process
+        if process is None:
+            raise WorkerBroken(f"{what!r} before the start")
+        match what, args:
+            case "taken", (int() as taken,):
+                self._taken(taken)
+            case "trap", (bool() as on,):
+                process.trap_exit = on
+            case "link", (Process() as one, Process() as other):
+                if one.status != DEAD and other.status != DEAD:
+                    link(one, other)
+            case "unlink", (Process() as one, Process() as other):
+                unlink(one, other)
+            case "dead", (int() as number, reason):
+                self.their_death(number, reason)
+            case "kill", (int() as number,):
+                target = self.shown.get(number)
+                if target is not None:
+                    die(target, "killed")
+            case "name", (str() as name, Process() as holder):
+                self._register(name, holder)
+            case "name", (str() as name, None):
+                held = self.node.names.get(name)
+                if held is not None and (held is process or held.id in self.stand_ins):
+                    self.node.names.pop(name)
+                    held.name = None
+            case "log", (str(), int(), str(), str(), float(), str(), int(), _, _):
+                log_at_home(process, self.worker.os_pid, *args)
+            case "join", (str() as which, str() as group, Process() as member, bool() as once):
+                self._groups(which).join(group, member, once=once)
+            case "ask", (int() as number, str() as question, *rest):
+                self.tell("answer", number, self._answer(question, rest))
+            case "unstartable", (BaseException() as error,):
+                self.said_goodbye = True
+                die(process, Crash(error))
+            case "ended", (reason,):
+                self.said_goodbye = True
+                die(process, reason)
+            case _:
+                raise WorkerBroken(f"the word {what!r}")
+
+    def _answer(self, question: str, rest: list[Any]) -> object:
+        match question, rest:
+            case "members", (str() as which, str() as group):
+                return self._groups(which).members(group)
+            case "leave", (str() as which, str() as group, Process() as member):
+                return self._groups(which).leave(group, member)
+            case "group_names", (str() as which,):
+                return self._groups(which).names()
+            case _:
+                raise WorkerBroken(f"the question {question!r}")
+
+    def _groups(self, which: str) -> Any:
+        return self.node.topics if which == "topics" else self.node.groups
+
+    def _register(self, name: str, holder: Process) -> None:
+        held = self.node.names.get(name)
+        if held is holder or holder.status == DEAD:
+            return
+        if held is not None or holder.name not in (None, name):
+            logging.getLogger("planaria.worker").error(
+                "%s could not register %r: it belongs to %s", holder, name, held
+            )
+            self.tell("name", name, held)
+            return
+        holder.name = name
+        self.node.names[name] = holder
+
+    # --- no more than is wanted -----------------------------------------------------------------------------
+
+    def ship(self, target: Process, envelope: Envelope) -> Work | None:
+        if self.sent - self.taken >= WINDOW or self.channel.waiting > HIGH:
+            return self._ship_later(target, envelope)
+        self.sent += 1
+        return super().ship(target, envelope)
+
+    async def _ship_later(self, target: Process, envelope: Envelope) -> None:
+        """Hold the message in hand until there is room; what comes meanwhile waits in the mailbox here."""
+        while not self.over and (self.sent - self.taken >= WINDOW or self.channel.waiting > HIGH):
+            if self.channel.waiting > HIGH:
+                await self.channel.room()
+            else:
+                if self._room is None or self._room.done():
+                    self._room = self.channel.loop.create_future()
+                await asyncio.shield(self._room)
+        self.sent += 1
+        work = super().ship(target, envelope)
+        if work is not None:
+            await work
+
+    def send_message(self, call: int, data: bytes, pieces: list[Piece]) -> Work | None:
+        if pieces and sum(piece.unshared() for piece in pieces) >= APART:
+            return self._send_apart(call, data, pieces)
+        return super().send_message(call, data, pieces)
+
+    async def _send_apart(self, call: int, data: bytes, pieces: list[Piece]) -> None:
+        """Copy large pieces in a thread; the proxy waits, so the order of its messages stays."""
+        for piece in pieces:
+            await self.channel.loop.run_in_executor(None, piece.share)
+        super().send_message(call, data, pieces)
+
+    def _taken(self, taken: int) -> None:
+        self.taken = max(self.taken, min(taken, self.sent))
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def close(self, reason: object) -> None:
+        super().close(reason)
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)

@@ -1,0 +1,1 @@
+"""Servers and functions in workers and threads: real OS processes."""
