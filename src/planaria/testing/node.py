@@ -7,6 +7,7 @@ import zlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from planaria.otp.kernel.message_watch import DebugMessages
 from planaria.otp.kernel.node import Node
 from planaria.testing.clock import VirtualClock
 
@@ -17,10 +18,15 @@ class TestNode(Node):
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
     def __init__(
-        self, name: str = "test", *, clock: VirtualClock | None = None, seed: int | None = None
+        self,
+        name: str = "test",
+        *,
+        clock: VirtualClock | None = None,
+        seed: int | None = None,
+        debug_messages: DebugMessages | None = None,
     ) -> None:
         self.virtual_clock = VirtualClock() if clock is None else clock
-        super().__init__(name, clock=self.virtual_clock, seed=seed)
+        super().__init__(name, clock=self.virtual_clock, seed=seed, debug_messages=debug_messages)
 
     async def advance(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -35,10 +41,14 @@ def seed_for(what: str) -> int:
 
 @asynccontextmanager
 async def running_node(
-    name: str = "test", *, clock: VirtualClock | None = None, seed: int | None = None
+    name: str = "test",
+    *,
+    clock: VirtualClock | None = None,
+    seed: int | None = None,
+    debug_messages: DebugMessages | None = None,
 ) -> AsyncGenerator[TestNode]:
     """A started node with virtual time, stopped at the end; its shutdown waits for nobody's virtual time."""
-    node = TestNode(name, clock=clock, seed=seed)
+    node = TestNode(name, clock=clock, seed=seed, debug_messages=debug_messages)
     async with node:
         node.virtual_clock.nodes.append(node)
         try:

@@ -75,6 +75,37 @@ class MessageShed:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageChanged:
+    """`message.changed`: what one process sent to another was changed afterwards (see `message_watch.py`).
+
+    Attributes:
+        process: the receiver; None for code outside.
+        sender: None for code outside.
+        what: the handler's name, the message's class, or which reply.
+        path: the field that changed: `message.items[3].name`, `args[0]['to']`, `reply[2]`.
+        was, now: what was there and what is, on one line.
+        when: `waiting`: in the mailbox; `handled`: while or after it was handled.
+        by: whose code changed it, as far as that is known.
+    """
+
+    process: Process | None
+    sender: Process | None
+    what: str
+    path: str
+    was: str
+    now: str
+    when: Literal["waiting", "handled"]
+    by: Process | None
+
+    def __str__(self) -> str:
+        culprit = "" if self.by is None else f" by {self.by!r}"
+        return (
+            f"{self.what} from {self.sender or 'outside'} to {self.process or 'outside'} was changed{culprit} after "
+            f"it was sent ({self.when}): {self.path} was {self.was}, is {self.now}; send a copy, or something frozen"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class EventsDropped:
     """`events.dropped`: the buffer of a producer was full; it kept the `last` or the `first` of its events."""
 
@@ -165,6 +196,7 @@ type KernelEvent = (
     | MessageDropped
     | MessageShed
     | EventsDropped
+    | MessageChanged
     | CleanupFailed
     | ProcessStalled
     | CodeLoaded

@@ -35,6 +35,7 @@ from planaria.otp.kernel.introspection import (
 )
 from planaria.otp.kernel.mailbox import deliver
 from planaria.otp.kernel.message import Down, Envelope
+from planaria.otp.kernel.message_watch import DebugMessages, MessageWatch, debug_messages_from_environment
 from planaria.otp.kernel.process import DEAD, Process, Request, is_async, name_of, running
 from planaria.otp.kernel.reason import MailboxFull, NoProcess, ServerExited, TaskFailed
 from planaria.otp.kernel.scheduler import Scheduler
@@ -57,9 +58,18 @@ class Node:
         name: part of every pid; two nodes that talk must differ.
         clock: the machine's by default; a virtual one under test.
         seed: makes the order in which ready processes run a function of it (None: first come, first served).
+        debug_messages: report messages that are changed after they were sent, see `message_watch.py`; `"crash"`
+            also ends who changed them. None: as the environment variable `PLANARIA_DEBUG_MESSAGES` says (1, crash).
     """
 
-    def __init__(self, name: str = "node", *, clock: Clock | None = None, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "node",
+        *,
+        clock: Clock | None = None,
+        seed: int | None = None,
+        debug_messages: DebugMessages | None = None,
+    ) -> None:
         self.name = name
         self.clock: Clock = SystemClock() if clock is None else clock
         self.seed = seed
@@ -70,9 +80,16 @@ class Node:
         self.dying: list[Process] = []
         self.listeners: list[Callable[[KernelEvent], None]] = []
         self.recent: deque[Envelope] = deque(maxlen=RECENT)
+        self.message_watch: MessageWatch | None = None
+        watching = debug_messages_from_environment() if debug_messages is None else debug_messages
+        if watching:
+            self.message_watch = MessageWatch(watching == "crash", self.emit, RECENT, self.table)
+            self.recent = self.message_watch.consumed
         self.restarts: dict[Process, int] = {}
         self.tables: dict[Process, object] = {}  # what processes let others read; see table.py
-        self.on_link: Callable[[Process, Process, bool], bool] | None = None  # True: the tie is kept elsewhere
+        self.on_link: Callable[[Process, Process, bool], bool] | None = (
+            None  # True: the tie is kept elsewhere
+        )
         self.closed = False
         self.blocking = 0
         self.roots: list[Process] = []
@@ -92,7 +109,10 @@ class Node:
     # --- life -------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self.scheduler.bind(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self.scheduler.bind(loop)
+        if self.message_watch is not None:
+            self.message_watch.begin(loop)
         return self
 
     async def __aexit__(
@@ -129,6 +149,8 @@ class Node:
                 signal(root, self.origin, reason)
                 if await _wait(gone, timeout):
                     signal(root, None, "kill")
+        if self.message_watch is not None:
+            self.message_watch.close()
         self.closed = True
         for process in list(self.table.values()):
             die(process, "killed")
