@@ -11,8 +11,9 @@ anything that waits in the mailbox, after inserted and replayed events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import partial
 
 from planaria.otp.kernel.mailbox import deliver_kernel
 from planaria.otp.kernel.process import Process
@@ -158,30 +159,31 @@ class Timeouts:
         for action in actions:
             last.pop(action.event.key, None)  # at the place of the last word, as gen_statem
             last[action.event.key] = action
-        for key, action in last.items():
-            if action.update:
-                known = self.running.get(key)
-                if known is not None:
-                    known.event = action.event
-                else:
-                    self._start(key, action.event, 0.0)
+        at_once: list[Hashable] = []
+        for key, action in reversed(
+            last.items()
+        ):  # from the last, as gen_statem: of equal times it is over first
+            known = self.running.get(key)
+            if action.update and known is not None:
+                known.event = action.event
+            elif action.update or (action.seconds == 0 and action.when is None):
+                self.cancel(key)
+                self.running[key] = _Running(action.event, None, None)
+                at_once.append(key)
             elif action.when is not None:
-                self._start(key, action.event, action.when - self.process.node.clock.now(), always=True)
+                self._start(key, action.event, action.when - self.process.node.clock.now())
             elif action.seconds is not None:
                 self._start(key, action.event, action.seconds)
             else:
                 self.cancel(key)
+        self.zero.extend(reversed(at_once))
 
-    def _start(self, key: Hashable, event: TimeoutEvent, seconds: float, *, always: bool = False) -> None:
+    def _start(self, key: Hashable, event: TimeoutEvent, seconds: float) -> None:
         self.cancel(key)
-        if seconds == 0 and not always:
-            self.running[key] = _Running(event, None, None)
-            self.zero.append(key)
-            return
         process = self.process
         message = Expired(key)
-        deliver: Callable[[], None] = lambda: deliver_kernel(process, "system", message)  # noqa: E731
-        self.running[key] = _Running(event, message, process.node.timers.plan(seconds, deliver))
+        timer = process.node.timers.plan(seconds, partial(deliver_kernel, process, "system", message))
+        self.running[key] = _Running(event, message, timer)
 
     def take_zero(self) -> TimeoutEvent | None:
         """The oldest timeout of 0 seconds, as an event."""
