@@ -40,6 +40,14 @@ PRINTED = {
         "told to listeners in the south: 1 -> -3.5\n"
         "its end is seen from here: True RuntimeError: too cold\n"
     ),
+    "otp/upgrade_while_running.py": (
+        "5 euros\n"
+        "version 2: 1 process moved\n"
+        "550 cents\n"
+        "6.5 euros with version 1 again\n"
+        "it lacks shop.Till.take\n"
+        "two crashes, and version 1 is back\n"
+    ),
     "agent.py": (
         "ada: What do the notes say about moss?\n"
         "scout: From the garden, for 'moss':\n"

@@ -204,3 +204,35 @@ async def test_a_process_born_on_the_new_version_keeps_its_state(node, code):
     report = await upgrade.rollback("r10", node=node)
     assert report.moved == 1
     assert await m.Counter.add(fresh) == 18
+
+
+async def test_two_steps_back_are_possible(node, code):
+    m = code.module("r11", COUNTER)
+
+    async def work():
+        counter = await m.Counter.start(0)
+        for step in (10, 100):
+            code.write("r11", COUNTER.replace("step = 1", f"step = {step}"))
+            await load("r11")
+            await m.Counter.add(counter)
+        await upgrade.rollback("r11")
+        assert await m.Counter.add(counter) == 20
+        await upgrade.rollback("r11")
+        assert await m.Counter.add(counter) == 1
+        with pytest.raises(upgrade.UpgradeRefused):
+            await upgrade.rollback("r11")
+
+    await node.run(work)
+
+
+async def test_what_came_together_and_moved_on_apart_goes_back_in_order(node, code):
+    code.write("duo", "", package=True)
+    code.module("duo.a", COUNTER)
+    code.module("duo.b", COUNTER)
+    await load("duo", node=node)
+    await load("duo.a", node=node)
+    with pytest.raises(upgrade.UpgradeRefused, match=r"duo\.a came with it and was upgraded since"):
+        await upgrade.rollback("duo.b", node=node)
+    await upgrade.rollback("duo.a", node=node)
+    report = await upgrade.rollback("duo.b", node=node)
+    assert set(report.modules) == {"duo", "duo.a", "duo.b"}

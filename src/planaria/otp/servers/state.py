@@ -7,6 +7,7 @@ and with both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from weakref import WeakKeyDictionary
 
 type State = dict[str, object]
 """Attribute values by name."""
@@ -15,8 +16,18 @@ KERNEL_NAMES = ("_kernel_", "_GenServer__", "_StateMachine__")
 """How the names begin that are the kernel's own and no part of a server's state."""
 
 
-def slots_of(cls: type) -> Iterator[str]:
+_slots: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
+
+
+def slots_of(cls: type) -> tuple[str, ...]:
     """The names in the `__slots__` of a class and its bases, private ones as they are stored."""
+    found = _slots.get(cls)
+    if found is None:
+        found = _slots[cls] = tuple(_find_slots(cls))
+    return found
+
+
+def _find_slots(cls: type) -> Iterator[str]:
     for base in cls.__mro__:
         slots = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
@@ -27,8 +38,10 @@ def slots_of(cls: type) -> Iterator[str]:
 
 def state_of(server: object) -> State:
     """The attributes that are set, by name; the values are the server's own, not copies."""
-    found: State = {name: getattr(server, name) for name in slots_of(type(server)) if hasattr(server, name)}
-    found.update(getattr(server, "__dict__", {}))
+    found: State = getattr(server, "__dict__", {})
+    slots = slots_of(type(server))
+    if slots:
+        found = {name: getattr(server, name) for name in slots if hasattr(server, name)} | found
     return {name: value for name, value in found.items() if not name.startswith(KERNEL_NAMES)}
 
 

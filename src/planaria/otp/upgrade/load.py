@@ -25,7 +25,7 @@ from planaria.otp.upgrade.loading import load_beside, put_into_force
 from planaria.otp.upgrade.move import Move, why_not
 from planaria.otp.upgrade.purge import purge, still_on
 from planaria.otp.upgrade.report import Report, pauses_of
-from planaria.otp.upgrade.rollback import former_rate, give_up, watch
+from planaria.otp.upgrade.rollback import former_rate, watch
 from planaria.otp.upgrade.source import Source, remember_first
 from planaria.otp.upgrade.transaction import ChangeFailed, Order, Transaction, waiters_for
 from planaria.otp.upgrade.version import VERSIONS, Change, Version, counterparts
@@ -197,14 +197,18 @@ class _Loading:
             change.classes.update((one, other) for one, other in table.items() if one is not other)
             lost.update(gone)
         problems: dict[str, None] = {}
+        fit: set[type] = set()
         for process in self.node.table.values():
             cls = type(server_of(process))
+            if cls in fit:
+                continue
             if cls in lost or (cls.__module__ in change.new and "<locals>" in cls.__qualname__):
                 problems[f"{process!r} runs {cls.__qualname__}, which the new version does not have"] = None
             elif cls in change.classes:
                 why = why_not(cls, change.classes[cls])
                 if why is not None:
                     problems[why] = None
+                fit.add(cls)
         return list(problems)
 
     async def _move(self, change: Change) -> Transaction:
@@ -238,25 +242,14 @@ class _Loading:
 
 
 def _commit(change: Change) -> None:
-    for former in {
-        id(VERSIONS.last[name]): VERSIONS.last[name] for name in change.new if name in VERSIONS.last
-    }.values():
-        give_up(former)
     old = {name: version.module for name, version in change.old.items()}
     put_into_force([version.module for version in change.new.values()], old)
-    for name, version in change.new.items():
-        VERSIONS.old[name] = change.old[name]
-        VERSIONS.current[name] = version
-        VERSIONS.last[name] = change
+    VERSIONS.put_on_top(change)
 
 
 def _revert(change: Change) -> None:
     """Undo `_commit`, if it came to that."""
-    if not any(VERSIONS.last.get(name) is change for name in change.new):
-        return
-    new = {name: version.module for name, version in change.new.items()}
-    put_into_force([version.module for version in change.old.values()], new)
-    for name in change.new:
-        VERSIONS.current[name] = change.old[name]
-        VERSIONS.old.pop(name, None)
-        VERSIONS.last.pop(name, None)
+    if any(VERSIONS.last.get(name) is change for name in change.new):
+        new = {name: version.module for name, version in change.new.items()}
+        put_into_force([version.module for version in change.old.values()], new)
+        VERSIONS.take_off(change)

@@ -121,14 +121,14 @@ async def _go_back(
 def _commit(change: Change) -> None:
     new = {name: version.module for name, version in change.new.items()}
     put_into_force([version.module for version in change.old.values()], new)
-    for name in change.new:
-        VERSIONS.current[name] = change.old[name]
-        VERSIONS.old[name] = change.new[name]  # a third load waits for those who still run it
-        VERSIONS.last.pop(name, None)
+    VERSIONS.take_off(change)
 
 
 def watch(change: Change, seconds: float, min_crashes: int) -> None:
-    """Put a change that was just made on probation."""
+    """Put a change that was just made on probation, in the place of those below it."""
+    for below in change.before.values():
+        if below.probation is not None:
+            below.probation.end()
     if seconds <= 0:
         return
     node = change.node
@@ -144,13 +144,6 @@ def watch(change: Change, seconds: float, min_crashes: int) -> None:
 
     servers = frozenset(cls for cls in change.classes.values() if callable(getattr(cls, "handle", None)))
     change.probation = Probation(node, servers, former, seconds, min_crashes, go_back)
-
-
-def give_up(change: Change) -> None:
-    """There is no way back over this change any more: another comes on top of it."""
-    if change.probation is not None:
-        change.probation.end()
-    change.moved.clear()
 
 
 def former_rate(change: Change) -> CrashRate | None:

@@ -40,33 +40,31 @@ class Snapshot:
         """
         self._state = server.get_state()
         self._contents: list[tuple[Any, type, Any]] = []
-        seen: set[int] = set()
         todo: list[Any] = [self._state]
+        seen: set[int] = set()
         while todo:
             thing = todo.pop()
-            cls = type(thing)
-            if cls in ATOMS or id(thing) in seen:
-                continue
-            seen.add(id(thing))
-            self._take(thing, cls, owned, todo)
+            if id(thing) not in seen:
+                seen.add(id(thing))
+                self._take(thing, type(thing), owned, todo)
 
     def _take(self, thing: Any, cls: type, owned: Callable[[type], bool], todo: list[Any]) -> None:
         content: Any
         if isinstance(thing, dict):
             content = dict(thing)
-            todo.extend(content)
-            todo.extend(content.values())
+            todo += [each for each in content if type(each) not in ATOMS]
+            todo += [each for each in content.values() if type(each) not in ATOMS]
         elif isinstance(thing, list | deque | set):
             content = list(thing)
-            todo.extend(content)
+            todo += [each for each in content if type(each) not in ATOMS]
         elif isinstance(thing, tuple | frozenset):
-            todo.extend(thing)
+            todo += [each for each in thing if type(each) not in ATOMS]
             return
         elif isinstance(thing, bytearray):
             content = bytes(thing)
-        elif owned(cls):
+        elif cls not in ATOMS and owned(cls):
             content = attributes_of(thing)
-            todo.extend(content.values())
+            todo += [each for each in content.values() if type(each) not in ATOMS]
         else:
             return
         self._contents.append((thing, cls, content))

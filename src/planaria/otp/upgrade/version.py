@@ -62,12 +62,14 @@ class Change:
     Attributes:
         gates: before processes that are still to move.
         former_rate: how often the version before crashed, if that was watched.
+        before: the changes below this one, by module: one step further back.
     """
 
     node: Node
     old: dict[str, Version]
     new: dict[str, Version]
     former_rate: CrashRate | None = None
+    before: dict[str, Change] = field(default_factory=dict)
     classes: dict[type, type] = field(default_factory=dict)
     moved: Former = field(default_factory=Former)
     gates: dict[Process, Gate] = field(default_factory=dict)
@@ -91,6 +93,26 @@ class Versions:
             version = self.current[name] = Version(name, self.next_number(name), module, None, at)
             self.last.pop(name, None)
         return version
+
+    def put_on_top(self, change: Change) -> None:
+        """The new versions of a change are in force."""
+        for name, version in change.new.items():
+            former = self.last.get(name)
+            if former is not None:
+                change.before[name] = former
+                former.before.clear()  # two steps back are enough
+            self.old[name] = change.old[name]
+            self.current[name] = version
+            self.last[name] = change
+
+    def take_off(self, change: Change) -> None:
+        """The old versions of a change are in force again; a later load waits for those who still run the new."""
+        for name in change.new:
+            self.current[name] = change.old[name]
+            self.old[name] = change.new[name]
+            self.last.pop(name, None)
+            if name in change.before:
+                self.last[name] = change.before[name]
 
     def next_number(self, name: str) -> int:
         """A number no version of the module has had."""
