@@ -427,3 +427,17 @@ async def test_a_request_begins_a_silence_anew_and_a_suspension_holds_it(node: T
     assert quiet == []
     await node.advance(2)
     assert quiet == [75.0]
+
+
+async def test_those_who_look_see_the_server_behind_a_suspension_and_what_waits(node: TestNode) -> None:
+    top = await node.start(supervisor(child(Counter, 3, name="counter"), name="top"))
+    pid = node["counter"]
+    await sys.statistics(pid, on=True)
+    await sys.suspend(pid)
+    await sys.suspend(top)
+    node.send(pid, "held")
+    await node.settle()
+    assert node.info(pid).kind == "Counter"
+    assert node.state(pid)["count"] == 3
+    assert [view.text for view in node.messages(pid)[0]] == ["'held'"]
+    assert [branch.label for branch in node.tree()[0].children] == ["counter"]

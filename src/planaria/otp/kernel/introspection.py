@@ -152,7 +152,8 @@ def await_chain(process: Process) -> list[Frame]:
 
 def queued_messages(process: Process) -> list[MessageView]:
     """What waits in the mailbox, oldest first."""
-    return [message_view(envelope) for envelope in mailbox(process)]
+    held: Iterable[Envelope] = getattr(process.body, "held", ())  # a suspended process keeps them aside
+    return [message_view(envelope) for envelope in (*held, *mailbox(process))]
 
 
 def consumed_messages(node: Node, process: Process) -> list[MessageView]:
@@ -163,7 +164,8 @@ def consumed_messages(node: Node, process: Process) -> list[MessageView]:
 def process_state(process: Process) -> dict[str, object]:
     """The attributes of the server inside, or the local variables of a plain function."""
     if process.body is not None:
-        return {k: v for k, v in getattr(process.body, "__dict__", {}).items() if not k.startswith("_")}
+        server = _server(process)
+        return {k: v for k, v in getattr(server, "__dict__", {}).items() if not k.startswith("_")}
     frame = getattr(process.coro, "cr_frame", None)
     return dict(frame.f_locals) if frame is not None else {}
 
@@ -202,8 +204,16 @@ def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _server(process: Process) -> object:
+    """The server of a process, behind what may stand before it (a wrapper has it as `inner`)."""
+    body: object = process.body
+    while (inner := getattr(body, "inner", None)) is not None and hasattr(body, "handle"):
+        body = inner
+    return body
+
+
 def _kind(process: Process) -> str:
-    return "function" if process.body is None else type(process.body).__qualname__
+    return "function" if process.body is None else type(_server(process)).__qualname__
 
 
 def process_tree(node: Node) -> list[TreeNode]:
@@ -235,7 +245,7 @@ def _branch(
     started_by: dict[Process, list[Process]],
 ) -> TreeNode:
     seen.add(process)
-    body: object = process.body
+    body = _server(process)
     known: Iterable[tuple[object, Process | None, int]]
     # A supervisor whose init has only begun has no children yet.
     if isinstance(body, HasChildren) and getattr(body, "children", None) is not None:
