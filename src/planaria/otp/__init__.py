@@ -17,6 +17,14 @@ from planaria.otp.flow.rate_limiter import RateLimiter
 from planaria.otp.flow.stream import Stream, events_of
 from planaria.otp.flow.subscription import Subscription
 from planaria.otp.io.blocking import run_blocking
+from planaria.otp.isolation.bulk import shared_buffer
+from planaria.otp.isolation.choice import Isolation
+from planaria.otp.isolation.errors import NotAdmitted, RemoteError, Unsendable
+from planaria.otp.isolation.limits import Limits, Worker
+from planaria.otp.isolation.looking import WorkerInfo, inspect_worker
+from planaria.otp.isolation.pool import warm_up, worker_pool
+from planaria.otp.isolation.proxy import spawn_in_worker
+from planaria.otp.isolation.run import run_in_worker
 from planaria.otp.kernel.alias import Alias, AliasMonitor, alias, unalias
 from planaria.otp.kernel.ambient import (
     Server,
@@ -91,10 +99,12 @@ from planaria.otp.kernel.reason import (
     NotAProcess,
     ServerExited,
     Shutdown,
+    Signal,
     StartFailed,
     StartRaised,
     Stop,
     TaskFailed,
+    WorkerExited,
     is_orderly,
     reason_text,
     root_cause,
@@ -191,11 +201,13 @@ __all__ = [
     "Ignore",
     "Info",
     "Internal",
+    "Isolation",
     "IterableProducer",
     "Keep",
     "KernelEvent",
     "Killed",
     "Letter",
+    "Limits",
     "MachineState",
     "MailboxFull",
     "MailboxInfo",
@@ -208,6 +220,7 @@ __all__ = [
     "NoProcess",
     "Node",
     "NotAProcess",
+    "NotAdmitted",
     "Outcome",
     "PartitionDispatcher",
     "PartitionSupervisor",
@@ -224,12 +237,14 @@ __all__ = [
     "Ref",
     "Registered",
     "Registry",
+    "RemoteError",
     "Repeat",
     "Reply",
     "RestartsExceeded",
     "Server",
     "ServerExited",
     "Shutdown",
+    "Signal",
     "StartFailed",
     "StartRaised",
     "StateMachine",
@@ -250,6 +265,10 @@ __all__ = [
     "Transition",
     "TreeNode",
     "Unregistered",
+    "Unsendable",
+    "Worker",
+    "WorkerExited",
+    "WorkerInfo",
     "alias",
     "applications",
     "await_many",
@@ -267,6 +286,7 @@ __all__ = [
     "get_env",
     "hang",
     "hibernate",
+    "inspect_worker",
     "is_orderly",
     "join",
     "leave",
@@ -287,13 +307,16 @@ __all__ = [
     "register",
     "root_cause",
     "run_blocking",
+    "run_in_worker",
     "self_",
     "send",
     "send_after",
     "send_when_room",
     "set_trace",
+    "shared_buffer",
     "sleep",
     "spawn",
+    "spawn_in_worker",
     "spawn_link",
     "spawn_monitor",
     "start_timer",
@@ -313,5 +336,7 @@ __all__ = [
     "unsubscribe",
     "wait_down",
     "wall_time",
+    "warm_up",
     "whereis",
+    "worker_pool",
 ]
