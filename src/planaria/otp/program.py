@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -23,6 +24,7 @@ from planaria.otp.kernel.event import KernelEvent, RestartsExceeded
 from planaria.otp.kernel.node import Node, Startable
 from planaria.otp.kernel.process import Process
 from planaria.otp.kernel.reason import reason_text
+from planaria.otp.observe.watchdog import Watchdog
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 5.0
@@ -55,6 +57,8 @@ class Program:
         ready: called when the root is up, from code outside any process.
         failed: told, in words, why the root ended by itself or the stop was not orderly.
         deadline: seconds the orderly stop may take; then what is left is killed.
+        around: entered in the loop's thread while the node runs; by default the watchdog with its own limits. For an
+            observer, too, give a function of your own; None watches nothing.
     """
 
     def __init__(
@@ -64,12 +68,14 @@ class Program:
         ready: Callable[[Node], Awaitable[None]],
         failed: Callable[[str], None],
         deadline: float = 20.0,
+        around: Callable[[Node], AbstractContextManager[object]] | None = Watchdog,
     ) -> None:
         self.node = node
         self.root = root
         self.ready = ready
         self.failed = failed
         self.deadline = deadline
+        self.around = around
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._signals = 0
@@ -133,15 +139,19 @@ class Program:
             stopping.set()
         self.node.subscribe_events(self._note)
         async with self.node as node:
-            asked = asyncio.ensure_future(stopping.wait())
-            starting = asyncio.ensure_future(node.start(self.root))
-            await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
-            if starting.done():
-                return await self._live(node, starting.result(), asked)
-            starting.cancel()
-            await asyncio.wait((starting,))
-            await node.stop(timeout=self.deadline)
-            return 0
+            with nullcontext() if self.around is None else self.around(node):
+                return await self._run_node(node, stopping)
+
+    async def _run_node(self, node: Node, stopping: asyncio.Event) -> int:
+        asked = asyncio.ensure_future(stopping.wait())
+        starting = asyncio.ensure_future(node.start(self.root))
+        await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            return await self._live(node, starting.result(), asked)
+        starting.cancel()
+        await asyncio.wait((starting,))
+        await node.stop(timeout=self.deadline)
+        return 0
 
     async def _live(self, node: Node, root: Process, asked: asyncio.Future[Any]) -> int:
         ended = node.wait_exit(root)

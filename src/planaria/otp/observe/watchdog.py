@@ -32,7 +32,7 @@ from typing import Any, Self
 
 from planaria.otp.kernel.event import ProcessStalled
 from planaria.otp.kernel.node import Node
-from planaria.otp.kernel.process import DEAD, Running, running
+from planaria.otp.kernel.process import DEAD, Process, Running, running
 from planaria.otp.kernel.reason import Stalled
 from planaria.otp.observe.breaker import Breaker, MonitoringBreaker, SignalBreaker, Strike
 from planaria.otp.observe.show import message_text
@@ -109,6 +109,7 @@ class Watchdog:
         self._alarm = False
         self._starving: tuple[Moment, float, float] | None = None
         self._efforts: _Efforts | None = None
+        self._urgent: Process | None = None
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -155,6 +156,10 @@ class Watchdog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def break_now(self, process: Process) -> None:
+        """Break this process as soon as it has not paused for `warn` seconds; from any thread."""
+        self._urgent = process
 
     @property
     def watching(self) -> bool:
@@ -252,7 +257,9 @@ class Watchdog:
 
     def _persist(self, moment: Moment, stall: Stall, seconds: float) -> float:
         """It lasts: break it if it is time. Seconds until the next look."""
-        if self.limit is None or seconds < self.limit or moment.process is None:
+        if moment.process is None:
+            return self.warn / 4
+        if moment.process is not self._urgent and (self.limit is None or seconds < self.limit):
             return self.warn / 4
         if self._efforts is None:
             self._efforts = _Efforts(time.monotonic())
@@ -315,7 +322,7 @@ class Watchdog:
         log.error("%s: %s", stall.text(), note)
 
     def _over(self, stall: Stall) -> None:
-        self.stall = None
+        self.stall = self._urgent = None
         self._breaker.rest()
         process = stall.process
         stall.seconds = max(stall.seconds, time.time() - stall.began)
