@@ -1,214 +1,101 @@
-"""Whatever tree is built and whatever fails in it, under any schedule: the invariants of supervision hold.
+"""Whatever tree is built and whatever fails in it, under any schedule: the rules of supervision hold.
 
-A failing case prints the tree, the faults and the seed of the schedule; all three are part of the example.
+A failing case prints, at the end of its traceback, the one command that replays it and shows what happened
+(`tests/otp/replay.py`).
 """
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planaria.otp import (
     ChildRestarted,
-    ChildSpec,
     GenServer,
-    KernelEvent,
     Pid,
     ProcessExited,
     ProcessStarted,
     RestartsExceeded,
-    TreeNode,
     cast,
     child,
-    exit_signal,
     link,
     receive,
-    sleep,
-    stop,
     supervisor,
     trap_exits,
 )
-from planaria.testing.node import TestNode, running_node
+from planaria.testing.node import running_node
 
-from .support import Boom, Journal
+from .random_trees.case import QUIET, Case, Fault, Plan
+from .random_trees.garden import kill, run
+from .support import Boom
 
 seeds = st.integers(0, 2**16)
 fast = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-
-class Leaf(GenServer):
-    """A worker of the random trees: writes its life into the journal; may be slow to end or refuse to start."""
-
-    trap_exit = True
-
-    def init(self, journal: Journal, name: str, slow: float, refusals: list[int]) -> None:
-        if refusals and refusals[0] > 0:
-            refusals[0] -= 1
-            raise Boom("refused")
-        self.journal, self.name, self.slow = journal, name, slow
-        journal.add(f"+{name}")
-
-    @cast
-    def fault(self, kind: str) -> None:
-        match kind:
-            case "crash":
-                raise Boom
-            case "normal" | "shutdown":
-                self.stop(kind)
-
-    async def terminate(self, reason: object) -> None:
-        if self.slow:
-            await sleep(self.slow)
-        self.journal.add(f"-{self.name}")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A random node of a tree: a worker, or a supervisor if it has children or a strategy."""
-
-    restart: str
-    slow: float = 0.0
-    strategy: str | None = None
-    max_restarts: int = 3
-    children: tuple["Plan", ...] = ()
-
-
 restarts = st.sampled_from(["permanent", "transient", "temporary"])
-workers = st.builds(Plan, restart=restarts, slow=st.sampled_from([0.0, 0.0, 0.1, 9.0]))
-strategies = st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"])
-
-
-def supervisors_of(inner: st.SearchStrategy[Plan]) -> st.SearchStrategy[Plan]:
-    return st.builds(
-        Plan,
-        restart=restarts,
-        strategy=strategies,
-        max_restarts=st.integers(0, 3),
-        children=st.lists(inner, min_size=0, max_size=4).map(tuple),
-    )
-
-
-trees = supervisors_of(st.recursive(workers, supervisors_of, max_leaves=6))
-faults = st.lists(
-    st.tuples(st.sampled_from(["crash", "normal", "shutdown", "kill", "refuse"]), st.integers(0, 30)),
-    max_size=12,
+workers = st.builds(
+    Plan, restart=restarts, slow=st.sampled_from([0.0, 0.0, 0.1, 9.0]), significant=st.booleans()
 )
 
 
-class Garden:
-    """A running random tree and what was seen of it."""
-
-    def __init__(self, node: TestNode, plan: Plan) -> None:
-        self.node = node
-        self.journal = Journal()
-        self.refusals: dict[str, list[int]] = {}
-        self.events: list[KernelEvent] = []
-        self.budgets: dict[str, int] = {}
-        node.subscribe_events(self.events.append)
-        self.spec = self._spec(plan, "r")
-
-    def _spec(self, plan: Plan, path: str) -> ChildSpec:
-        if plan.strategy is None:
-            self.refusals[path] = [0]
-            arguments = (self.journal, path, plan.slow, self.refusals[path])
-            return child(Leaf, *arguments, id=path, label=path, restart=plan.restart)  # type: ignore[arg-type]
-        self.budgets[path] = plan.max_restarts
-        return supervisor(
-            *(self._spec(one, f"{path}.{number}") for number, one in enumerate(plan.children)),
-            id=path,
-            name=path,
-            strategy=plan.strategy,  # type: ignore[arg-type]
-            restart=plan.restart,  # type: ignore[arg-type]
-            max_restarts=plan.max_restarts,
-            within=1e9,
-        )
-
-    def leaves(self) -> list[Pid]:
-        return [pid for pid in self.node.processes() if self.node.info(pid).kind == "Leaf"]
-
-    async def inflict(self, kind: str, which: int) -> None:
-        """One fault for one living leaf (or, for `refuse`, for its next start)."""
-        living = self.leaves()
-        if not living:
-            return
-        victim = living[which % len(living)]
-        if kind == "refuse":
-            self.refusals[self.node.info(victim).label][0] += 1
-        elif kind == "kill":
-            await self.node.run(kill, victim)
-        else:
-            Leaf.fault(victim, kind)
-        await self.node.advance(600)  # slow ends and starts that are tried again add up
+def supervisors_of(inner: st.SearchStrategy[Plan], within: list[float]) -> st.SearchStrategy[Plan]:
+    return st.builds(
+        Plan,
+        restart=restarts,
+        strategy=st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]),
+        max_restarts=st.integers(0, 3),
+        within=st.sampled_from(within),
+        children=st.lists(inner, min_size=0, max_size=4).map(tuple),
+        auto_shutdown=st.sampled_from(["never", "never", "any_significant", "all_significant"]),
+        significant=st.booleans(),
+    )
 
 
-async def kill(pid: Pid) -> None:
-    exit_signal(pid, "kill")
+def trees_with(within: list[float]) -> st.SearchStrategy[Plan]:
+    below = st.recursive(workers, lambda inner: supervisors_of(inner, within), max_leaves=8)
+    return supervisors_of(below, within)
 
 
-def run(seed: int, plan: Plan, happenings: list[tuple[str, int]]) -> Garden:
-    """Build the tree, let everything happen, stop it; the node is gone when this returns."""
-
-    async def scenario() -> Garden:
-        async with running_node(seed=seed) as node:
-            garden = Garden(node, plan)
-            root = await node.start(garden.spec)
-            check_tree(node)
-            for kind, which in happenings:
-                await garden.inflict(kind, which)
-                check_tree(node)
-            if root.alive:
-                stopping = asyncio.ensure_future(node.run(stop, root, "shutdown", None))
-                await node.advance(200)
-                await asyncio.wait_for(stopping, 5)
-            assert not garden.leaves(), "a worker outlived its supervisors"
-            assert not node.processes()
-            return garden
-
-    return asyncio.run(scenario())
+WORKER_FAULTS = ["crash", "crash", "normal", "shutdown", "kill", "refuse", "hang"]
 
 
-def check_tree(node: TestNode) -> None:
-    """Every living worker hangs below a living supervisor that knows it, and every link goes both ways."""
-    known = {
-        info.pid: {child.pid for child in tree.children}
-        for tree in walk(node)
-        if tree.pid is not None and (info := node.info(tree.pid)).status != "dead"
-    }
-    for pid in node.processes():
-        info = node.info(pid)
-        for peer in info.links:
-            assert peer.alive, f"{pid!r} is linked to the dead {peer!r}"
-            assert pid in node.info(peer).links, f"{pid!r} - {peer!r} is linked one way"
-        if info.kind == "Leaf":
-            assert info.parent is not None and info.parent.alive, f"{pid!r} outlived its supervisor"
-            assert pid in known[info.parent], f"{pid!r} is unknown to its supervisor"
+def faults_of(kinds: list[str], pauses: list[float]) -> st.SearchStrategy[tuple[Fault, ...]]:
+    one = st.builds(Fault, st.sampled_from(kinds), st.integers(0, 30), st.sampled_from(pauses))
+    return st.lists(one, max_size=12).map(tuple)
 
 
-def walk(node: TestNode) -> list[TreeNode]:
-    todo, found = deque(node.tree()), list[TreeNode]()
-    while todo:
-        tree = todo.popleft()
-        found.append(tree)
-        todo.extend(tree.children)
-    return found
+cases = st.builds(Case, trees_with([1e9, 1e9, 1000.0, 100.0]), faults_of(WORKER_FAULTS, [QUIET]))
+"""One fault after the other: what the rules say can be told exactly."""
+
+storms = st.builds(
+    Case,
+    trees_with([1e9]),
+    faults_of([*WORKER_FAULTS, "kill_supervisor"], [0.0, 0.0, 0.05, 4.0, QUIET]),
+)
+"""Faults at any moment, in the midst of starts, ends and restarts: only what is always true can be told."""
+
+
+@settings(fast, max_examples=150)
+@given(seeds, cases)
+def test_a_tree_does_what_the_rules_say(seed: int, case: Case) -> None:
+    """Order of starts and ends, who lives, when a supervisor gives up: as the model, after every fault."""
+    run(case, seed, model=True)
 
 
 @fast
-@given(seeds, trees, faults)
-def test_nobody_outlives_its_supervisor_and_nothing_is_left(
-    seed: int, plan: Plan, happenings: list[tuple[str, int]]
-) -> None:
-    run(seed, plan, happenings)
+@given(seeds, storms)
+def test_nobody_outlives_its_supervisor_and_nothing_is_left(seed: int, case: Case) -> None:
+    run(case, seed)
 
 
 @fast
-@given(seeds, trees, faults)
-def test_a_supervisor_never_restarts_more_often_than_its_budget(
-    seed: int, plan: Plan, happenings: list[tuple[str, int]]
-) -> None:
-    garden = run(seed, plan, happenings)
+@given(seeds, storms)
+def test_a_supervisor_never_restarts_more_often_than_its_budget(seed: int, case: Case) -> None:
+    garden = run(case, seed)
     used: dict[Pid, int] = {}
     for event in garden.events:
         if isinstance(event, ChildRestarted):
@@ -218,11 +105,9 @@ def test_a_supervisor_never_restarts_more_often_than_its_budget(
 
 
 @fast
-@given(seeds, trees, faults)
-def test_a_supervisor_that_gives_up_ends_with_shutdown(
-    seed: int, plan: Plan, happenings: list[tuple[str, int]]
-) -> None:
-    garden = run(seed, plan, happenings)
+@given(seeds, storms)
+def test_a_supervisor_that_gives_up_ends_with_shutdown(seed: int, case: Case) -> None:
+    garden = run(case, seed)
     gave_up = [event.supervisor for event in garden.events if isinstance(event, RestartsExceeded)]
     ends = {event.process: event.reason for event in garden.events if isinstance(event, ProcessExited)}
     assert len(gave_up) == len(set(gave_up)), "one supervisor gave up twice"
@@ -230,9 +115,9 @@ def test_a_supervisor_that_gives_up_ends_with_shutdown(
 
 
 @fast
-@given(seeds, trees)
+@given(seeds, trees_with([1e9]))
 def test_a_tree_stops_in_the_reverse_order_of_its_start(seed: int, plan: Plan) -> None:
-    garden = run(seed, plan, [])
+    garden = run(Case(plan, ()), seed)
     lines = garden.journal.take()
     started = [line[1:] for line in lines if line.startswith("+")]
     ended = [line[1:] for line in lines if line.startswith("-")]
@@ -241,11 +126,9 @@ def test_a_tree_stops_in_the_reverse_order_of_its_start(seed: int, plan: Plan) -
 
 
 @fast
-@given(seeds, trees, faults)
-def test_every_process_ends_exactly_once_and_after_it_started(
-    seed: int, plan: Plan, happenings: list[tuple[str, int]]
-) -> None:
-    garden = run(seed, plan, happenings)
+@given(seeds, storms)
+def test_every_process_ends_exactly_once_and_after_it_started(seed: int, case: Case) -> None:
+    garden = run(case, seed)
     living: set[Pid] = set()
     ended: set[Pid] = set()
     for event in garden.events:
@@ -260,9 +143,9 @@ def test_every_process_ends_exactly_once_and_after_it_started(
 
 
 @fast
-@given(seeds, trees, faults)
-def test_the_same_seed_tells_the_same_story(seed: int, plan: Plan, happenings: list[tuple[str, int]]) -> None:
-    assert run(seed, plan, happenings).journal.lines == run(seed, plan, happenings).journal.lines
+@given(seeds, storms)
+def test_the_same_seed_tells_the_same_story(seed: int, case: Case) -> None:
+    assert run(case, seed).journal.lines == run(case, seed).journal.lines
 
 
 @fast
@@ -326,3 +209,36 @@ def test_the_budget_is_kept_in_a_storm_of_refusals() -> None:
             return root.reason, starts
 
     assert asyncio.run(scenario()) == ("shutdown", 6)
+
+
+EXAMPLE = Case(
+    Plan(strategy="one_for_all", max_restarts=1, children=(Plan(), Plan("transient", 9.0))),
+    (Fault("crash", 0), Fault("kill", 1)),
+)
+
+
+@pytest.mark.parametrize("case", [EXAMPLE])
+def test_a_case_survives_its_way_through_the_command_line(case: Case) -> None:
+    assert Case.decoded(case.encoded()) == case
+
+
+def test_what_fails_prints_a_command_that_shows_it() -> None:
+    """The whole way: the note of a failing case is a command, and the command tells the story."""
+    broken = Case(EXAMPLE.tree, (Fault("kill_supervisor", 0),))  # the model does not know this fault
+    with pytest.raises(AssertionError) as caught:
+        run(broken, 7, model=True)
+    [note] = caught.value.__notes__
+    command = note.splitlines()[1].strip()
+    assert command == f"{broken.command(7)} --model"
+    told = subprocess.run(
+        command.replace("python", sys.executable, 1),
+        shell=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 1
+    assert "r: permanent, one_for_all, 1 restarts" in told.stdout
+    assert "NOT AS IT SHOULD BE: starts and ends" in told.stdout
+    assert "killed" in told.stdout
