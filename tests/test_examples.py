@@ -24,6 +24,13 @@ PRINTED = {
     "otp/chat.py": (
         "heard by 2\nheard by 1\nheard by 0\n['grace: I will water it.']\n['ada: is the moss dry?']\n"
     ),
+    "otp/door.py": (
+        "welcome\n"
+        "wrong - asked while it was open, answered once it was locked\n"
+        "wrong wrong\n"
+        "too late after 3 mistakes\n"
+        "locked again: welcome\n"
+    ),
     "otp/supervisor.py": (
         "2.0\ncrashed: ZeroDivisionError: division by zero\ndivider restarted 1 time\n4.0\n"
     ),

@@ -20,6 +20,8 @@ class Door(StateMachine):
                 return Next(self.open, StateTimeout().after(10.0), reply=True)
             case Call("unlock"):
                 return Keep(reply=False)
+            case _:
+                return None
 
     def open(self, event: Event) -> Transition | None:
         match event:
@@ -27,6 +29,8 @@ class Door(StateMachine):
                 return Next(self.locked)
             case Call("unlock"):
                 return Keep(postpone=True)
+            case _:
+                return None
 
 door = await Door.start_link("1234")
 await Door.unlock(door, "1234")                     # True
@@ -355,6 +359,7 @@ class StateMachine:
 
     def __ask(self, event: Event, crashed_in: Any = None) -> Steps[Transition]:
         """What the state's callback answers to an event, or the handler of its name."""
+        answer: Any = None
         try:
             answer = self.handle_event(event, self.__state)
             if type(answer) is CoroutineType:

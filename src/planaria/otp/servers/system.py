@@ -183,6 +183,8 @@ def _obey_always(server: ServerBody, message: SystemMessage) -> Work | None:
                 suspended = find_wrapper(process, Suspended) is not None
                 name = type(server).__qualname__
                 request.reply(Status(process, name, process.parent, suspended, server.get_state()))
+            case _:
+                raise AssertionError(message)
     except Exception as error:  # noqa: BLE001  the asker's function or a hook raised: theirs, not the server's end
         request.fail(error)
     return None
