@@ -3,7 +3,6 @@
 One for each module, since its template takes a while to start; each test begins with workers nobody has used.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
@@ -24,16 +23,15 @@ async def module_node() -> AsyncIterator[Node]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def home(module_node: Node) -> AsyncIterator[Node]:
     """The module's node; what a test leaves running is killed."""
-    async with asyncio.timeout(30):
-        yield module_node
-        for root in module_node.roots:
-            if root.alive:
-                await module_node.run(kill, root)
-        module_node.roots.clear()
-        for process in module_node.processes():
-            if process.name != NAME:
-                await module_node.run(kill, process)
-        worker_pool(module_node, output=print_line)
+    yield module_node
+    for root in module_node.roots:
+        if root.alive:
+            await module_node.run(kill, root)
+    module_node.roots.clear()
+    for process in module_node.processes():
+        if process.name != NAME:
+            await module_node.run(kill, process)
+    worker_pool(module_node, output=print_line)
 
 
 async def kill(process: Pid) -> None:

@@ -1,6 +1,7 @@
 """Servers and functions the tests run in workers; they are imported there."""
 
 import ctypes
+import gc
 import logging
 import os
 import resource
@@ -38,6 +39,7 @@ from planaria.otp import (
     unlink,
     whereis,
 )
+from planaria.otp.isolation.channel import Channel
 
 
 class Boom(Exception):
@@ -85,7 +87,7 @@ class Desk(GenServer):
                 raise Boom("at the start")
             case "hang":
                 time.sleep(60)
-        self.count = start
+        self.count: int = start
         self.seen: list[Any] = []
         self.waiting: list[Deferred[Any]] = []
 
@@ -258,15 +260,9 @@ class Desk(GenServer):
 
     @call
     def write_garbage(self, data: bytes) -> None:
-        for fd in range(3, 64):
-            try:
-                name = os.readlink(f"/proc/self/fd/{fd}")
-            except OSError:
-                continue
-            if name.startswith("socket:"):
-                os.set_blocking(fd, True)
-                os.write(fd, data)
-                break
+        [stream] = [each for each in gc.get_objects() if type(each) is Channel]
+        stream.sock.setblocking(True)
+        stream.sock.sendall(data)
         time.sleep(60)
 
     def handle_info(self, message: Any) -> None:
