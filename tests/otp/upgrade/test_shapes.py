@@ -377,3 +377,75 @@ async def test_globals_are_fresh_but_for_what_is_carried(node, code):
     assert code["globals_"].other == {"from": 1}
     put("b", 2)  # the old function goes on with the old globals
     assert code["globals_"].cache == {"a": 1, "b": 2} and "b" not in code["globals_"].other
+
+
+async def test_whatever_stands_between_a_server_and_the_module_goes_along(node, code):
+    code.module("mix_a", "class Mixin:\n    def word(self): return 'one'\n")
+    code.module("mix_b", "from mix_a import Mixin\nclass Middle(Mixin): pass\n")
+    m = code.module(
+        "mix_c",
+        "from mix_b import Middle\nclass Top(Middle, GenServer):\n    @call\n    def tell(self): return self.word()\n",
+    )
+    top = await node.run(m.Top.start)
+    code.write("mix_a", "class Mixin:\n    def word(self): return 'two'\n")
+    report = await load("mix_a", node=node)
+    assert report.modules == ("mix_a", "mix_b", "mix_c")
+    assert await m.Top.tell(top) == "two"
+
+
+async def test_a_body_of_ones_own_making_moves_too(node, code):
+    text = """
+class Plain:
+    def __init__(self): self.seen = []
+    def handle(self, envelope): self.seen.append(("one", envelope[1]))
+"""
+    m = code.module("plain", text)
+    from planaria.otp.kernel.birth import create
+
+    process = create(node, "plain")
+    process.body = body = m.Plain()
+    node.send(process, 1)
+    await node.settle()
+    code.write("plain", text.replace("one", "two"))
+    await load("plain", node=node)
+    node.send(process, 2)
+    await node.settle()
+    assert body.seen == [("one", 1), ("two", 2)]
+    await upgrade.rollback("plain", node=node)
+    node.send(process, 3)
+    await node.settle()
+    assert body.seen == [("one", 1), ("one", 3)]
+
+
+async def test_a_start_by_the_old_class_obeys_the_new_trap_exit(node, code):
+    m = code.module("trap", COUNTER)
+    held = m.Counter
+    code.write("trap", COUNTER.replace("step = 1", "step = 1\n    trap_exit = True"))
+    await load("trap", node=node)
+    assert (await node.run(held.start, 0)).trap_exit
+    await upgrade.rollback("trap", node=node)
+    assert not (await node.run(held.start, 0)).trap_exit
+    assert "trap_exit" not in vars(held) and "__new__" not in vars(held)
+
+
+async def test_what_was_imported_for_a_version_that_failed_is_imported_anew(node, code):
+    code.module("first", COUNTER)
+    code.write("helper_of_first", "import first\nCounter = first.Counter\n")
+    code.write("first", BY_TEN + "import helper_of_first\nraise ValueError\n")
+    with pytest.raises(upgrade.UpgradeRefused):
+        await load("first", node=node)
+    code.write("first", BY_TEN + "import helper_of_first\n")
+    await load("first", node=node)
+    assert code["helper_of_first"].Counter is code["first"].Counter
+
+
+async def test_a_submodule_may_go_if_that_is_said(node, code):
+    code.write("shrink", "", package=True)
+    code.module("shrink.a", "x = 1\n")
+    path = code.folder / "shrink" / "b.py"
+    code.module("shrink.b", "x = 1\n")
+    path.unlink()
+    with pytest.raises(upgrade.UpgradeRefused, match=r"allow_missing=\['shrink.b'\]"):
+        await load("shrink", node=node)
+    report = await load("shrink", node=node, allow_missing=["shrink.b"])
+    assert report.modules == ("shrink", "shrink.a")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from planaria.otp import Stop, sleep, spawn_link, upgrade
+from planaria.otp import NoProcess, Stop, TaskFailed, exit_signal, sleep, spawn_link, upgrade
 from planaria.otp.kernel.event import CodeRefused
 from tests.otp.upgrade.test_load import BY_TEN, COUNTER, load, start_many
 
@@ -206,3 +206,79 @@ async def test_no_message_is_lost_or_doubled_under_load(node, code, order, fails
     lost_to_the_snapshot = fails and order == "one_by_one"  # said in the guide
     if not lost_to_the_snapshot:
         assert all(seen == list(range(40)) for seen in outcome[1:-1])
+
+
+async def test_one_that_is_killed_while_held_stays_dead(node, code):
+    m = code.module("t7", COUNTER)
+
+    async def work():
+        first, second = await start_many(m.Counter, 2)
+        code.write(
+            "t7",
+            "from planaria.otp import exit_signal\n"
+            + BY_TEN
+            + """
+    def code_change(self, old_version, extra):
+        if extra is not self.pid:
+            exit_signal(extra, "kill")
+""",
+        )
+        report = await load("t7", extra=second)
+        assert report.moved == 1
+        assert not second.alive and second.reason == "killed"
+        assert second not in node.processes()
+        with pytest.raises(NoProcess):
+            await m.Counter.add(second)
+        assert await m.Counter.add(first) == 10
+
+    await node.run(work)
+
+
+async def test_a_code_change_that_kills_its_own_process_is_a_failure(node, code):
+    m = code.module("t8", COUNTER)
+
+    async def work():
+        first, second = await start_many(m.Counter, 2)
+        code.write(
+            "t8",
+            "from planaria.otp import exit_signal\n"
+            + BY_TEN
+            + "    def code_change(self, old_version, extra):\n"
+            + "        if extra is self.pid: exit_signal(extra, 'kill')\n",
+        )
+        with pytest.raises(upgrade.UpgradeFailed) as failed:
+            await load("t8", extra=second)
+        assert failed.value.process is second and not second.alive
+        assert await m.Counter.add(first) == 1
+
+    await node.run(work)
+
+
+async def test_the_death_of_the_upgrade_itself_takes_everything_back(node, code):
+    m = code.module("t9", COUNTER)
+    seen: list[Any] = []
+
+    async def work():
+        counters = await start_many(m.Counter, 3)
+        code.write("t9", BY_TEN + "    async def code_change(self, old_version, extra): await sleep(1.0)\n")
+
+        async def ask():
+            try:
+                await load("t9")
+            except TaskFailed as failed:
+                seen.append(failed.reason)
+
+        spawn_link(ask)
+        await sleep(0.5)
+        (at_work,) = [each for each in node.processes() if each.label == "upgrade of t9"]
+        exit_signal(at_work, "kill")
+        await sleep(5.0)
+        seen.extend([await m.Counter.add(each) for each in counters])
+        seen.append(m.Counter.step)
+
+    running = node.spawn(work)
+    for _ in range(100):
+        await node.settle()
+        await node.advance(0.1)
+    assert running.reason == "normal"
+    assert seen == ["killed", 1, 1, 1, 1]

@@ -103,6 +103,8 @@ def missing(
     """Which public names of the old modules the new ones do not have."""
     if allowed is True:
         return []
+    if isinstance(allowed, str):
+        allowed = (allowed,)
     lacking: list[str] = []
     for name, module in old.items():
         gone = exports_of(module) - exports.get(name, set())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from types import ModuleType
 
 from planaria.otp.kernel.versions import named
@@ -38,7 +38,7 @@ def group_of(names: Iterable[str], *, submodules: bool, dependents: bool) -> lis
 
 def _heirs(names: set[str]) -> set[str]:
     """The modules that define servers which inherit from classes of these modules."""
-    found: set[str] = set()
+    servers: list[type] = []
     todo: list[type] = [cls for name in names for cls in classes_of(sys.modules[name]).values()]
     seen = set(todo)
     while todo:
@@ -48,26 +48,40 @@ def _heirs(names: set[str]) -> set[str]:
                 continue
             seen.add(cls)
             todo.append(cls)
-            home = sys.modules.get(cls.__module__)
-            # Neither classes of older versions nor those made inside a function.
-            if callable(getattr(cls, "handle", None)) and named(home, cls.__qualname__) is cls:
-                found.add(cls.__module__)
-    return found - names
+            if callable(getattr(cls, "handle", None)) and _is_in_force(cls):
+                servers.append(cls)
+    # With a server goes whatever stands between it and these modules.
+    between = {base for cls in servers for base in cls.__mro__ if base in seen and _is_in_force(base)}
+    return {cls.__module__ for cls in between} - names
 
 
-def sources_of(names: Iterable[str], what: str) -> dict[str, Source]:
-    """Read the modules from disk.
+def _is_in_force(cls: type) -> bool:
+    """Neither a class of an older version nor one made inside a function."""
+    return named(sys.modules.get(cls.__module__), cls.__qualname__) is cls
+
+
+def sources_of(
+    group: Iterable[str], names: Collection[str], allow_missing: Collection[str] | bool
+) -> dict[str, Source]:
+    """Read the modules of a group from disk. Submodules that are gone are left out where that is allowed.
 
     Raises:
         UpgradeRefused: some of them cannot have two versions.
     """
     sources: dict[str, Source] = {}
     problems: list[str] = []
-    for name in names:
+    for name in group:
         try:
             sources[name] = find_source(name)
         except Unfit as error:
-            problems.append(str(error))
+            if name in names:
+                problems.append(str(error))
+            elif not name.startswith(tuple(each + "." for each in names)):
+                problems.append(
+                    f"{error}; its servers inherit from these: dependents=False leaves them as they are"
+                )
+            elif not (allow_missing is True or (allow_missing is not False and name in allow_missing)):
+                problems.append(f"{error}; if it shall be gone, say allow_missing={[name]!r}")
     if problems:
-        raise UpgradeRefused(what, problems)
+        raise UpgradeRefused(", ".join(names), problems)
     return sources

@@ -12,7 +12,7 @@ from typing import Any
 
 from planaria.otp.kernel.mailbox import deliver_kernel, take_where
 from planaria.otp.kernel.message import Envelope
-from planaria.otp.kernel.process import READY, SUSPENDED, WAITING, Process
+from planaria.otp.kernel.process import DEAD, READY, SUSPENDED, WAITING, Process
 from planaria.otp.servers.wrapper import Wrapper
 
 type Work = Coroutine[Any, Any, None]
@@ -31,7 +31,7 @@ def between_messages(process: Process) -> bool:
 
 def is_held(process: Process) -> bool:
     """Whether `hold` stopped it."""
-    return process.wait is HELD
+    return process.wait is HELD and process.status != DEAD
 
 
 def hold(process: Process) -> None:
@@ -43,8 +43,8 @@ def hold(process: Process) -> None:
 
 def release(process: Process) -> None:
     """Let a held process go on with what has come meanwhile."""
-    if process.wait is not HELD:
-        return  # it was killed
+    if process.wait is not HELD or process.status == DEAD:
+        return
     process.wait = None
     take_where(process, _is_nudge)
     if process.pending is None:
@@ -82,7 +82,7 @@ class Gate(Wrapper):
         deliver_kernel(process, "system", NUDGE)
 
     @property  # type: ignore[misc]  # object's can be assigned to; this one need not
-    def __class__(self) -> type[Any]:
+    def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return type(self.inner)
 
     def __getattr__(self, name: str) -> Any:

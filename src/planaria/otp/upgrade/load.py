@@ -21,7 +21,7 @@ from planaria.otp.upgrade.apart import in_process_of_its_own, node_here
 from planaria.otp.upgrade.check import compile_problems, missing, probe
 from planaria.otp.upgrade.errors import UpgradeError, UpgradeFailed, UpgradeRefused
 from planaria.otp.upgrade.group import group_of, sources_of
-from planaria.otp.upgrade.loading import load_beside, put_into_force
+from planaria.otp.upgrade.loading import forget, load_beside, put_into_force
 from planaria.otp.upgrade.move import Move, why_not
 from planaria.otp.upgrade.purge import purge, still_on
 from planaria.otp.upgrade.report import Report, pauses_of
@@ -128,15 +128,22 @@ class _Loading:
         """Check, load, move, watch."""
         how = self.how
         group = group_of(self.names, submodules=how.submodules, dependents=how.dependents)
-        sources = sources_of(group, self.what)
+        sources = sources_of(group, self.names, how.allow_missing)
         now = self.node.clock.wall()
-        old = {name: VERSIONS.known(name, sys.modules[name], now) for name in group}
-        numbers = {name: VERSIONS.next_number(name) for name in group}
+        old = {name: VERSIONS.known(name, sys.modules[name], now) for name in sources}
+        numbers = {name: VERSIONS.next_number(name) for name in sources}
         await self._check(sources, numbers, {name: version.module for name, version in old.items()})
-        oldest = [VERSIONS.old[name] for name in group if name in VERSIONS.old]
+        oldest = [VERSIONS.old[name] for name in sources if name in VERSIONS.old]
         killed = await purge(self.node, oldest, how.grace, {self_(), *self.waiting})
-        change = self._load(sources, numbers, old)
-        transaction = await self._move(change)
+        added: set[str] = set()
+        done = False
+        try:
+            change = self._load(sources, numbers, old, added)
+            transaction = await self._move(change)
+            done = True
+        finally:
+            if not done:
+                forget(added)
         late = [process for process in transaction.late if process in transaction.gates]
         left = [each for each in still_on(self.node, change.old.values()) if each not in late]
         report = Report(
@@ -163,14 +170,20 @@ class _Loading:
         if problems:
             raise UpgradeRefused(self.what, problems)
 
-    def _load(self, sources: dict[str, Source], numbers: dict[str, int], old: dict[str, Version]) -> Change:
+    def _load(
+        self,
+        sources: dict[str, Source],
+        numbers: dict[str, int],
+        old: dict[str, Version],
+        added: set[str],
+    ) -> Change:
         """Import the new version; what only shows here is found: classes that are gone, layouts that differ."""
         for version in old.values():
             if version.source is None:
                 remember_first(version.module)
         step = "importing it in the node"
         try:
-            modules = load_beside(sources, numbers)
+            modules = load_beside(sources, numbers, added)
             step = "its __upgraded__"
             for name, module in modules.items():
                 hook: Callable[[ModuleType], object] | None = module.__dict__.get("__upgraded__")

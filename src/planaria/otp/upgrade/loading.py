@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -20,11 +20,16 @@ from planaria.otp.upgrade.source import Source, SourceFinder, VersionLoader
 from planaria.otp.upgrade.version import classes_of
 
 
-def load_beside(sources: Mapping[str, Source], numbers: Mapping[str, int]) -> dict[str, ModuleType]:
+def load_beside(
+    sources: Mapping[str, Source], numbers: Mapping[str, int], added: set[str]
+) -> dict[str, ModuleType]:
     """Import the sources as new modules; the old ones are in force again when this returns.
 
+    Args:
+        added: is filled with the modules that were imported on the way for the first time and hold something of the new
+            ones: `forget` them if these do not come into force.
     Returns:
-        The new modules, in the order in which they were imported.
+        The new modules, in the order in which their imports ended.
     Raises:
         BaseException: whatever importing raised; nothing is left of the new modules.
     """
@@ -36,6 +41,7 @@ def load_beside(sources: Mapping[str, Source], numbers: Mapping[str, int]) -> di
     loaders = {name: VersionLoader(source, numbers[name], binder(name)) for name, source in sources.items()}
     finder: Any = SourceFinder(loaders)
     before = {name: _attribute(name) for name in sources}
+    known = set(sys.modules)
     for name in sources:
         sys.modules.pop(name, None)
     sys.meta_path.insert(0, finder)
@@ -44,6 +50,7 @@ def load_beside(sources: Mapping[str, Source], numbers: Mapping[str, int]) -> di
             importlib.import_module(name)
         return {name: sys.modules[name] for name in sys.modules if name in sources}
     finally:
+        added.update(_made_with(sources, set(sys.modules) - known))
         sys.meta_path.remove(finder)
         for name, old in olds.items():
             sys.modules.pop(name, None)
@@ -55,6 +62,22 @@ def load_beside(sources: Mapping[str, Source], numbers: Mapping[str, int]) -> di
                 parent.__dict__[name.rpartition(".")[2]] = value
             elif parent is not None and name.rpartition(".")[0] not in sources:
                 parent.__dict__.pop(name.rpartition(".")[2], None)
+
+
+def _made_with(sources: Mapping[str, Source], names: set[str]) -> Iterator[str]:
+    """Which of these modules hold a module of the sources, or something defined there."""
+    new = {id(sys.modules.get(name)) for name in sources}
+    for name in names:
+        for value in list(getattr(sys.modules.get(name), "__dict__", {}).values()):
+            if id(value) in new or getattr(value, "__module__", None) in sources:
+                yield name
+                break
+
+
+def forget(names: Iterable[str]) -> None:
+    """Let modules be imported anew by whoever needs them next."""
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 def _attribute(name: str) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from types import CoroutineType
@@ -13,6 +14,7 @@ from planaria.otp.servers.state import state_of
 from planaria.otp.servers.system import Suspended
 from planaria.otp.servers.transition import Next
 from planaria.otp.servers.wrapper import Wrapper, server_of
+from planaria.otp.upgrade.redirect import make
 from planaria.otp.upgrade.snapshot import Snapshot
 from planaria.otp.upgrade.state import attributes_of, set_attributes
 
@@ -48,7 +50,7 @@ def change_class(body: Any, cls: type) -> Any:
     try:
         body.__class__ = cls
     except TypeError:
-        other: Any = object.__new__(cls)
+        other = make(cls)
         set_attributes(other, attributes_of(body))
         return other
     return body
@@ -162,6 +164,10 @@ class Move:
         before, running.process = running.process, process
         try:
             return change(old_vsn, self.extra)
+        except (
+            CancelledError
+        ) as error:  # as `Killed` is; not to be taken for the end of who asked for the upgrade
+            raise RuntimeError(f"code_change ended with {type(error).__name__}") from error
         finally:
             running.process = before
 

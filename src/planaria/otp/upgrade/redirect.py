@@ -20,7 +20,10 @@ def supersede(classes: Iterable[type]) -> None:
     for cls in classes:
         superseded.add(cls)
         if MARK not in cls.__dict__ and callable(getattr(cls, "handle", None)):
-            setattr(cls, MARK, cls.__dict__.get("__new__"))
+            newest: Any = latest(cls)
+            setattr(cls, MARK, (cls.__dict__.get("__new__"), cls.__dict__.get("trap_exit")))
+            if newest is not cls and hasattr(newest, "trap_exit"):
+                setattr(cls, "trap_exit", newest.trap_exit)  # noqa: B010  is read when a server is started
             setattr(cls, "__new__", staticmethod(_new))  # noqa: B010  type checkers know no such assignment
 
 
@@ -29,20 +32,25 @@ def reinstate(classes: Iterable[type]) -> None:
     for cls in classes:
         superseded.discard(cls)
         if MARK in cls.__dict__:
-            former = cls.__dict__[MARK]
+            for name, former in zip(("__new__", "trap_exit"), cls.__dict__[MARK], strict=True):
+                if former is not None:
+                    setattr(cls, name, former)
+                elif name in cls.__dict__:
+                    delattr(cls, name)
             delattr(cls, MARK)
-            if former is None:
-                delattr(cls, "__new__")
-            else:
-                setattr(cls, "__new__", former)  # noqa: B010
 
 
 def _new(cls: type, *args: Any, **kwargs: Any) -> Any:
     newest = latest(cls)
     if newest is not cls:
         return newest.__new__(newest, *args, **kwargs)
-    for base in cls.__mro__:  # a subclass in a module that was left as it is
-        former = base.__dict__.get(MARK if MARK in base.__dict__ else "__new__")
+    return make(cls, *args, **kwargs)  # a subclass in a module that was left as it is
+
+
+def make(cls: type, *args: Any, **kwargs: Any) -> Any:
+    """An instance of this very class, whether it is in force or not; not initialised."""
+    for base in cls.__mro__:
+        former = base.__dict__[MARK][0] if MARK in base.__dict__ else base.__dict__.get("__new__")
         if former is not None:
             return getattr(former, "__func__", former)(cls, *args, **kwargs)
     raise AssertionError("object has a __new__")

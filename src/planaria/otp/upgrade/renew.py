@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from planaria.otp.kernel.versions import latest, superseded
+from planaria.otp.upgrade.redirect import make
 from planaria.otp.upgrade.state import attributes_of, set_attributes
 
 
@@ -44,7 +45,8 @@ class _Renewal:
     def _renew(self, value: Any) -> Any:
         cls = type(value)
         if isinstance(value, Enum):
-            return latest(cls)[value.name] if cls in superseded else value
+            newest: Any = latest(cls)
+            return value if newest is cls else newest[value.name]
         if isinstance(value, dict):
             content = [(self.of(key), self.of(each)) for key, each in value.items()]
             value.clear()
@@ -89,8 +91,7 @@ def _made(value: Any, cls: type) -> Any:
     try:
         object.__setattr__(value, "__class__", cls)
     except TypeError:
-        made: Any = object.__new__(cls)
-        return made
+        return make(cls)
     return value
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from planaria.otp.kernel.process import Process
 from planaria.otp.upgrade.state import attributes_of, set_attributes
@@ -17,8 +17,9 @@ from planaria.otp.upgrade.state import attributes_of, set_attributes
 ATOMS = frozenset({int, str, float, bool, bytes, complex, type(None), type, Process})
 
 
+@runtime_checkable
 class Stateful(Protocol):
-    """`GenServer`, `StateMachine` and what is made of them."""
+    """`GenServer`, `StateMachine` and what is made of them. Of other bodies the state is all their attributes."""
 
     def get_state(self) -> Any:
         """The state as a value."""
@@ -34,11 +35,11 @@ class Snapshot:
 
     __slots__ = ("_contents", "_state")
 
-    def __init__(self, server: Stateful, owned: Callable[[type], bool]) -> None:
+    def __init__(self, server: object, owned: Callable[[type], bool]) -> None:
         """Args:
         owned: whether objects of a class are the server's own; asked for what is no container.
         """
-        self._state = server.get_state()
+        self._state = server.get_state() if isinstance(server, Stateful) else attributes_of(server)
         self._contents: list[tuple[Any, type, Any]] = []
         todo: list[Any] = [self._state]
         seen: set[int] = set()
@@ -69,7 +70,7 @@ class Snapshot:
             return
         self._contents.append((thing, cls, content))
 
-    def restore(self, server: Stateful) -> None:
+    def restore(self, server: object) -> None:
         """Give everything its former class and content; whoever else holds these objects sees it too."""
         for thing, cls, content in self._contents:
             if isinstance(thing, dict | set):
@@ -84,4 +85,7 @@ class Snapshot:
                 if type(thing) is not cls:
                     thing.__class__ = cls
                 set_attributes(thing, content)
-        server.set_state(self._state)
+        if isinstance(server, Stateful):
+            server.set_state(self._state)
+        else:
+            set_attributes(server, self._state)

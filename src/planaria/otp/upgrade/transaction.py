@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Literal
 
 from planaria.otp.kernel.process import DEAD, Process, Request, wake
 from planaria.otp.kernel.runner import pause, suspend
 from planaria.otp.kernel.signals import die
+from planaria.otp.supervision.task import TaskRef
 from planaria.otp.upgrade.hold import Arrival, Gate, between_messages, hold, is_held, release
 from planaria.otp.upgrade.move import Move, Moved
 from planaria.otp.upgrade.version import Former
@@ -299,18 +301,26 @@ class Transaction:
         process.coro = work()
         self.node.scheduler.enqueue(process)
         until = self.node.clock.now() + self.patience
-        while not arrived and process.status != DEAD:
-            left = until - self.node.clock.now()
-            if left <= 0:
-                gate.open()
-                die(process, "killed")  # it can neither go on nor go back
-                raise TimeoutError(f"code_change was not done within {self.patience:g} s")
-            await self._wait(min(TICK, left))
+        try:
+            while not arrived and process.status != DEAD:
+                left = until - self.node.clock.now()
+                if left <= 0:
+                    gate.open()
+                    die(process, "killed")  # it can neither go on nor go back
+                    raise TimeoutError(f"code_change was not done within {self.patience:g} s")
+                await self._wait(min(TICK, left))
+        finally:
+            if not arrived:  # this transaction was killed: who is still at it goes back when done
+                gate.arrived = partial(self._arrive_to_undo, moved)
         if errors:
             self.move.undo(process, moved)
             raise errors[0]
         if values:
             self.move.finish(process, moved, values[0])
+
+    def _arrive_to_undo(self, moved: Moved, process: Process) -> Arrival:
+        self.move.undo(process, moved)
+        return True
 
     def _undo(self) -> None:
         for gate in self.gates.values():
@@ -342,9 +352,12 @@ def _held_for(process: Process) -> Process | None:
     seen: set[Process] = set()
     while process not in seen:
         seen.add(process)
-        if not isinstance(process.wait, Request):
+        if isinstance(process.wait, Request):
+            process = process.wait.target
+        elif isinstance(process.wait, TaskRef):
+            process = process.wait.pid
+        else:
             return None
-        process = process.wait.target
         if is_held(process):
             return process
     return None
