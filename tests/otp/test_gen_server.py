@@ -506,3 +506,14 @@ async def test_a_server_that_stops_itself_from_outside_is_told_at_once(node: Tes
 async def _end_later(pid: Pid) -> None:
     await sleep(0.5)
     exit_signal(pid, "boom")
+
+
+async def test_a_plain_process_may_answer_a_call(node: TestNode) -> None:
+    """As in OTP, where it gets `{'$gen_call', From, Request}` and may gen_server:reply(From, Answer)."""
+
+    async def plain() -> None:
+        request = await receive()
+        assert (request.handler, request.args) == ("add", (2,))
+        request.reply("three, I think")
+
+    assert await Counter.add(node.spawn(plain), 2) == "three, I think"

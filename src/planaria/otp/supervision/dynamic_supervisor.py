@@ -131,10 +131,11 @@ class DynamicSupervisor(GenServer):
         Raises:
             ChildError: `not_found`.
         """
-        for known in (*self.children.values(), *self.waiting):
-            if known.process is process:
-                return known.spec
-        return self.refuse(ChildError("not_found", process))
+        known = self.children.get(process)
+        for waiting in self.waiting:
+            if waiting.process is process:
+                known = waiting
+        return known.spec if known is not None else self.refuse(ChildError("not_found", process))
 
     @call
     def which_children(self) -> list[ChildInfo]:
