@@ -28,7 +28,8 @@ from planaria.membrane.gate import Gate, load_tools
 from planaria.nerve.control import serve_control
 from planaria.nerve.draw import tree_text
 from planaria.nerve.methods import Services
-from planaria.nerve.protocol import place_socket
+from planaria.nerve.observe import watched
+from planaria.nerve.protocol import OBSERVER, place_socket
 from planaria.nerve.views import tree_views
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.nerve.web.models import models_view
@@ -101,8 +102,11 @@ def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, s
         PrivateFolderError: `.planaria` cannot be used.
     """
     garden = garden.resolve()
+    environ = os.environ if environ is None else environ
     place_socket(private_folder(garden))  # refused here, it is one sentence
+    place_socket(private_folder(garden), OBSERVER)
     settings = load_settings(garden)
+    redactor = Redactor(environ, settings.secret_variables())
 
     async def ready(node: Node) -> None:
         Chronicle.note(node["chronicle"], NewEvent("node.started", {"name": node.name}, session=SESSION))
@@ -119,8 +123,9 @@ def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, s
     def stop() -> None:
         program.stop()
 
-    root = tree(settings, garden, os.environ if environ is None else environ, stop)
-    program = Program(Node(settings.node.name), root, ready, failed)
+    root = tree(settings, garden, environ, stop)
+    around = partial(watched, garden=garden, settings=settings.watchdog, redactor=redactor)
+    program = Program(Node(settings.node.name), root, ready, failed, around=around)
     try:
         return program.run()
     except StartFailed as error:

@@ -8,6 +8,7 @@ Does badly: a key set in two places of the file is reported at the first.
     [node]     name = "garden"
     [web]      host = "127.0.0.1", port = 4747, allow_remote = false
     [journal]  path = ".planaria/journal.db", commit_interval = 0.0 (seconds to collect appends for one commit)
+    [watchdog] warn = 0.1, limit = 2.0 (seconds a process may run without a pause: told, broken; limit 0 never breaks)
     [models]   default = "local/some-model"
     [models.providers.local]  kind = "openai", base_url = "http://127.0.0.1:8080/v1", api_key_env, models = []
 """
@@ -61,6 +62,13 @@ class JournalSettings(msgspec.Struct, frozen=True):
         return garden / self.path
 
 
+class WatchdogSettings(msgspec.Struct, frozen=True):
+    """Seconds a process may hold up the node: after `warn` it is told, after `limit` it is ended; 0 never ends it."""
+
+    warn: Annotated[float, msgspec.Meta(ge=0.01, le=3600.0)] = 0.1
+    limit: Annotated[float, msgspec.Meta(ge=0.0, le=86400.0)] = 2.0
+
+
 class ProviderSettings(msgspec.Struct, frozen=True):
     """One LLM service: the protocol it speaks, its address, and the variable that holds its key."""
 
@@ -84,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True):
     node: NodeSettings = NodeSettings()
     web: WebSettings = WebSettings()
     journal: JournalSettings = JournalSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
     models: ModelSettings = ModelSettings()
 
     def secret_variables(self) -> frozenset[str]:
@@ -124,6 +133,7 @@ def parse_settings(text: str, file: Path) -> Settings:
     _check_node(settings, reader)
     _check_web(settings, reader)
     _check_journal(settings, reader)
+    _check_watchdog(settings, reader)
     _check_models(settings, reader)
     _check_zone(settings, reader)
     return settings
@@ -228,6 +238,13 @@ def _check_journal(settings: Settings, reader: _Reader) -> None:
         if not path or plain in (".", "..") or plain.startswith(".." + os.sep):
             mend = "write a path below the garden, or an absolute path"
             raise reader.fault(("journal", "path"), f"'journal.path' {path!r} leaves the garden", mend)
+
+
+def _check_watchdog(settings: Settings, reader: _Reader) -> None:
+    warn, limit = settings.watchdog.warn, settings.watchdog.limit
+    if 0 < limit < warn:
+        problem = f"'watchdog.limit' is {limit:g}, below 'watchdog.warn' ({warn:g})"
+        raise reader.fault(("watchdog", "limit"), problem, "write the longer time as limit, or 0 for none")
 
 
 def _check_models(settings: Settings, reader: _Reader) -> None:

@@ -19,8 +19,8 @@ import msgspec
 
 from planaria.config.lock import STATE_FOLDER, PrivateFolderError
 
-SOCKET_FILE = "control.sock"
-POINTER_FILE = "control.path"
+OBSERVER = "observe"
+"""The other socket, of the thread that answers while the node is stuck: `observe.sock`, `observe.path`."""
 LONGEST_LINE = 1 << 20
 """Bytes of one request."""
 LONGEST_PATH = 103
@@ -72,45 +72,45 @@ class ControlError(Exception):
         super().__init__(f"{message}; {mend}" if mend else message)
 
 
-def socket_path(garden: Path) -> Path:
-    """Where a client finds the garden's socket: in `.planaria`, or where the pointer file there says."""
+def socket_path(garden: Path, name: str = "control") -> Path:
+    """Where a client finds a socket of the garden: in `.planaria`, or where the pointer file there says."""
     folder = garden.absolute() / STATE_FOLDER
     try:
-        return Path((folder / POINTER_FILE).read_text(encoding="utf-8").strip())
+        return Path((folder / f"{name}.path").read_text(encoding="utf-8").strip())
     except OSError:
-        return folder / SOCKET_FILE
+        return folder / f"{name}.sock"
 
 
-def place_socket(folder: Path) -> Path:
+def place_socket(folder: Path, name: str = "control") -> Path:
     """Where the server puts its socket: in the private `folder`, or, where that path is too long for a socket, in a
     short private folder that a pointer file names.
 
     Raises:
         PrivateFolderError: something that is no socket is in its place.
     """
-    path = folder.absolute() / SOCKET_FILE
+    path = folder.absolute() / f"{name}.sock"
     if path.is_symlink() or (path.exists() and not path.is_socket()):
         raise PrivateFolderError(
-            path, "this is where the control socket belongs, and it is something else; remove it"
+            path, f"this is where the {name} socket belongs, and it is something else; remove it"
         )
-    pointer = folder / POINTER_FILE
-    remove_pointer(folder)
+    pointer = folder / f"{name}.path"
+    remove_pointer(folder, name)
     if len(os.fsencode(path)) <= LONGEST_PATH:
         return path
-    short = Path(tempfile.mkdtemp(prefix="planaria-", dir=_short_folder())) / SOCKET_FILE
+    short = Path(tempfile.mkdtemp(prefix="planaria-", dir=_short_folder())) / path.name
     pointer.write_text(f"{short}\n", encoding="utf-8")
     return short
 
 
-def remove_pointer(folder: Path) -> None:
+def remove_pointer(folder: Path, name: str = "control") -> None:
     """Take away the pointer file and the short folder it names, if there is one."""
-    pointer = folder / POINTER_FILE
+    pointer = folder / f"{name}.path"
     try:
         short = Path(pointer.read_text(encoding="utf-8").strip())
     except FileNotFoundError:
         return
     pointer.unlink()
-    if short.name == SOCKET_FILE and short.parent.name.startswith("planaria-"):
+    if short.name == f"{name}.sock" and short.parent.name.startswith("planaria-"):
         try:
             short.unlink(missing_ok=True)
             short.parent.rmdir()
