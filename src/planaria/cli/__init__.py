@@ -24,6 +24,8 @@ COMMANDS = {
     "tree": "planaria.cli.look:tree",
     "processes": "planaria.cli.look:processes",
     "inspect": "planaria.cli.look:inspect",
+    "observe": "planaria.cli.observe:observe",
+    "attach": "planaria.cli.attach:attach",
     "kill": "planaria.cli.look:kill",
     "restart": "planaria.cli.look:restart",
     "stop": "planaria.cli.look:stop",
