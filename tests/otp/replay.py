@@ -61,6 +61,8 @@ class Trace:
                 self.line("magenta", f"  ! {supervisor.label:14} gives up: {id} ended once too often")
             case CleanupFailed(process=process, error=error):
                 self.line("red", f"  ! {process} raised while it was let go: {error!r}")
+            case _:  # nothing to do with the life of a tree
+                pass
 
     def line(self, colour: str, text: str) -> None:
         """One line, with the virtual seconds since the beginning."""

@@ -40,6 +40,8 @@ class Leaf(GenServer):
                 raise Boom("refused")
             case "hang":
                 await hang()
+            case _:
+                pass
         self.journal, self.name, self.slow = journal, name, slow
         trap_exits()
         journal.add(f"+{name}")
@@ -49,7 +51,7 @@ class Leaf(GenServer):
         match kind:
             case "crash":
                 raise Boom
-            case "normal" | "shutdown":
+            case _:  # normal, shutdown
                 self.stop(kind)
 
     async def terminate(self, reason: object) -> None:

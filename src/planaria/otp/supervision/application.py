@@ -35,7 +35,7 @@ from planaria.otp.kernel.reason import StartFailed, Stop
 from planaria.otp.kernel.table import publish, read_table
 from planaria.otp.servers.gen_server import GenServer, start_server
 from planaria.otp.servers.handler import Deferred, call
-from planaria.otp.supervision.child import ChildSpec
+from planaria.otp.supervision.child import ChildSpec, ShutdownTime
 from planaria.otp.supervision.shutdown import stop_child
 from planaria.otp.supervision.supervisor import start_of
 
@@ -131,9 +131,9 @@ class _Running:
 
     def __init__(self, application: Application, kind: Kind, process: Process, spec: ChildSpec) -> None:
         self.application = application
-        self.kind = kind
+        self.kind: Kind = kind
         self.process = process
-        self.shutdown = spec.shutdown
+        self.shutdown: ShutdownTime = spec.shutdown
 
 
 class Applications(GenServer):
