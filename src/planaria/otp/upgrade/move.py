@@ -33,12 +33,19 @@ class Downgrade:
 
 @dataclass(slots=True)
 class Moved:
-    """How a process was before it moved. `snapshot` is None if none was wanted or its `init` had not run yet."""
+    """How a process was before it moved.
+
+    Attributes:
+        body: the server that was inside; mostly it still is.
+        snapshot: None if its `init` had not run yet.
+        complete: whether the snapshot is good for the way back, and not only for a failure at once.
+    """
 
     old_class: type
     new_class: type
     body: Any
     snapshot: Snapshot | None
+    complete: bool
 
 
 def change_class(body: Any, cls: type) -> Any:
@@ -106,7 +113,7 @@ class Move:
         classes: old class to new class.
         old_vsn, vsn: what the versions are called, by old class.
         extra: handed to `code_change`.
-        owned: see `Snapshot`; None: none is taken.
+        owned: see `Snapshot`; None: it is good for the failure of a `code_change` only.
     """
 
     def __init__(
@@ -138,8 +145,8 @@ class Move:
         old = type(server)
         new = self.classes[old]
         begun = has_begun(process)
-        snapshot = Snapshot(server, self.owned) if begun and self.owned is not None else None
-        moved = Moved(old, new, server, snapshot)
+        snapshot = Snapshot(server, self.owned) if begun else None
+        moved = Moved(old, new, server, snapshot, self.owned is not None)
         changed = change_class(server, new)
         if changed is not server:
             replace_server(process, changed)
@@ -215,7 +222,7 @@ class MoveBack(Move):
         """
         server: Any = server_of(process)
         cls = type(server)
-        moved = Moved(cls, self.classes[cls], server, None)
+        moved = Moved(cls, self.classes[cls], server, None, complete=False)
         if has_begun(process) and not self.keep_state and getattr(cls, "can_downgrade", False):
             try:
                 value = self.call(process, server, Downgrade(self.vsn(cls)))
@@ -240,7 +247,13 @@ class MoveBack(Move):
         """Change the class, and the state unless it is transformed already."""
         former = self.former.get(process)
         server = moved.body
-        if former is not None and former.snapshot is not None and not transformed and not self.keep_state:
+        if (
+            former is not None
+            and former.complete
+            and former.snapshot is not None
+            and not transformed
+            and not self.keep_state
+        ):
             if former.body is not server:
                 set_attributes(former.body, _kernel_part(former.body, server))
                 replace_server(process, former.body)

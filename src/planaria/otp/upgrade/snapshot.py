@@ -35,18 +35,20 @@ class Snapshot:
 
     __slots__ = ("_contents", "_state")
 
-    def __init__(self, server: object, owned: Callable[[type], bool]) -> None:
+    def __init__(self, server: object, owned: Callable[[type], bool] | None) -> None:
         """Args:
-        owned: whether objects of a class are the server's own; asked for what is no container.
+        owned: whether objects of a class are the server's own; asked for what is no container. None: only the
+            state itself is kept, not the content of what is in it.
         """
         self._state = server.get_state() if isinstance(server, Stateful) else attributes_of(server)
         self._contents: list[tuple[Any, type, Any]] = []
-        todo: list[Any] = [self._state]
+        todo: list[Any] = [] if owned is None else [self._state]
         seen: set[int] = set()
         while todo:
             thing = todo.pop()
             if id(thing) not in seen:
                 seen.add(id(thing))
+                assert owned is not None
                 self._take(thing, type(thing), owned, todo)
 
     def _take(self, thing: Any, cls: type, owned: Callable[[type], bool], todo: list[Any]) -> None:
