@@ -11,11 +11,13 @@ import pytest
 import pytest_asyncio
 
 from planaria.otp import (
+    Bound,
     Deferred,
     GenServer,
     MessageChanged,
     Node,
     Pid,
+    bounded,
     call,
     cast,
     receive,
@@ -131,6 +133,28 @@ async def test_a_list_in_a_cast_changed_by_its_sender_is_reported(
     [line] = [each.getMessage() for each in caplog.records]
     assert line.startswith(f"put from {sender} to {receiver!s} was changed by")
     assert "args[0][2] was nothing, is 3" in line
+
+
+@pytest.mark.parametrize("bound", [None, bounded(100)])
+async def test_each_of_many_that_wait_is_watched(
+    watched: TestNode, changes: list[MessageChanged], bound: Bound | None
+) -> None:
+    async def work() -> None:
+        pid = await Shelf.start(1.0, mailbox=bound)
+        Shelf.put(pid, None)
+        await sleep(0.1)
+        lists: list[list[int]] = [[] for _ in range(6)]
+        for each in lists:
+            Shelf.put(pid, each)
+        send(pid, lists[5])
+        for each in lists:
+            each.append(1)
+
+    running = _later(watched, work)
+    await watched.advance(20.0)
+    await running
+    await watched.settle()
+    assert [each.what for each in changes] == ["put"] * 6 + ["list"]
 
 
 def _later(node: Node, work: Any) -> Any:

@@ -22,10 +22,11 @@ import logging
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from types import CodeType, FrameType
 from typing import Any, Literal, Protocol
 
+from planaria.otp.kernel.bounded import BoundedQueue
 from planaria.otp.kernel.event import KernelEvent, MessageChanged
 from planaria.otp.kernel.mailbox import deliver
 from planaria.otp.kernel.message import Envelope
@@ -126,7 +127,7 @@ class MessageWatch:
     def sent(self, envelope: Envelope) -> None:
         """A message goes into a mailbox."""
         kind, body, sender, number = envelope[:4]
-        if kind not in ("info", "call", "cast"):
+        if kind not in ("info", "call", "cast") or number in self.waiting:
             return
         if len(self.waiting) >= WAITING:  # also those that were never taken: shed, or their receiver died
             del self.waiting[next(iter(self.waiting))]
@@ -311,6 +312,20 @@ class Consumed(deque[Envelope]):
             self.watch.taken(envelope)
 
 
+class ToldQueue(deque[Envelope]):
+    """What waits behind the oldest message of a watched process."""
+
+    def __init__(self, waiting: Iterable[Envelope], watch: MessageWatch) -> None:
+        super().__init__(waiting)
+        self.watch = watch
+
+    def append(self, envelope: Envelope) -> None:
+        """Take one more message."""
+        super().append(envelope)
+        if self.watch.open:
+            self.watch.sent(envelope)
+
+
 # --- seeing what is sent ------------------------------------------------------------------------------------------
 
 
@@ -343,6 +358,8 @@ class Hooks:
         begins, ends = monitoring.events.PY_START, monitoring.events.PY_RETURN
         points = [
             (deliver, begins, self._deliver),
+            (deliver, ends, self._delivered),
+            (BoundedQueue.append, begins, self._bounded),
             (Request.reply, begins, self._reply),
             (Scheduler._activate, begins, self._activate),
             (Scheduler.run_now, ends, self._run_now),
@@ -357,12 +374,12 @@ class Hooks:
             )
         self.tool = free[0]
         monitoring.use_tool_id(self.tool, "planaria messages")
-        self.told = {code: tell for code, (_, _, tell) in zip(codes, points, strict=True)}
-        monitoring.register_callback(self.tool, begins, lambda code, _: self.told[code](_frame()))
-        monitoring.register_callback(self.tool, ends, lambda code, _, __: self.told[code](_frame()))
-        for code, (_, event, _) in zip(codes, points, strict=True):
+        told = {(code, event): tell for code, (_, event, tell) in zip(codes, points, strict=True)}
+        monitoring.register_callback(self.tool, begins, lambda code, _: told[code, begins](_frame()))
+        monitoring.register_callback(self.tool, ends, lambda code, _, __: told[code, ends](_frame()))
+        for code, event in told:
             assert isinstance(code, CodeType)
-            monitoring.set_local_events(self.tool, code, event)
+            monitoring.set_local_events(self.tool, code, event | monitoring.get_local_events(self.tool, code))
 
     def _of(self, node: Watchable) -> MessageWatch | None:
         return next((watch for watch in self.watches if watch.consumed is node.recent), None)
@@ -370,6 +387,19 @@ class Hooks:
     def _deliver(self, seen: Mapping[str, Any]) -> None:
         watch = self._of(seen["target"].node)
         if watch is not None and seen["target"].status != DEAD:
+            watch.sent(seen["envelope"])
+
+    def _delivered(self, seen: Mapping[str, Any]) -> None:
+        # Senders may put a message straight behind others that wait, so those must lie in a deque that tells.
+        target: Process = seen["target"]
+        if type(target.queue) is deque:
+            watch = self._of(target.node)
+            if watch is not None:
+                target.queue = ToldQueue(target.queue, watch)
+
+    def _bounded(self, seen: Mapping[str, Any]) -> None:
+        watch = self._of(seen["self"].process.node)
+        if watch is not None:
             watch.sent(seen["envelope"])
 
     def _reply(self, seen: Mapping[str, Any]) -> None:
