@@ -25,6 +25,7 @@ from planaria.otp.isolation.channel import MAGIC
 from planaria.otp.isolation.errors import WorkerBroken
 from planaria.otp.isolation.limits import Worker
 from planaria.otp.isolation.pool import worker_pool
+from planaria.otp.isolation.proxy import worker_of
 from tests.otp.isolation.residents import Boom, Careful, Desk
 from tests.otp.isolation.support import alive, end_of, os_pid_of, start
 
@@ -129,7 +130,7 @@ async def test_a_memory_hog_ends_with_out_of_memory(home):
 
 async def test_a_processor_hog_ends_with_cpu_limit(home):
     desk = await start(home, Desk, limits=Limits(cpu=1))
-    assert await end_of(home, desk, lambda: Desk.spin.within(20)(desk)) == "cpu_limit"  # type: ignore[attr-defined]
+    assert await end_of(home, desk, lambda: Desk.spin.within(20)(desk)) == "cpu_limit"
 
 
 async def test_open_files_are_bounded(home):
@@ -205,8 +206,9 @@ async def test_a_worker_that_does_not_read_holds_up_neither_the_node_nor_its_mem
         await asyncio.sleep(0)
     # What does not fit into the window waits in the mailbox at home, where it is seen.
     assert home.info(desk).queue_len > 1000
-    body = desk.body
-    assert body.worker.bridge.channel.waiting < 4 << 20
+    worker = worker_of(desk)
+    assert worker is not None and worker.bridge is not None
+    assert worker.bridge.channel.waiting < 4 << 20
     home.spawn(kill, desk)
     assert await home.wait_exit(desk) == "killed"
 

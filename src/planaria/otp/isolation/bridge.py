@@ -248,6 +248,8 @@ class Bridge:
         except Exception as error:  # noqa: BLE001  whatever a user's __reduce__ raises
             self._unsendable(error, target, envelope)
             return None
+        if pieces:
+            self.forget_bulk(envelope)
         if request is not None:
             call = self.await_answer(request)
         return self.send_message(call, data, pieces)
@@ -257,6 +259,15 @@ class Bridge:
         self.channel.send(MESSAGE, call, data, pieces)
         return None
 
+    def forget_bulk(self, envelope: Envelope) -> None:
+        """Let the node remember in words that this message was handled, not its megabytes."""
+        recent = self.node.recent
+        for index in range(len(recent) - 1, -1, -1):
+            known = recent[index]
+            if known is envelope:
+                recent[index] = (known[0], message_text(known[0], known[1], 200), *known[2:])
+                break
+
     def _unsendable(self, error: Exception, target: Process, envelope: Envelope) -> None:
         kind, body, sender = envelope[0], envelope[1], envelope[2]
         if isinstance(body, SystemMessage):
@@ -265,12 +276,12 @@ class Bridge:
             return
         if isinstance(body, Request):
             what = f"{body.handler}() of {target.label}"
-            content: object = _arguments(body.args, body.kwargs)
+            content: object = named_arguments(body.args, body.kwargs)
             reason = explain(error, content, f"a call of {what}", self, "arguments")
             body.fail(reason)
             return
         if kind == "cast":
-            content, what = _arguments(body[1], body[2]), f"a cast {body[0]}() to {target.label}"
+            content, what = named_arguments(body[1], body[2]), f"a cast {body[0]}() to {target.label}"
             reason = explain(error, content, what, self, "arguments")
         else:
             what = f"the message {message_text(kind, body, 80)} to {target.label}"
@@ -358,10 +369,11 @@ class Bridge:
         request = self.requests.pop(frame.number, None)
         if request is None or request.done:
             return
-        self.finished(request, error, value)
-
-    def finished(self, request: Request, error: BaseException | None, value: object) -> None:
-        """An answer came."""
+        if frame.pieces:
+            for envelope in self.node.recent:
+                if envelope[1] is request:
+                    self.forget_bulk(envelope)
+                    break
         if error is not None:
             request.fail(error)
         else:
@@ -472,7 +484,8 @@ class Bridge:
         self.gone.clear()
 
 
-def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str | int, Any]:
+def named_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str | int, Any]:
+    """Arguments by position or name, as paths into them are told."""
     named: dict[str | int, Any] = dict(enumerate(args))
     named.update(kwargs)
     return named

@@ -13,11 +13,15 @@ import fcntl
 import mmap
 import os
 import sys
+from typing import Any
 
 OUT_OF_BAND_FROM = 32 * 1024
 """Bytes from which a buffer is kept out of the pickle."""
 SHARED_FROM = 256 * 1024
 """Bytes from which a piece travels as shared memory (measured: below it the stream is faster)."""
+
+MAX_PIECES = 4096
+"""Pieces of one message; further buffers stay in its pickle."""
 
 VIEW, BYTES, BYTEARRAY = 0, 1, 2
 """What becomes of a piece: a mapping, or an object that owns its memory."""
@@ -97,6 +101,10 @@ class Piece:
             self.close()
 
 
+# From 3.13 on a mapping need not hold a descriptor of its own.
+_UNTRACKED: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+
+
 def _read(fd: int, length: int) -> bytes:
     first = os.pread(fd, length, 0)
     if len(first) == length:
@@ -123,7 +131,7 @@ def _mapped(fd: int, length: int) -> memoryview:
         # Memory that can shrink under a mapping would end this process with SIGBUS.
         raise ValueError("a shared piece is not sealed, or shorter than announced")
     if seals & _SEAL_WRITE:  # a copy nobody else can change: writes stay here
-        return memoryview(mmap.mmap(fd, length, flags=mmap.MAP_PRIVATE))
+        return memoryview(mmap.mmap(fd, length, flags=mmap.MAP_PRIVATE, **_UNTRACKED))
     return _shared(fd, length)
 
 

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from planaria.otp.isolation.bulk import BYTEARRAY, VIEW, Piece
+from planaria.otp.isolation.bulk import BYTEARRAY, MAX_PIECES, VIEW, Piece
 from planaria.otp.isolation.errors import WorkerBroken
 
 MAGIC = b"PLW1"
@@ -25,7 +25,6 @@ _HEADER = struct.Struct("<4sBxHQQ")
 _ENTRY = struct.Struct("<QBB6x")
 MAX_PICKLE = 2 << 30
 """Bytes of the longest pickle that is read; a longer one is garbage."""
-MAX_PIECES = 4096
 MAX_DESCRIPTORS = 64
 """Descriptors sent beside one frame; the system allows 253."""
 HIGH = 1 << 20
@@ -101,20 +100,18 @@ class Channel:
         """Queue one frame; it is written at the end of this turn of the event loop."""
         if not self.open:
             return
+        if pieces:
+            for piece in pieces[:MAX_DESCRIPTORS]:  # the others follow in the stream
+                piece.share()
         small = self._small
         small += _HEADER.pack(MAGIC, operation, len(pieces), len(data), number)
         with_fd: list[Piece] = []
         if pieces:
             for piece in pieces:
-                piece.share()
                 by_fd = piece.fd >= 0
                 if by_fd:
                     with_fd.append(piece)
                 small += _ENTRY.pack(piece.length, piece.kind, by_fd)
-            if len(pieces) > MAX_PIECES or len(with_fd) > MAX_DESCRIPTORS:
-                raise ValueError(
-                    f"a message with {len(pieces)} large pieces; join them or send several messages"
-                )
         self.waiting += _HEADER.size + len(data)
         if not pieces and len(data) < 65536:
             small += data

@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Protocol
 
-from planaria.otp.isolation.bulk import BYTEARRAY, BYTES, OUT_OF_BAND_FROM, VIEW, Piece, piece_of
+from planaria.otp.isolation.bulk import (
+    BYTEARRAY,
+    BYTES,
+    MAX_PIECES,
+    OUT_OF_BAND_FROM,
+    VIEW,
+    Piece,
+    piece_of,
+)
 from planaria.otp.isolation.errors import RemoteError, RemoteTraceback, Unsendable
 from planaria.otp.kernel.introspection import safe_repr
 from planaria.otp.kernel.message import Ref
@@ -59,7 +67,7 @@ class _Encoder(pickle.Pickler):
 
     def _buffer(self, buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
-        if raw.nbytes < OUT_OF_BAND_FROM:
+        if raw.nbytes < OUT_OF_BAND_FROM or len(self.pieces) >= MAX_PIECES:
             return True  # stays in the pickle
         self.pieces.append(piece_of(raw, VIEW))
         return False
@@ -88,7 +96,11 @@ class _BulkEncoder(_Encoder):
 
     def persistent_id(self, obj: Any) -> Any:
         kind = type(obj)
-        if (kind is bytes or kind is bytearray) and len(obj) >= OUT_OF_BAND_FROM:
+        if (
+            (kind is bytes or kind is bytearray)
+            and len(obj) >= OUT_OF_BAND_FROM
+            and len(self.pieces) < MAX_PIECES
+        ):
             self.pieces.append(piece_of(obj, BYTES if kind is bytes else BYTEARRAY))
             return len(self.pieces) - 1
         return None

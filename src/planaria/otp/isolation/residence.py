@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,9 @@ class WorkerBridge(Bridge):
     def __init__(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(Node("worker"))
         self.node.scheduler.bind(loop)
+        self.node.recent = deque(
+            maxlen=0
+        )  # home remembers what was handled; here it would count against the limit
         self.loop = loop
         self.channel = Channel(sock, loop, self._frame, self._lost)
         self.base = 0

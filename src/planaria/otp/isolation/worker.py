@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from planaria.otp.isolation.admission import Admission
-from planaria.otp.isolation.bridge import Bridge, Work
+from planaria.otp.isolation.bridge import Bridge, Work, named_arguments
 from planaria.otp.isolation.bulk import Piece
 from planaria.otp.isolation.channel import APART, CONTROL, HIGH, Channel
-from planaria.otp.isolation.codec import encode
+from planaria.otp.isolation.codec import encode, explain
 from planaria.otp.isolation.errors import WorkerBroken
 from planaria.otp.isolation.limits import Worker, env_of
 from planaria.otp.isolation.output import LineReader, OutputLine, log_at_home
@@ -194,7 +194,7 @@ class WorkerProcess:
         """Let it run a server class or a function as `process`.
 
         Raises:
-            Unsendable, or whatever pickling raised: nothing was sent.
+            Unsendable: an argument cannot be pickled; the worker is of no use any more.
         """
         node = process.node
         if self.bridge is None:
@@ -232,7 +232,11 @@ class WorkerProcess:
             number,
             current,
         )
-        data, pieces = encode(word, bridge)
+        try:
+            data, pieces = encode(word, bridge)
+        except Exception as error:
+            what = f"the start of {process.label}"
+            raise explain(error, named_arguments(args, kwargs), what, bridge, "arguments") from error
         bridge.channel.send(CONTROL, 0, data, pieces)
         bridge.channel.flush()
         self.used = True

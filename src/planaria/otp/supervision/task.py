@@ -17,6 +17,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from planaria.otp.isolation.choice import Isolation, worker_for
+from planaria.otp.isolation.limits import Limits, Worker
+from planaria.otp.isolation.run import value_from_worker
 from planaria.otp.kernel.ambient import Server, now, self_, time_up
 from planaria.otp.kernel.birth import announce, create
 from planaria.otp.kernel.mailbox import deliver_kernel, take_where
@@ -111,12 +114,11 @@ class TaskRef(Ref):
             TimeoutError: after `timeout` seconds; the task goes on.
         """
         outcome = await self.poll(timeout)
-        match outcome:
-            case TaskDone(value=value):
-                return value
-            case Down(reason=reason):
-                raise TaskFailed(reason)
-        raise TimeoutError("time is up")
+        if outcome is None:
+            raise TimeoutError("time is up")
+        if isinstance(outcome, Down):
+            raise TaskFailed(outcome.reason)
+        return outcome.value
 
     async def poll(self, timeout: float | None = 0.0) -> Outcome | None:
         """Wait in place for the end of the task, at most `timeout` seconds; None if it still works (Task.yield).
@@ -192,17 +194,32 @@ class Task:
     """Starts tasks; see the module."""
 
     @staticmethod
-    def start_link(fn: Callable[..., Awaitable[object]], *args: Any, label: str | None = None) -> TaskRef:
-        """Run `fn(*args)` in a process linked to the running one (Task.async)."""
-        return begin_task(TaskRef(self_()), fn, args, label=label, under=None, link=True)
+    def start_link(
+        fn: Callable[..., Any],
+        *args: Any,
+        label: str | None = None,
+        isolation: Isolation | None = None,
+        limits: Limits | None = None,
+    ) -> TaskRef:
+        """Run `fn(*args)` in a process linked to the running one (Task.async).
+
+        Args:
+            isolation: `"worker"` runs `fn` in an OS process of its own, which dies with the task; it may be a plain
+                function then, computing as long as it likes.
+            limits: what that OS process may use.
+        """
+        worker = worker_for(isolation, limits)
+        return begin_task(TaskRef(self_()), fn, args, label=label, under=None, link=True, worker=worker)
 
     @staticmethod
     def start(
-        fn: Callable[..., Awaitable[object]],
+        fn: Callable[..., Any],
         *args: Any,
         under: Server,
         label: str | None = None,
         link: bool = False,
+        isolation: Isolation | None = None,
+        limits: Limits | None = None,
     ) -> TaskRef:
         """Run `fn(*args)` as a temporary child of the dynamic supervisor `under`, watched.
 
@@ -211,18 +228,21 @@ class Task:
 
         Args:
             link: tie it to the running process too (Task.Supervisor.async).
+            isolation, limits: as for `start_link`.
         """
-        return begin_task(TaskRef(self_()), fn, args, label=label, under=under, link=link)
+        worker = worker_for(isolation, limits)
+        return begin_task(TaskRef(self_()), fn, args, label=label, under=under, link=link, worker=worker)
 
 
 def begin_task[R: TaskRef](
     ref: R,
-    fn: Callable[..., Awaitable[object]],
+    fn: Callable[..., Any],
     args: tuple[Any, ...],
     *,
     label: str | None,
     under: Server | None,
     link: bool,
+    worker: Worker | None = None,
 ) -> R:
     """Run `fn(*args)` as the task `ref` of its owner, which is the running process."""
     owner = ref.owner
@@ -231,7 +251,10 @@ def begin_task[R: TaskRef](
         owner.node, label or name_of(fn), linked_to=owner if link else None, parent=owner if link else None
     )
     ref._monitor = watch(process, ref._down)
-    process.coro = _work(ref, fn, args)
+    if worker is None:
+        process.coro = _work(ref, fn, args)
+    else:
+        process.coro = _work(ref, value_from_worker, (fn, args, worker, None, process.label))
     current = owner.current
     if current is not None:
         process.current = ("info", "task", owner, current[3], current[4], current[5], current[6], process)
