@@ -31,6 +31,7 @@ PRINTED = {
         "too late after 3 mistakes\n"
         "locked again: welcome\n"
     ),
+    "otp/rate_limiter.py": "at once: 5\nafter a second: 15\nafter two: 25\nmade in advance: 4\n",
     "otp/supervisor.py": (
         "2.0\ncrashed: ZeroDivisionError: division by zero\ndivider restarted 1 time\n4.0\n"
     ),

@@ -54,7 +54,7 @@ class Hand(Producer):
     @call
     def give(self, *events: object) -> int:
         self.emit(events)
-        return len(self.outlet.buffer)
+        return len(self.flow_outlet.buffer)
 
     @call
     def asked_for(self) -> list[int]:
@@ -62,7 +62,7 @@ class Hand(Producer):
 
     @call
     def throw_out(self, reason: object) -> None:
-        for subscription in tuple(self.outlet.subscribers):
+        for subscription in tuple(self.flow_outlet.subscribers):
             self.cancel_consumer(subscription, reason)
 
     @cast

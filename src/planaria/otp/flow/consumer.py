@@ -22,9 +22,9 @@ from planaria.otp.kernel.reason import NoProcess, is_orderly
 from planaria.otp.servers.handler import Deferred, call, cast
 from planaria.otp.servers.remote import Cast
 
-send_subscribe: Cast[[Subscription]] = Cast(Stage.lost, "flow_subscribe", Stage)
-send_ask: Cast[[Subscription, int]] = Cast(Stage.lost, "flow_ask", Stage)
-send_cancel: Cast[[Subscription, object]] = Cast(Stage.lost, "flow_cancel", Stage)
+send_subscribe: Cast[[Subscription]] = Cast(Stage.flow_lost, "flow_subscribe", Stage)
+send_ask: Cast[[Subscription, int]] = Cast(Stage.flow_lost, "flow_ask", Stage)
+send_cancel: Cast[[Subscription, object]] = Cast(Stage.flow_lost, "flow_cancel", Stage)
 
 
 class Consumer(Stage):
@@ -33,10 +33,10 @@ class Consumer(Stage):
     Source: GenStage's consumer.
     """
 
-    def set_up(self) -> None:
+    def flow_set_up(self) -> None:
         """Called before `init`."""
-        super().set_up()
-        self.inlet: dict[Subscription, int] = {}  # events asked for and not yet handled
+        super().flow_set_up()
+        self.flow_inlet: dict[Subscription, int] = {}  # events asked for and not yet handled
 
     # --- for subclasses ----------------------------------------------------------------------------------------
 
@@ -78,8 +78,8 @@ class Consumer(Stage):
             raise ValueError(f"unknown cancel mode {cancel!r}; there are: {', '.join(MODES)}")
         high, low = demand_range(max_demand, min_demand)
         subscription = Subscription(target, self.pid, high, low, cancel, manual, partition, select)
-        self.inlet[subscription] = 0
-        self.watch_stage(target, subscription)
+        self.flow_inlet[subscription] = 0
+        self.flow_watch_stage(target, subscription)
         send_subscribe(target, subscription)
         type(self).flow_begin(self.pid, subscription)
         return subscription
@@ -88,8 +88,8 @@ class Consumer(Stage):
         """Ask for `count` more events of a `manual` subscription; nothing if that has ended."""
         if count < 1:
             raise ValueError(f"ask for at least 1 event, not {count}")
-        if subscription in self.inlet:
-            self.inlet[subscription] += count
+        if subscription in self.flow_inlet:
+            self.flow_inlet[subscription] += count
             send_ask(subscription.producer, subscription, count)
 
     def cancel(self, subscription: Subscription, reason: object = "normal") -> None:
@@ -129,7 +129,7 @@ class Consumer(Stage):
     @cast
     async def flow_begin(self, subscription: Subscription) -> None:
         """After `init`: the stage is ready, so the first demand may go."""
-        if subscription in self.inlet:
+        if subscription in self.flow_inlet:
             await finished(self.handle_subscribe(subscription))
             if not subscription.manual:
                 self.ask(subscription, subscription.max_demand)
@@ -137,42 +137,42 @@ class Consumer(Stage):
     @cast
     async def flow_events(self, subscription: Subscription, events: list[Any]) -> None:
         """Events of a producer."""
-        if subscription not in self.inlet:
+        if subscription not in self.flow_inlet:
             return  # cancelled meanwhile
         for batch in batches(events, subscription):
-            if self.ending:
+            if self.flow_ending:
                 return
             await finished(self.handle_events(batch, subscription))
-            self.handled(subscription, len(batch))
+            self.flow_handled(subscription, len(batch))
 
     @cast
     async def flow_cancelled(self, subscription: Subscription, reason: object) -> None:
         """The producer has ended the subscription."""
-        self.unwatch_stage(subscription)
-        await self.lost(subscription, reason)
+        self.flow_unwatch_stage(subscription)
+        await self.flow_lost(subscription, reason)
 
-    async def lost(self, subscription: Subscription, reason: object) -> None:
+    async def flow_lost(self, subscription: Subscription, reason: object) -> None:
         """A producer is gone."""
-        if self.inlet.pop(subscription, None) is not None:
-            await self.lost_producer(subscription, reason)
+        if self.flow_inlet.pop(subscription, None) is not None:
+            await self.flow_lost_producer(subscription, reason)
 
-    async def lost_producer(self, subscription: Subscription, reason: object) -> None:
+    async def flow_lost_producer(self, subscription: Subscription, reason: object) -> None:
         """Tell the stage, then act by the cancel mode."""
         await finished(self.handle_cancel(subscription, reason))
         mode = subscription.cancel
         if mode == "permanent" or (mode == "transient" and not is_orderly(reason)):
-            self.give_up(reason)
+            self.flow_give_up(reason)
 
-    def give_up(self, reason: object) -> None:
+    def flow_give_up(self, reason: object) -> None:
         """End as the producer did."""
         self.stop(reason)
 
-    def handled(self, subscription: Subscription, count: int) -> None:
+    def flow_handled(self, subscription: Subscription, count: int) -> None:
         """Count events as handled, and ask for more when it is time."""
-        outstanding = self.inlet.get(subscription)
+        outstanding = self.flow_inlet.get(subscription)
         if outstanding is None:
             return
-        outstanding = self.inlet[subscription] = max(0, outstanding - count)
+        outstanding = self.flow_inlet[subscription] = max(0, outstanding - count)
         if not subscription.manual and outstanding <= subscription.min_demand:
             self.ask(subscription, subscription.max_demand - outstanding)
 

@@ -30,8 +30,8 @@ type DemandMode = Literal["forward", "accumulate"]
 
 log = logging.getLogger(__name__)
 
-send_events: Cast[[Subscription, list[Any]]] = Cast(Stage.lost, "flow_events", Stage)
-send_cancelled: Cast[[Subscription, object]] = Cast(Stage.lost, "flow_cancelled", Stage)
+send_events: Cast[[Subscription, list[Any]]] = Cast(Stage.flow_lost, "flow_events", Stage)
+send_cancelled: Cast[[Subscription, object]] = Cast(Stage.flow_lost, "flow_cancelled", Stage)
 
 
 class Producer(Stage):
@@ -52,14 +52,16 @@ class Producer(Stage):
     buffer_keep: ClassVar[Keep] = "last"
     demand_mode: ClassVar[DemandMode] = "forward"
 
-    def set_up(self) -> None:
+    def flow_set_up(self) -> None:
         """Called before `init`."""
-        super().set_up()
+        super().flow_set_up()
         make = type(self).dispatcher
-        self.outlet = Outlet(make(), self.buffer_size, self.buffer_keep, self._give, self._overflowed)
-        self.holding = self.demand_mode == "accumulate"
-        self.finishing: list[object] = []
-        self.woken = False
+        self.flow_outlet = Outlet(
+            make(), self.buffer_size, self.buffer_keep, self.flow_give, self.flow_overflowed
+        )
+        self.flow_holding = self.demand_mode == "accumulate"
+        self.flow_finishing: list[object] = []
+        self.flow_woken = False
 
     # --- for subclasses ----------------------------------------------------------------------------------------
 
@@ -73,25 +75,25 @@ class Producer(Stage):
 
     def emit(self, events: Iterable[Any]) -> None:
         """Give events, from any handler; what nobody asked for is buffered."""
-        self.outlet.emit(list(events))
-        if self.outlet.wants() > 0:
-            self._look_again()  # some were dropped by partition or selection: their demand is still open
+        self.flow_outlet.emit(list(events))
+        if self.flow_outlet.wants() > 0:
+            self.flow_look_again()  # some were dropped by partition or selection: their demand is still open
 
     def finish(self, reason: object = "normal") -> None:
         """There is no more: end with `reason` when everything given has been sent."""
-        self.finishing = [reason]
-        self._look_again()
+        self.flow_finishing = [reason]
+        self.flow_look_again()
 
     def dispatch_by(self, dispatcher: Dispatcher) -> None:
         """Share events out in this way; in `init`, before anybody has subscribed."""
-        if self.outlet.subscribers:
+        if self.flow_outlet.subscribers:
             raise RuntimeError("consumers have subscribed already: choose the dispatcher in init")
-        self.outlet.dispatcher = dispatcher
+        self.flow_outlet.dispatcher = dispatcher
 
     @property
     def demand(self) -> int:
         """How many events consumers wait for now."""
-        return self.outlet.dispatcher.capacity()
+        return self.flow_outlet.dispatcher.capacity()
 
     def cancel_consumer(self, subscription: Subscription, reason: object = "normal") -> None:
         """End the subscription of a consumer, which acts by its cancel mode."""
@@ -102,8 +104,8 @@ class Producer(Stage):
     @call
     async def set_demand(self, mode: DemandMode) -> None:
         """Let demand through (`forward`), or make it wait (`accumulate`). GenStage.demand/2."""
-        self.holding = mode == "accumulate"
-        await self.forward()
+        self.flow_holding = mode == "accumulate"
+        await self.flow_forward()
 
     # --- the protocol ------------------------------------------------------------------------------------------
 
@@ -111,78 +113,78 @@ class Producer(Stage):
     async def flow_subscribe(self, subscription: Subscription) -> None:
         """A consumer begins."""
         try:
-            self.outlet.dispatcher.subscribe(subscription)
+            self.flow_outlet.dispatcher.subscribe(subscription)
         except Refused as refusal:
             send_cancelled(subscription.consumer, subscription, refusal.reason)
             return
-        self.outlet.subscribers.add(subscription)
-        self.watch_stage(subscription.consumer, subscription)
+        self.flow_outlet.subscribers.add(subscription)
+        self.flow_watch_stage(subscription.consumer, subscription)
         await finished(self.handle_subscribe(subscription))
 
     @cast
     async def flow_ask(self, subscription: Subscription, count: int) -> None:
         """A consumer wants `count` more."""
-        if subscription in self.outlet.subscribers:
-            self.outlet.dispatcher.ask(subscription, count)
-            await self.forward()
+        if subscription in self.flow_outlet.subscribers:
+            self.flow_outlet.dispatcher.ask(subscription, count)
+            await self.flow_forward()
 
     @cast
     async def flow_cancel(self, subscription: Subscription, reason: object) -> None:
         """A consumer ends, or is ended; it acts when it hears of it."""
-        if subscription in self.outlet.subscribers:
-            self.unwatch_stage(subscription)
+        if subscription in self.flow_outlet.subscribers:
+            self.flow_unwatch_stage(subscription)
             send_cancelled(subscription.consumer, subscription, reason)
-            await self.lost_consumer(subscription, reason)
+            await self.flow_lost_consumer(subscription, reason)
 
     @cast
     async def flow_more(self) -> None:
         """Look again whether anything is wanted, or all is done."""
-        self.woken = False
-        await self.forward()
+        self.flow_woken = False
+        await self.flow_forward()
 
-    async def lost(self, subscription: Subscription, reason: object) -> None:
+    async def flow_lost(self, subscription: Subscription, reason: object) -> None:
         """A consumer is dead: nobody waits for it any more."""
-        await self.lost_consumer(subscription, reason)
+        await self.flow_lost_consumer(subscription, reason)
 
-    async def lost_consumer(self, subscription: Subscription, reason: object) -> None:
+    async def flow_lost_consumer(self, subscription: Subscription, reason: object) -> None:
         """Forget a consumer; what was made for it goes to others."""
-        self.outlet.subscribers.discard(subscription)
-        self.outlet.dispatcher.cancel(subscription)
+        self.flow_outlet.subscribers.discard(subscription)
+        self.flow_outlet.dispatcher.cancel(subscription)
         await finished(self.handle_cancel(subscription, reason))
-        await self.forward()  # the others may have waited for it
+        await self.flow_forward()  # the others may have waited for it
 
-    async def forward(self) -> None:
+    async def flow_forward(self) -> None:
         """Send what waits, then ask for what is missing."""
-        outlet = self.outlet
+        outlet = self.flow_outlet
         outlet.drain()
-        wanted = 0 if self.holding or self.finishing or self.ending else outlet.wants()
+        wanted = 0 if self.flow_holding or self.flow_finishing or self.flow_ending else outlet.wants()
         if wanted:
             outlet.asked += wanted
             events = await finished(self.handle_demand(wanted))
             if events is not None:
                 self.emit(events)
-        self.end_if_done()
+        self.flow_end_if_done()
 
-    def end_if_done(self) -> None:
+    def flow_end_if_done(self) -> None:
         """Stop if `finish` was said and nothing is left."""
-        if self.finishing and not self.ending and not self.outlet.kept():
-            self.stop(self.finishing[0])
+        if self.flow_finishing and not self.flow_ending and not self.flow_outlet.kept():
+            self.stop(self.flow_finishing[0])
 
-    def _look_again(self) -> None:
-        if not self.woken:
-            self.woken = True
+    def flow_look_again(self) -> None:
+        if not self.flow_woken:
+            self.flow_woken = True
             type(self).flow_more(self.pid)
 
-    def _give(self, subscription: Subscription, events: list[Any]) -> None:
+    def flow_give(self, subscription: Subscription, events: list[Any]) -> None:
         send_events(subscription.consumer, subscription, events)
 
-    def _overflowed(self, count: int) -> None:
+    def flow_overflowed(self, count: int) -> None:
         node = self.pid.node
         if node.listeners:
             node.emit(EventsDropped(self.pid, count, self.buffer_keep))
-        total = self.outlet.dropped
+        total = self.flow_outlet.dropped
         if total.bit_length() > (total - count).bit_length():  # first, then at each doubling
             log.warning(
                 "the buffer of %r is full (%s events, keeping the %s): %d dropped so far",
-                self.pid, self.outlet.size, self.outlet.keep, total,
+                self.pid, self.flow_outlet.size, self.flow_outlet.keep, total,
             )  # fmt: skip

@@ -45,70 +45,70 @@ class ProducerConsumer(Consumer, Producer):
 
     buffer_size: ClassVar[int | None] = None
 
-    def set_up(self) -> None:
+    def flow_set_up(self) -> None:
         """Called before `init`."""
-        super().set_up()
-        self.waiting: deque[tuple[Subscription, list[Any] | End]] = deque()
+        super().flow_set_up()
+        self.flow_waiting: deque[tuple[Subscription, list[Any] | End]] = deque()
 
     def handle_demand(self, demand: int) -> Any:
         """Not called: what consumers want decides when `handle_events` is."""
 
-    def allowance(self) -> int:
+    def flow_allowance(self) -> int:
         """How many events may be handled now; none while nobody wants any."""
-        return 0 if self.outlet.buffer else self.demand
+        return 0 if self.flow_outlet.buffer else self.demand
 
-    def portion(self, events: list[Any]) -> int:
+    def flow_portion(self, events: list[Any]) -> int:
         """How many of these to handle at once, when some may be: all."""
         return len(events)
 
     @cast
     async def flow_events(self, subscription: Subscription, events: list[Any]) -> None:
         """Events of a producer: they wait for demand."""
-        if subscription in self.inlet:
-            self.waiting.extend((subscription, batch) for batch in batches(events, subscription))
-            await self.forward()
+        if subscription in self.flow_inlet:
+            self.flow_waiting.extend((subscription, batch) for batch in batches(events, subscription))
+            await self.flow_forward()
 
-    async def lost(self, subscription: Subscription, reason: object) -> None:
+    async def flow_lost(self, subscription: Subscription, reason: object) -> None:
         """Either side is gone."""
         if subscription.consumer is not self.pid:
-            await self.lost_consumer(subscription, reason)
-        elif self.waiting and subscription in self.inlet and is_orderly(reason):
-            self.waiting.append((subscription, End(reason)))
+            await self.flow_lost_consumer(subscription, reason)
+        elif self.flow_waiting and subscription in self.flow_inlet and is_orderly(reason):
+            self.flow_waiting.append((subscription, End(reason)))
         else:
-            await super().lost(subscription, reason)
+            await super().flow_lost(subscription, reason)
 
-    def give_up(self, reason: object) -> None:
+    def flow_give_up(self, reason: object) -> None:
         """End as the producer did, after the last event if it ended in order."""
         if is_orderly(reason):
             self.finish(reason)
         else:
             self.stop(reason)
 
-    async def forward(self) -> None:
+    async def flow_forward(self) -> None:
         """Send what waits, then handle what has come, as far as anybody wants it."""
-        self.outlet.drain()
-        while self.waiting and not self.ending:
-            subscription, events = self.waiting[0]
+        self.flow_outlet.drain()
+        while self.flow_waiting and not self.flow_ending:
+            subscription, events = self.flow_waiting[0]
             if isinstance(events, End):
-                self.waiting.popleft()
-                if self.inlet.pop(subscription, None) is not None:
-                    await self.lost_producer(subscription, events.reason)
+                self.flow_waiting.popleft()
+                if self.flow_inlet.pop(subscription, None) is not None:
+                    await self.flow_lost_producer(subscription, events.reason)
                 continue
-            if self.allowance() <= 0:
+            if self.flow_allowance() <= 0:
                 break
-            count = self.portion(events)
+            count = self.flow_portion(events)
             if count < len(events):
-                self.waiting[0] = (subscription, events[count:])
+                self.flow_waiting[0] = (subscription, events[count:])
                 events = events[:count]
             else:
-                self.waiting.popleft()
+                self.flow_waiting.popleft()
             made = await finished(self.handle_events(events, subscription))
             if made is not None:
                 self.emit(made)
-            self.handled(subscription, len(events))
-        self.end_if_done()
+            self.flow_handled(subscription, len(events))
+        self.flow_end_if_done()
 
-    def end_if_done(self) -> None:
+    def flow_end_if_done(self) -> None:
         """Stop if `finish` was said and nothing is left."""
-        if not self.waiting:
-            super().end_if_done()
+        if not self.flow_waiting:
+            super().flow_end_if_done()

@@ -30,7 +30,6 @@ class RateLimiter(ProducerConsumer):
         self,
         source: Server | None,
         rate: float,
-        *,
         per: float = 1.0,
         burst: int | None = None,
         max_demand: int | None = None,
@@ -46,9 +45,9 @@ class RateLimiter(ProducerConsumer):
         if source is not None:
             self.subscribe_to(source, max_demand=self.burst if max_demand is None else max_demand)
 
-    def allowance(self) -> int:
+    def flow_allowance(self) -> int:
         """As many as there are tokens for; if none, a timer is set for the next."""
-        wanted = super().allowance()
+        wanted = super().flow_allowance()
         moment = now()
         self.tokens = min(float(self.burst), self.tokens + (moment - self.filled_at) * self.rate)
         self.filled_at = moment
@@ -59,9 +58,9 @@ class RateLimiter(ProducerConsumer):
             send_after((1 - self.tokens) / self.rate, self_(), Tick())
         return allowed
 
-    def portion(self, events: list[Any]) -> int:
+    def flow_portion(self, events: list[Any]) -> int:
         """No more than are allowed."""
-        return min(len(events), self.allowance())
+        return min(len(events), self.flow_allowance())
 
     def handle_events(self, events: list[Any], source: Subscription) -> list[Any]:
         """Give them on."""
@@ -72,6 +71,6 @@ class RateLimiter(ProducerConsumer):
         """Time has passed."""
         if isinstance(message, Tick):
             self.ticking = False
-            await self.forward()
+            await self.flow_forward()
         else:
             super().handle_info(message)

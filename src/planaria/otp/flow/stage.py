@@ -17,19 +17,20 @@ from planaria.otp.servers.handler import cast
 class Stage(GenServer):
     """The part producers and consumers share; subclass those.
 
-    Stages talk by casts whose handlers begin with `flow_`; their demand bounds their mailboxes, which need no limit.
+    Stages talk by casts; their demand bounds their mailboxes, which need no limit. Names that begin with `flow_` are
+    theirs, all others the subclass's.
     """
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
         """Prepare what the stage keeps for itself, before the user's `init`."""
         stage = super().__new__(cls)
-        stage.set_up()
+        stage.flow_set_up()
         return stage
 
-    def set_up(self) -> None:
+    def flow_set_up(self) -> None:
         """Called before `init`."""
-        self.watched: dict[Monitor, Subscription] = {}
-        self.ending = False
+        self.flow_watched: dict[Monitor, Subscription] = {}
+        self.flow_ending = False
 
     def handle_subscribe(self, subscription: Subscription) -> Any:
         """A subscription begins, at either end: `subscription.consumer` is this process or the other."""
@@ -42,14 +43,14 @@ class Stage(GenServer):
 
     def stop(self, reason: object = "normal") -> None:
         """End after this message; events in hand are not handled any more."""
-        self.ending = True
+        self.flow_ending = True
         super().stop(reason)
 
     def handle(self, envelope: Envelope) -> Coroutine[Any, Any, None] | None:
         """Handle one message; the end of a watched stage becomes `flow_down`."""
         body = envelope[1]
         if type(body) is Down and envelope[0] == "info":
-            subscription = self.watched.pop(body.ref, None)  # type: ignore[call-overload]
+            subscription = self.flow_watched.pop(body.ref, None)  # type: ignore[call-overload]
             if subscription is not None:
                 envelope = ("cast", ("flow_down", (subscription, body.reason), {}), *envelope[2:])
         return super().handle(envelope)
@@ -57,21 +58,21 @@ class Stage(GenServer):
     @cast
     async def flow_down(self, subscription: Subscription, reason: object) -> None:
         """The other end of a subscription is dead."""
-        await self.lost(subscription, reason)
+        await self.flow_lost(subscription, reason)
 
-    async def lost(self, subscription: Subscription, reason: object) -> None:
+    async def flow_lost(self, subscription: Subscription, reason: object) -> None:
         """A subscription is over; each side says what follows."""
         raise NotImplementedError
 
-    def watch_stage(self, other: Process, subscription: Subscription) -> None:
+    def flow_watch_stage(self, other: Process, subscription: Subscription) -> None:
         """Hear of the end of the other stage."""
-        self.watched[monitor(other)] = subscription
+        self.flow_watched[monitor(other)] = subscription
 
-    def unwatch_stage(self, subscription: Subscription) -> None:
+    def flow_unwatch_stage(self, subscription: Subscription) -> None:
         """No longer."""
-        for ref, watched in self.watched.items():
+        for ref, watched in self.flow_watched.items():
             if watched is subscription:
-                del self.watched[ref]
+                del self.flow_watched[ref]
                 demonitor(ref, flush=True)
                 return
 

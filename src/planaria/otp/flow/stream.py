@@ -76,7 +76,7 @@ class Tap(Consumer):
             taker.reply(events)
         elif self.failure is not None:
             taker.fail(self.failure)
-        elif not self.inlet:
+        elif not self.flow_inlet:
             taker.reply(None)
         else:
             return
