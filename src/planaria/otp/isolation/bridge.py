@@ -265,7 +265,7 @@ class Bridge:
         for index in range(len(recent) - 1, -1, -1):
             known = recent[index]
             if known is envelope:
-                recent[index] = (known[0], message_text(known[0], known[1], 200), *known[2:])
+                recent[index] = (known[0], _in_words(known[1]), *known[2:])
                 break
 
     def _unsendable(self, error: Exception, target: Process, envelope: Envelope) -> None:
@@ -482,6 +482,29 @@ class Bridge:
                 request.fail(self.node.call_failure(request, request.target, reason))
         self.theirs.clear()
         self.gone.clear()
+
+
+def _in_words(body: Any) -> str:
+    """A message as text, without the `repr` of what may be megabytes."""
+    if isinstance(body, Request):
+        return f"{body.handler}({', '.join(_size(each) for each in (*body.args, *body.kwargs.values()))})"
+    if (
+        isinstance(body, tuple)
+        and len(body) == 3
+        and isinstance(body[1], tuple)
+        and isinstance(body[2], dict)
+    ):
+        return f"{body[0]}({', '.join(_size(each) for each in (*body[1], *body[2].values()))})"
+    return _size(body)
+
+
+def _size(value: Any) -> str:
+    if value is None or isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) < 40):
+        return repr(value)
+    length = (
+        value.nbytes if isinstance(value, memoryview) else len(value) if hasattr(value, "__len__") else ""
+    )
+    return f"<{type(value).__name__} {length}>".replace(" >", ">")
 
 
 def named_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str | int, Any]:
