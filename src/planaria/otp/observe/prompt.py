@@ -149,7 +149,7 @@ class Prompt:
                     self.names["_"] = value
                     write(f"{repr(value)[:LONGEST_VALUE]}\n")
                 succeeded.append(True)
-            except Exception as error:  # noqa: BLE001  shown to who asked
+            except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  shown; exit() is not for the node
                 trace = error.__traceback__
                 write("".join(traceback.format_exception(type(error), error, trace and trace.tb_next)))
                 succeeded.append(False)

@@ -1,0 +1,125 @@
+"""`planaria observe` and `planaria attach`, on a program with an observer and without a garden."""
+
+import asyncio
+import json
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planaria.otp import GenServer, Node, call, child, sleep, supervisor, task_child
+from planaria.otp.observe.observer import Observer
+from planaria.otp.observe.watchdog import Watchdog
+from tests.cli.conftest import planaria
+
+
+class Counter(GenServer):
+    def init(self) -> None:
+        self.count = 5
+        self.api_key = "sk-not-to-be-shown"
+
+    @call
+    def add(self, by: int) -> int:
+        self.count += by
+        return self.count
+
+
+async def tick() -> None:
+    while True:
+        await Counter.add("counter", 1)
+        await sleep(0.01)
+
+
+@dataclass
+class Program:
+    """A node in a thread of its own."""
+
+    socket: Path
+    loop: asyncio.AbstractEventLoop = field(init=False)
+    stopped: asyncio.Event = field(init=False)
+
+    def run(self, *args: str, **kwargs: Any):
+        return planaria(*args, "--socket", str(self.socket), **kwargs)
+
+    async def main(self, started: threading.Event) -> None:
+        self.loop, self.stopped = asyncio.get_running_loop(), asyncio.Event()
+        async with Node("plain") as node:
+            with Watchdog(node) as watchdog, Observer(node, self.socket, watchdog=watchdog):
+                tree = supervisor(
+                    child(Counter, name="counter"), task_child(tick, name="ticker"), name="root"
+                )
+                await node.start(tree)
+                started.set()
+                await self.stopped.wait()
+
+
+@pytest.fixture
+def program(tmp_path):
+    program = Program(tmp_path / "private" / "o.sock")
+    started = threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(program.main(started)))
+    thread.start()
+    assert started.wait(10)
+    yield program
+    program.loop.call_soon_threadsafe(program.stopped.set)
+    thread.join(10)
+
+
+def test_the_node_and_its_processes(program):
+    output = program.run("observe").output
+    assert "the loop turns" in output
+    assert "ticker" in output
+    view = json.loads(program.run("observe", "--json").stdout)
+    assert view["node"]["name"] == "plain"
+    assert {row["name"] for row in view["processes"]} == {"root", "counter", "ticker"}
+
+
+def test_one_process_and_a_pattern(program):
+    output = program.run("observe", "counter").output
+    assert "api_key = [secret]" in output
+    assert "call add(1) from ticker" in output
+    view = json.loads(program.run("observe", "*er", "--json").stdout)
+    assert {row["name"] for row in view["processes"]} == {"counter", "ticker"}
+
+
+def test_where_a_process_waits(program):
+    output = program.run("observe", "ticker").output
+    assert f"{__file__}:" in output
+    assert "tick" in output
+
+
+def test_an_unknown_process_is_an_error_in_words(program):
+    result = program.run("observe", "nobody")
+    assert result.exit_code == 6
+    assert "no process 'nobody'" in result.stderr
+
+
+def test_no_node_is_an_error_in_words(tmp_path):
+    result = planaria("observe", "--socket", str(tmp_path / "none.sock"))
+    assert result.exit_code == 4
+    assert "no node listens" in result.stderr
+
+
+def test_stacks_are_had_without_asking_the_node(program):
+    assert "most recent call first" in program.run("observe", "--stacks").output
+
+
+def test_kill_ends_one_process(program):
+    before = json.loads(program.run("observe", "counter", "--json").stdout)["info"]["pid"]
+    assert program.run("observe", "counter", "--kill").exit_code == 0
+    assert json.loads(program.run("observe", "counter", "--json").stdout)["info"]["pid"] != before
+
+
+def test_attach_runs_code_in_the_node(program):
+    assert program.run("attach", "-c", "whereis('counter').name").output == "'counter'\n"
+    assert (
+        program.run("attach", input="print(state('counter')['api_key'])\n").output == "sk-not-to-be-shown\n"
+    )
+
+
+def test_attach_shows_errors_and_says_so_in_its_exit_code(program):
+    result = program.run("attach", "-c", "1/0")
+    assert result.exit_code == 1
+    assert "ZeroDivisionError" in result.output
