@@ -56,6 +56,15 @@ PRINTED = {
         "it lacks shop.Till.take\n"
         "two crashes, and version 1 is back\n"
     ),
+    "otp/worker_isolation.py": (
+        "words: 3\n"
+        "in the node's own OS process: False\n"
+        "bomb: out_of_memory\n"
+        "endless: cpu_limit\n"
+        "exit: its worker exited with status 3\n"
+        "words: 3\n"
+        "primes: 168\n"
+    ),
     "agent.py": (
         "ada: What do the notes say about moss?\n"
         "scout: From the garden, for 'moss':\n"
