@@ -46,6 +46,18 @@ async def loop() -> None:
         pass
 
 
+async def stall_once() -> None:
+    if "stalled before" in _said:
+        say("restarted")
+        await hang()
+    _said.append("stalled before")
+    while True:
+        pass
+
+
+_said: list[str] = []
+
+
 async def crash() -> None:
     raise ValueError("the moss has dried")
 
@@ -65,6 +77,7 @@ ROOTS: dict[str, Callable[[], ChildSpec]] = {
     ),
     "starting": lambda: supervisor(polite("first"), child(Slow), name="root"),
     "looping": lambda: supervisor(polite("first"), task_child(loop, id="loop"), name="root"),
+    "stalling": lambda: supervisor(polite("first"), task_child(stall_once, id="stall"), name="root"),
     "crashing": lambda: supervisor(
         supervisor(task_child(crash, id="moss", restart="permanent"), name="bed"), name="root"
     ),

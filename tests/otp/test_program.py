@@ -114,6 +114,14 @@ def test_a_loop_without_end_is_ended_by_force_after_the_deadline(case: Callable[
     assert program.lines[-1] == "failed: it did not stop within 1 s and was ended by force"
 
 
+def test_a_process_that_does_not_pause_is_broken_and_restarted(case: Callable[..., Case]):
+    program = case("stalling")
+    program.until("restarted")
+    program.signal(signal.SIGTERM)
+    assert program.end() == 0
+    assert "in stall_once" in program.errors
+
+
 def test_a_second_signal_ends_even_a_loop_without_end(case: Callable[..., Case]):
     program = case("looping")
     program.until("looping")

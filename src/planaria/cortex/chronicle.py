@@ -5,7 +5,7 @@ a line, too. Kernel events come at once and are written a little later, many tog
 wait, the oldest beyond 1000 are dropped and counted. Does badly: what happens while this is being restarted, and
 after the journal's own orderly end, is not written.
 Emits in the journal, session `node`: `process.crashed`, `process.killed`, `child.restarted`, `supervisor.gave_up`,
-`chronicle.dropped`; and what others ask it to `note`: `node.started`.
+`process.stalled`, `chronicle.dropped`; and what others ask it to `note`: `node.started`.
 """
 
 from collections import deque
@@ -23,6 +23,7 @@ from planaria.otp import (
     GenServer,
     KernelEvent,
     ProcessExited,
+    ProcessStalled,
     RestartsExceeded,
     Task,
     TaskDone,
@@ -158,6 +159,10 @@ def event_of(event: KernelEvent) -> NewEvent | None:
         case RestartsExceeded(supervisor=supervisor, id=id_, reason=reason):
             payload = {"child": str(id_), "reason": reason_text(reason)}
             return _event("supervisor.gave_up", payload, supervisor.name or str(supervisor))
+        case ProcessStalled(process=process, name=name, label=label, where=where, message=message):
+            payload = {"label": label, "where": where, "message": message}
+            payload |= {"seconds": round(event.seconds, 2), "outcome": event.outcome}
+            return _event("process.stalled", payload, name or (label if process is None else str(process)))
         case _:
             return None
 

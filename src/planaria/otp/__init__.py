@@ -79,6 +79,7 @@ from planaria.otp.kernel.event import (
     MessageShed,
     OldCodeKilled,
     ProcessExited,
+    ProcessStalled,
     ProcessStarted,
     ProcessUpgraded,
     RestartsExceeded,
@@ -105,6 +106,7 @@ from planaria.otp.kernel.reason import (
     ServerExited,
     Shutdown,
     Signal,
+    Stalled,
     StartFailed,
     StartRaised,
     Stop,
@@ -116,6 +118,9 @@ from planaria.otp.kernel.reason import (
 )
 from planaria.otp.kernel.room import limit_mailbox, send_when_room
 from planaria.otp.kernel.timers import TimerRef
+from planaria.otp.observe.observer import Observer
+from planaria.otp.observe.trace import Trace, Tracer
+from planaria.otp.observe.watchdog import Watchdog
 from planaria.otp.servers.events import Call, Cast, Enter, Event, Info, Internal
 from planaria.otp.servers.gen_server import GenServer, stop
 from planaria.otp.servers.handler import Deferred, call, cast
@@ -229,6 +234,7 @@ __all__ = [
     "Node",
     "NotAProcess",
     "NotAdmitted",
+    "Observer",
     "OldCodeKilled",
     "Outcome",
     "PartitionDispatcher",
@@ -239,6 +245,7 @@ __all__ = [
     "Process",
     "ProcessExited",
     "ProcessInfo",
+    "ProcessStalled",
     "ProcessStarted",
     "ProcessUpgraded",
     "Producer",
@@ -255,6 +262,7 @@ __all__ = [
     "ServerExited",
     "Shutdown",
     "Signal",
+    "Stalled",
     "StartFailed",
     "StartRaised",
     "StateMachine",
@@ -272,10 +280,13 @@ __all__ = [
     "Timeout",
     "TimerFired",
     "TimerRef",
+    "Trace",
+    "Tracer",
     "Transition",
     "TreeNode",
     "Unregistered",
     "Unsendable",
+    "Watchdog",
     "Worker",
     "WorkerExited",
     "WorkerInfo",
