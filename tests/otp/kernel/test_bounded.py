@@ -12,12 +12,15 @@ from planaria.otp import (
     Crash,
     Deferred,
     Down,
+    Event,
     ExitSignal,
     GenServer,
     MailboxFull,
     MessageShed,
+    Next,
     Pid,
     ServerExited,
+    StateMachine,
     bounded,
     broadcast,
     call,
@@ -27,6 +30,7 @@ from planaria.otp import (
     hang,
     limit_mailbox,
     monitor,
+    multi_call,
     receive,
     self_,
     send,
@@ -187,6 +191,38 @@ async def test_uncaught_a_refusal_is_a_crash_of_the_sender(node: TestNode) -> No
     pid = await node.run(work)
     await node.settle()
     assert pid.reason == CallFailed("mailbox_full")
+
+
+async def test_one_call_to_several_names_those_who_are_full(node: TestNode) -> None:
+    async def work() -> tuple[list[tuple[Any, object]], list[tuple[Any, object]], Pid, Pid]:
+        full, free = await closed_gate(1, "refuse"), await Gate.start()
+        Gate.note(full, 1)
+        answers, failures = await multi_call(Gate.ask, [full, free], 5)
+        return list(answers), list(failures), full, free
+
+    answers, failures, full, free = await node.run(work)
+    assert (answers, failures) == ([(free, 5)], [(full, "mailbox_full")])
+
+
+async def test_a_state_machine_may_be_bounded_too(node: TestNode) -> None:
+    class Stuck(StateMachine):
+        def init(self) -> Next:
+            return Next("stuck")
+
+        async def stuck(self, event: Event) -> None:
+            await hang()
+
+    async def work() -> Pid:
+        pid = await Stuck.start(mailbox=bounded(1, "drop_newest"))
+        for number in range(5):
+            send(pid, number)
+            await sleep(0)
+        return pid
+
+    pid = await node.run(work)
+    info = node.info(pid).mailbox
+    assert info is not None
+    assert info.dropped == 3  # one in hand, one waits
 
 
 # --- blocking -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from planaria.otp.kernel.ambient import Server, self_
 from planaria.otp.kernel.mailbox import deliver
 from planaria.otp.kernel.process import DEAD, Process, Request, new_request
-from planaria.otp.kernel.reason import CallError
+from planaria.otp.kernel.reason import CallError, MailboxFull
 from planaria.otp.kernel.runner import suspend
 from planaria.otp.servers.remote import Remote, remote_of
 
@@ -43,7 +43,11 @@ async def multi_call[**P, R](
         if target is me:
             request.fail(CallError(server, "calling_self", f"{me} called itself"))
             continue
-        deliver(target, ("call", request, me, node.next_id(), trace, cause, node.now, target))
+        try:
+            deliver(target, ("call", request, me, node.next_id(), trace, cause, node.now, target))
+        except MailboxFull as full:
+            request.fail(full)
+            continue
         if remote.timeout is not None:
             node.timers.limit(request, remote.timeout)
     answers: list[tuple[Server, R]] = []

@@ -51,6 +51,7 @@ from types import CoroutineType
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from planaria.otp.kernel.birth import announce
+from planaria.otp.kernel.bounded import Bound
 from planaria.otp.kernel.event import MessageDropped
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.process import Monitor, Process, Request
@@ -191,17 +192,31 @@ class StateMachine:
 
     @classmethod
     async def start(
-        cls, *args: Any, name: str | None = None, timeout: float | None = None, **kwargs: Any
+        cls,
+        *args: Any,
+        name: str | None = None,
+        timeout: float | None = None,
+        mailbox: Bound | None = None,
+        **kwargs: Any,
     ) -> Process:
         """Start a machine nobody is linked to; returns when its `init` is done. See `GenServer.start`."""
-        return cls._started(await start_server(cls, args, kwargs, name=name, timeout=timeout, link=False))
+        return cls._started(
+            await start_server(cls, args, kwargs, name=name, timeout=timeout, mailbox=mailbox, link=False)
+        )
 
     @classmethod
     async def start_link(
-        cls, *args: Any, name: str | None = None, timeout: float | None = None, **kwargs: Any
+        cls,
+        *args: Any,
+        name: str | None = None,
+        timeout: float | None = None,
+        mailbox: Bound | None = None,
+        **kwargs: Any,
     ) -> Process:
         """Like `start`, linked to the running process, which becomes the parent."""
-        return cls._started(await start_server(cls, args, kwargs, name=name, timeout=timeout, link=True))
+        return cls._started(
+            await start_server(cls, args, kwargs, name=name, timeout=timeout, mailbox=mailbox, link=True)
+        )
 
     @classmethod
     async def start_monitor(
