@@ -43,6 +43,7 @@ from planaria.otp import (
     spawn_link,
     stop,
     supervisor,
+    sys,
 )
 from planaria.otp.kernel.ambient import wait_down
 from planaria.testing.node import TestNode
@@ -265,6 +266,18 @@ async def test_enter_inserted_replayed_zero_timeouts_then_the_mailbox(node: Test
     ]
 
 
+async def test_postponed_events_are_replayed_before_inserted_ones_that_still_wait(node: TestNode) -> None:
+    script = {
+        ("a", do("p1")): Keep(postpone=True),
+        ("a", do("p2")): Keep(postpone=True),
+        do("go"): Keep(NextEvent(Internal(1)), NextEvent(Internal(2))),
+        Internal(1): Next("b"),
+    }
+    seen = await saw(node, script, "p1", "p2", "go")
+    after = [event for _, event in seen[seen.index(("a", Internal(1))) :]]
+    assert after == [Internal(1), Enter("a"), do("p1"), do("p2"), Internal(2)]
+
+
 async def test_the_same_state_again_is_no_change_and_repeat_makes_the_enter_call_only(node: TestNode) -> None:
     script = {do("p"): Keep(postpone=True), do("same"): Next("a"), do("again"): Repeat()}
     assert await saw(node, script, "p", "same", "again") == [
@@ -314,21 +327,25 @@ async def test_a_timeout_at_a_moment_and_a_none_that_cancels(node: TestNode) -> 
     assert seen[-1] == ("a", Timeout("x"))
 
 
-async def test_a_timeout_in_the_mailbox_is_no_event_once_it_is_cancelled(node: TestNode) -> None:
-    seen: list[object] = []
-    script = {do("go"): Keep(Timeout("x").after(1)), do("stop it"): Keep(Timeout("x").cancel())}
-
-    async def work() -> Pid:
-        machine = await Scripted.start(script, seen)
-        Scripted.do(machine, "go")
-        return machine
-
-    machine = await node.run(work)
-    await node.settle()
-    node.timers.plan(1, lambda: None)
-    Scripted.do(machine, "stop it")
-    await node.advance(2)
-    assert seen[-1] == ("a", do("stop it"))
+@pytest.mark.parametrize("what", ["cancel", "anew"])
+async def test_a_timeout_in_the_mailbox_is_no_event_once_it_is_cancelled_or_started_anew(
+    node: TestNode, what: str
+) -> None:
+    seen: list[Any] = []
+    script = {
+        do("go"): Keep(Timeout("x").after(1)),
+        do("cancel"): Keep(Timeout("x").cancel()),
+        do("anew"): Keep(Timeout("x", "new").after(5)),
+    }
+    machine = await node.run(Scripted.start, script, seen)
+    Scripted.do(machine, "go")
+    await sys.suspend(machine)
+    Scripted.do(machine, what)
+    await node.advance(2)  # the timer's message lies behind now
+    await sys.resume(machine)
+    assert seen[-1] == ("a", do(what))
+    await node.advance(6)
+    assert seen[-1] == (("a", do("cancel")) if what == "cancel" else ("a", Timeout("x", "new")))
 
 
 async def test_a_negative_timeout_is_told_where_it_is_made() -> None:

@@ -38,6 +38,9 @@ from planaria.otp import (
     sys,
 )
 from planaria.otp.kernel.ambient import wait_down
+from planaria.otp.kernel.mailbox import deliver_kernel
+from planaria.otp.kernel.process import new_request
+from planaria.otp.servers.system import SystemMessage
 from planaria.otp.servers.wrapper import server_of
 from planaria.testing.node import TestNode
 from tests.otp.support import Boom, Counter, idle
@@ -149,7 +152,7 @@ async def test_messages_to_a_suspended_server_wait_and_are_handled_in_order(node
             self.notes.append(message)
 
     async def work(mailbox: Any) -> object:
-        pid = await Notes.start_link(**({} if mailbox is None else {"mailbox": mailbox}))
+        pid = await Notes.start_link(mailbox=mailbox)
         for number in range(3):
             send(pid, number)
         await sys.suspend(pid)
@@ -171,6 +174,26 @@ async def test_messages_to_a_suspended_server_wait_and_are_handled_in_order(node
 
     assert await node.run(work, None) == list(range(8))
     assert await node.run(work, bounded(4, "refuse")) == list(range(8))
+
+
+@pytest.mark.parametrize("limit", [None, 20])
+async def test_what_was_held_comes_before_what_lies_behind_the_resumption(
+    node: TestNode, limit: int | None
+) -> None:
+    async def start() -> Pid:
+        return await Counter.start(mailbox=None if limit is None else bounded(limit, "refuse"))
+
+    pid = await node.run(start)
+    await sys.suspend(pid)
+    for number in range(3):
+        node.send(pid, number)
+    await node.settle()
+    resume = SystemMessage("resume", None, new_request("sys", (), {}, None, pid))
+    deliver_kernel(pid, "system", resume)
+    for number in range(3, 6):
+        node.send(pid, number)
+    await node.settle()
+    assert (await sys.get_state(pid))["seen"] == list(range(6))
 
 
 async def test_messages_right_behind_the_suspension_are_held(node: TestNode) -> None:
@@ -425,8 +448,11 @@ async def test_a_request_begins_a_silence_anew_and_a_suspension_holds_it(node: T
     await sys.resume(pid)
     await node.advance(9)
     assert quiet == []
-    await node.advance(2)
-    assert quiet == [75.0]
+    await sys.get_state(pid)
+    await node.advance(9.5)
+    assert quiet == []
+    await node.advance(1)
+    assert quiet == [84.0]
 
 
 async def test_those_who_look_see_the_server_behind_a_suspension_and_what_waits(node: TestNode) -> None:
