@@ -5,7 +5,8 @@ import random
 from collections import defaultdict
 from typing import Any
 
-from planaria.otp import Crash, GroupChanged, Groups, Pid, Ref, exit_signal, receive, sleep, spawn
+from planaria.otp import Crash, GroupChanged, Groups, Pid, exit_signal, receive, sleep, spawn
+from planaria.otp.kernel.process import Monitor
 from planaria.testing.node import running_node
 
 from .erl import run_erlang, term
@@ -53,7 +54,7 @@ class Player:
 
     def __init__(self) -> None:
         self.pids: dict[str, Pid] = {}
-        self.refs: dict[Ref, str] = {}
+        self.refs: dict[Monitor, str] = {}
         self.results: list[Any] = []
 
     async def run(self, operations: list[Any]) -> None:
@@ -89,7 +90,7 @@ class Player:
             case ("demonitor", name):
                 for ref, known in self.refs.items():
                     if known == name:
-                        return "ok" if await Groups.demonitor("sc", ref) else "false"  # type: ignore[arg-type]
+                        return "ok" if await Groups.demonitor("sc", ref) else "false"
                 return "none"
             case (_, operations):
                 return [await self._do(one) for one in operations]

@@ -5,6 +5,7 @@ import pytest
 from planaria.otp import (
     Crash,
     Down,
+    DynamicSupervisor,
     Task,
     TaskDone,
     TaskFailed,
@@ -15,6 +16,7 @@ from planaria.otp import (
     poll_many,
     receive,
     sleep,
+    sys,
     trap_exits,
 )
 from planaria.testing.node import TestNode
@@ -136,6 +138,20 @@ async def test_many_tasks_share_one_deadline(node: TestNode) -> None:
         broken = Task.start(fail, under="tasks")
         with pytest.raises(TaskFailed, match="Boom"):
             await await_many([broken], timeout=1)
+
+    await node.start(dynamic(name="tasks"))
+    await run(node, work)
+
+
+async def test_a_suspended_supervisor_takes_tasks_all_the_same(node: TestNode) -> None:
+    """A task is not asked for, so it need not wait; Elixir's caller would."""
+
+    async def work() -> None:
+        await sys.suspend("tasks")
+        task = Task.start(answer_after, 1, under="tasks")
+        assert await task.result(5) == "answer"
+        await sys.resume("tasks")
+        assert await DynamicSupervisor.which_children("tasks") == []
 
     await node.start(dynamic(name="tasks"))
     await run(node, work)

@@ -29,6 +29,7 @@ from planaria.otp.kernel.reason import TaskFailed
 from planaria.otp.kernel.runner import suspend
 from planaria.otp.kernel.signals import signal, unwatch, watch
 from planaria.otp.kernel.signals import unlink as unlink_processes
+from planaria.otp.servers.wrapper import server_of
 from planaria.otp.supervision.child import ChildSpec, ShutdownTime
 from planaria.otp.supervision.dynamic_supervisor import DynamicSupervisor
 
@@ -267,9 +268,9 @@ def begin_task[R: TaskRef](
 
 
 def adopt(under: Server, process: Process, owner: Process) -> None:
-    """Make a new process a child of the dynamic supervisor `under` and let it run."""
+    """Make a new process a child of the dynamic supervisor `under` and let it run; a suspended one takes it too."""
     supervisor = owner.node.names.get(under) if isinstance(under, str) else under
-    body = None if supervisor is None or supervisor.status == DEAD else supervisor.body
+    body = None if supervisor is None or supervisor.status == DEAD else server_of(supervisor)
     if isinstance(body, DynamicSupervisor) and not body.full:
         body.adopt(process, ChildSpec(process.label, _never, "temporary", "brutal_kill"))
         process.node.scheduler.enqueue(process)
