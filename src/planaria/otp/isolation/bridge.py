@@ -22,7 +22,7 @@ from planaria.otp.kernel.introspection import message_text, safe_repr
 from planaria.otp.kernel.mailbox import deliver
 from planaria.otp.kernel.message import Envelope, ExitSignal, Ref
 from planaria.otp.kernel.node import Node
-from planaria.otp.kernel.process import DEAD, Process, Request, new_request
+from planaria.otp.kernel.process import DEAD, Process, Request, new_process, new_request
 from planaria.otp.kernel.reason import NoProcess
 from planaria.otp.kernel.signals import die
 from planaria.otp.servers.system import SystemMessage, Terminate
@@ -142,7 +142,7 @@ class Bridge:
             if found is not None:
                 self.show(found)
                 return found
-        process = Process(self.node, label)
+        process = new_process(self.node, label)
         process.id = number
         if self.owns(number) or self.over:
             process.status = DEAD

@@ -35,7 +35,7 @@ from planaria.otp.kernel.groups import Groups
 from planaria.otp.kernel.mailbox import deliver, queue_length
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.node import Node, as_coroutine
-from planaria.otp.kernel.process import DEAD, Process, Request, name_of, new_request
+from planaria.otp.kernel.process import DEAD, Process, Request, name_of, new_process, new_request
 from planaria.otp.kernel.reason import Crash, ServerExited
 from planaria.otp.kernel.signals import die
 from planaria.otp.servers.system import ServerBody
@@ -208,7 +208,7 @@ class WorkerBridge(Bridge):
     ) -> None:
         """Make the resident and let it begin."""
         node = self.node
-        process = Process(node, label)
+        process = new_process(node, label)
         process.id = number
         process.parent = parent
         node.table[number] = process

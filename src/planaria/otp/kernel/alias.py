@@ -55,7 +55,9 @@ class AliasMonitor(Monitor):
     __slots__ = ("mode", "unaliased")
 
     def __init__(self, target: Process, watcher: Process, watched_as: Process | str, mode: AliasMode) -> None:
-        super().__init__(target, watcher, watched_as)
+        self.target = target
+        self.watcher = watcher
+        self.watched_as = watched_as
         self.mode = mode
         self.unaliased = False
 

@@ -14,9 +14,22 @@ from typing import TYPE_CHECKING, Any, overload
 from planaria.otp.kernel.alias import AliasMode, AliasMonitor, AnyAlias, watch_with_alias
 from planaria.otp.kernel.birth import announce, create
 from planaria.otp.kernel.bounded import Bound, limit_process
-from planaria.otp.kernel.mailbox import deliver, deliver_kernel, take_where
+from planaria.otp.kernel.mailbox import deliver, deliver_kernel, senders, take_where
 from planaria.otp.kernel.message import Down, Envelope, ExitSignal
-from planaria.otp.kernel.process import DEAD, Monitor, Process, Request, is_async, name_of, running, wake
+from planaria.otp.kernel.process import (
+    DEAD,
+    READY,
+    RECEIVING,
+    WAITING,
+    Monitor,
+    Process,
+    Request,
+    is_async,
+    name_of,
+    new_process,
+    running,
+    wake,
+)
 from planaria.otp.kernel.reason import Killed, NoProcess, NotAProcess
 from planaria.otp.kernel.runner import RECEIVE, Throw, pause, suspend
 from planaria.otp.kernel.signals import link as link_processes
@@ -81,10 +94,7 @@ def spawn(
     Raises:
         StartFailed: with `AlreadyStarted`, if the name is taken.
     """
-    process = _spawn(self_().node, fn, args, name, label, None)
-    if mailbox is not None:
-        limit_process(process, mailbox)
-    return process
+    return _spawn(self_(), fn, args, name, label, None, mailbox)
 
 
 def spawn_link(
@@ -96,10 +106,7 @@ def spawn_link(
 ) -> Process:
     """Like `spawn`, linked to the running process from the first moment."""
     me = self_()
-    process = _spawn(me.node, fn, args, name, label, me)
-    if mailbox is not None:
-        limit_process(process, mailbox)
-    return process
+    return _spawn(me, fn, args, name, label, me, mailbox)
 
 
 def spawn_monitor(
@@ -112,24 +119,27 @@ def spawn_monitor(
 ) -> tuple[Process, Monitor]:
     """Like `spawn`, watched by the running process from the first moment; with `link`, linked to it as well."""
     me = self_()
-    process = _spawn(me.node, fn, args, name, label, me if link else None)
-    if mailbox is not None:
-        limit_process(process, mailbox)
+    process = _spawn(me, fn, args, name, label, me if link else None, mailbox)
     return process, watch(process, me)
 
 
 def _spawn(
-    node: Node,
+    me: Process,
     fn: Callable[..., Any],
     args: tuple[Any, ...],
     name: str | None,
     label: str | None,
     linked_to: Process | None,
+    mailbox: Bound | None,
 ) -> Process:
-    process = create(node, label or name_of(fn), name=name, linked_to=linked_to, parent=linked_to)
+    node = me.node
+    process = create(node, label or name_of(fn), name, linked_to, linked_to)
     process.coro = fn(*args) if is_async(fn) else _plain(fn, args)
-    announce(process)
+    if node.listeners:
+        announce(process)
     node.scheduler.enqueue(process)
+    if mailbox is not None:
+        limit_process(process, mailbox)
     return process
 
 
@@ -148,7 +158,9 @@ def send(to: Server | AnyAlias, message: object) -> None:
     Raises:
         NoProcess: for a name nobody has.
     """
-    me = self_()
+    me = running.process
+    if me is None or me.status == DEAD:
+        me = self_()  # raises
     if isinstance(to, Process):
         target = to
     elif isinstance(to, str):
@@ -158,11 +170,29 @@ def send(to: Server | AnyAlias, message: object) -> None:
         if addressee is None:
             return
         target = addressee
+    node = me.node
     current = me.current
+    envelope: Envelope
     if current is None:
-        deliver(target, ("info", message, me, me.node.next_id(), None, 0, me.node.now, target))
+        envelope = ("info", message, me, node.next_id(), None, 0, node.now, target)
     else:
-        deliver(target, ("info", message, me, me.node.next_id(), current[4], current[3], me.node.now, target))
+        envelope = ("info", message, me, node.next_id(), current[4], current[3], node.now, target)
+    # `deliver`, written out for its two usual cases.
+    queue = target.queue
+    if queue is not None and target.pending is not None and target.status != RECEIVING:
+        queue.append(envelope)
+    elif target.status == WAITING and queue is None:
+        target.pending = envelope
+        scheduler = node.scheduler
+        target.status = READY
+        scheduler.ready.append(target)
+        if not scheduler.scheduled:
+            scheduler.schedule()
+    else:
+        deliver(target, envelope)
+
+
+senders.append(send)
 
 
 def set_trace(trace_id: str | None) -> None:
@@ -198,40 +228,59 @@ async def receive(
         raise RuntimeError(
             f"{me} is a server: its messages go to its handlers; `receive` is for plain functions"
         )
-
-    def matches(envelope: Envelope) -> bool:
-        if match is None:
-            return True
-        if isinstance(match, type | tuple):
-            return isinstance(envelope[1], match)
-        return match(envelope[1])
-
     timer = None
     try:
         while True:
-            envelope = take_where(me, matches)
+            envelope = me.pending
             if envelope is not None:
+                if match is None or (
+                    isinstance(envelope[1], match) if type(match) is type else fits(envelope, match)
+                ):
+                    # `mailbox.take`, written out
+                    queue = me.queue
+                    if queue is None:
+                        me.pending = None
+                    else:
+                        me.pending = queue.popleft()
+                        if not queue:
+                            me.queue = None
+                elif me.queue is not None:
+                    envelope = take_where(me, lambda envelope: fits(envelope, match))
+                else:
+                    envelope = None
+            if envelope is not None:
+                body = envelope[1]
                 me.current = envelope
                 me.reductions += 1
-                if isinstance(envelope[1], Request):  # answered, or failed when this process ends
+                if type(body) is Request:  # answered, or failed when this process ends
                     if me.calls is None:
                         me.calls = set()
-                    me.calls.add(envelope[1])
-                me.node.recent.append(envelope)
+                    me.calls.add(body)
                 scheduler = me.node.scheduler
+                scheduler.remember(envelope)
                 scheduler.budget -= 1
                 if scheduler.budget <= 0:  # a full mailbox must not keep the event loop from its turn
                     await pause()
-                return envelope[1]
-            if timeout is not None and timeout <= 0:
-                raise TimeoutError("no matching message")
-            if timeout is not None and timer is None:
-                timer = me.node.timers.plan(timeout, lambda: time_up(me, RECEIVE))
+                return body
+            if timeout is not None:
+                if timeout <= 0:
+                    raise TimeoutError("no matching message")
+                if timer is None:
+                    timer = me.node.timers.plan(timeout, lambda: time_up(me, RECEIVE))
             me.wait = RECEIVE
             await suspend()
     finally:
         if timer is not None:
             me.node.timers.cancel(timer)
+
+
+def fits(envelope: Envelope, match: type | tuple[type, ...] | Callable[[object], bool] | None) -> bool:
+    """Whether `receive(match)` takes this message."""
+    if match is None:
+        return True
+    if isinstance(match, (type, tuple)):
+        return isinstance(envelope[1], match)
+    return match(envelope[1])
 
 
 def time_up(process: Process, waited_for: object) -> None:
@@ -310,7 +359,7 @@ def monitor(server: Server, *, alias: AliasMode | None = None) -> Monitor:
     else:
         found = me.node.names.get(server)
         if found is None:
-            found = Process(me.node, "nobody")
+            found = new_process(me.node, "nobody")
             found.status = DEAD
         target = found
     return watch(target, me, server) if alias is None else watch_with_alias(target, me, server, alias)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planaria.otp.kernel.event import ProcessStarted
-from planaria.otp.kernel.process import Process
+from planaria.otp.kernel.process import Process, new_process
 from planaria.otp.kernel.reason import AlreadyStarted, StartFailed
 from planaria.otp.kernel.signals import link
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 def create(
     node: Node,
     label: str,
-    *,
     name: str | None = None,
     linked_to: Process | None = None,
     parent: Process | None = None,
@@ -32,7 +31,7 @@ def create(
         holder = node.names.get(name)
         if holder is not None:
             raise StartFailed(label, AlreadyStarted(holder))
-    process = Process(node, label)
+    process = new_process(node, label)
     if name is not None:
         node.names[name] = process
         process.name = name

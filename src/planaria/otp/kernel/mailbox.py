@@ -6,22 +6,29 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from planaria.otp.kernel.message import Envelope, Kind
-from planaria.otp.kernel.process import DEAD, RECEIVING, WAITING, Process, wake
+from planaria.otp.kernel.process import DEAD, READY, RECEIVING, WAITING, Process, wake
+
+senders: list[Callable[..., object]] = []
+"""Functions that have `deliver` written out, with the message as `envelope`; for those who watch what is sent."""
 
 
 def deliver(target: Process, envelope: Envelope) -> None:
     """Put one message into the mailbox of `target`, waking it. The dead take nothing."""
     status = target.status
-    if status == DEAD:
-        return
     if target.pending is None:
+        if status == DEAD:
+            return
         target.pending = envelope
     elif target.queue is None:
         target.queue = deque((envelope,))
     else:
         target.queue.append(envelope)
     if status == WAITING:
-        target.node.scheduler.enqueue(target)
+        scheduler = target.node.scheduler  # `enqueue`, written out
+        target.status = READY
+        scheduler.ready.append(target)
+        if not scheduler.scheduled:
+            scheduler.schedule()
     elif status == RECEIVING:
         wake(target, None)
 

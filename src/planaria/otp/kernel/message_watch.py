@@ -28,7 +28,7 @@ from typing import Any, Literal, Protocol
 
 from planaria.otp.kernel.bounded import BoundedQueue
 from planaria.otp.kernel.event import KernelEvent, MessageChanged
-from planaria.otp.kernel.mailbox import deliver
+from planaria.otp.kernel.mailbox import deliver, senders
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.process import DEAD, RUNNING, Process, Request, running
 from planaria.otp.kernel.scheduler import Scheduler
@@ -363,6 +363,7 @@ class Hooks:
             (Request.reply, begins, self._reply),
             (Scheduler._activate, begins, self._activate),
             (Scheduler.run_now, ends, self._run_now),
+            *((fn, ends, self._sent) for fn in senders),
         ]
         codes = [getattr(fn, "__code__", None) for fn, _, _ in points]
         free = [tool for tool in (4, 3) if monitoring.get_tool(tool) is None]
@@ -401,6 +402,13 @@ class Hooks:
         watch = self._of(seen["self"].process.node)
         if watch is not None:
             watch.sent(seen["envelope"])
+
+    def _sent(self, seen: Mapping[str, Any]) -> None:
+        envelope: Envelope | None = seen.get("envelope")
+        watch = None if envelope is None else self._of(envelope[7].node)
+        if watch is not None and envelope is not None and envelope[3] not in watch.waiting:
+            if envelope[7].status != DEAD:
+                watch.sent(envelope)
 
     def _reply(self, seen: Mapping[str, Any]) -> None:
         request: Request = seen["self"]

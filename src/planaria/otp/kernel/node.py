@@ -36,7 +36,7 @@ from planaria.otp.kernel.introspection import (
 from planaria.otp.kernel.mailbox import deliver
 from planaria.otp.kernel.message import Down, Envelope
 from planaria.otp.kernel.message_watch import DebugMessages, MessageWatch, debug_messages_from_environment
-from planaria.otp.kernel.process import DEAD, Process, Request, is_async, name_of, running
+from planaria.otp.kernel.process import DEAD, Process, Request, is_async, name_of, new_process, running
 from planaria.otp.kernel.reason import MailboxFull, NoProcess, ServerExited, TaskFailed
 from planaria.otp.kernel.scheduler import Scheduler
 from planaria.otp.kernel.signals import die, link, signal, unwatch, watch
@@ -97,7 +97,9 @@ class Node:
         self.timers = Timers(self)
         self.groups = Groups()
         self.topics = Groups()
-        self.origin = Process(self, "origin")  # the parent of the roots; its exit signal stops them in order
+        self.origin = new_process(
+            self, "origin"
+        )  # the parent of the roots; its exit signal stops them in order
         self.origin.body = _Origin()
         self.origin.trap_exit = True
         self._executor: ThreadPoolExecutor | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Coroutine
 from inspect import CO_COROUTINE
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from planaria.otp.kernel.message import Down, Envelope, Ref
@@ -55,12 +56,9 @@ class Monitor(Ref):
 
     __slots__ = ("__weakref__", "target", "watched_as", "watcher")
 
-    def __init__(
-        self, target: Process, watcher: Process | Callable[[Down], None], watched_as: Process | str
-    ) -> None:
-        self.target = target
-        self.watcher = watcher
-        self.watched_as = watched_as
+    target: Process
+    watcher: Process | Callable[[Down], None]
+    watched_as: Process | str
 
 
 class Process:
@@ -96,30 +94,29 @@ class Process:
         "watchers",
     )
 
-    def __init__(self, node: Node, label: str) -> None:
-        self.node = node
-        self.id = node.next_id()
-        self.label = label
-        self.name: str | None = None
-        self.status = WAITING
-        self.pending: Envelope | None = None  # the oldest message; `queue` only exists while there are more
-        self.queue: deque[Envelope] | None = None
-        self.current: Envelope | None = None
-        self.body: Body | None = None
-        self.coro: Coroutine[Any, Any, Any] | None = None
-        self.runner: Runner | None = None
-        self.wait: object = None  # what the suspended code waits for: only that may wake it
-        self.resume: object = None
-        self.links: set[Process] | None = None
-        self.monitors: set[Monitor] | None = None  # those this process made
-        self.watchers: dict[Monitor, None] | None = None  # those made of this process, in order
-        self.calls: set[Request] | None = None  # requests put aside to be answered later
-        self.on_death: list[Callable[[Process], None]] | None = None
-        self.trap_exit = False
-        self.parent: Process | None = None
-        self.reason: object = None
-        self.reductions = 0
-        self.started_at = node.now
+    node: Node
+    id: int
+    label: str
+    name: str | None
+    status: int
+    pending: Envelope | None  # the oldest message; `queue` only exists while there are more
+    queue: deque[Envelope] | None
+    current: Envelope | None
+    body: Body | None
+    coro: Coroutine[Any, Any, Any] | None
+    runner: Runner | None
+    wait: object  # what the suspended code waits for: only that may wake it
+    resume: object
+    links: set[Process] | None
+    monitors: set[Monitor] | None  # those this process made
+    watchers: dict[Monitor, None] | None  # those made of this process, in order
+    calls: set[Request] | None  # requests put aside to be answered later
+    on_death: list[Callable[[Process], None]] | None
+    trap_exit: bool
+    parent: Process | None
+    reason: object
+    reductions: int
+    started_at: float
 
     def __repr__(self) -> str:
         return (
@@ -138,6 +135,38 @@ class Process:
 
 
 Pid = Process
+
+
+def new_process(node: Node, label: str) -> Process:
+    """A process nobody knows yet; `birth.create` makes one that is known.
+
+    Not an `__init__`: for a class with slots that costs half as much again (measured: 300 against 200 ns).
+    """
+    process = Process()
+    process.node = node
+    process.id = node.next_id()
+    process.label = label
+    process.name = None
+    process.status = WAITING
+    process.pending = None
+    process.queue = None
+    process.current = None
+    process.body = None
+    process.coro = None
+    process.runner = None
+    process.wait = None
+    process.resume = None
+    process.links = None
+    process.monitors = None
+    process.watchers = None
+    process.calls = None
+    process.on_death = None
+    process.trap_exit = False
+    process.parent = None
+    process.reason = None
+    process.reductions = 0
+    process.started_at = node.now
+    return process
 
 
 class Request:
@@ -207,17 +236,25 @@ def wake(process: Process, value: object) -> None:
     """Let suspended code go on with `value`. The caller has made sure that this is what it waits for."""
     process.wait = None
     process.resume = value
-    process.node.scheduler.enqueue(process)
+    scheduler = process.node.scheduler  # `enqueue`, written out
+    process.status = READY
+    scheduler.ready.append(process)
+    if not scheduler.scheduled:
+        scheduler.schedule()
 
 
 def is_async(fn: Any) -> bool:
     """Whether calling `fn` gives a coroutine; asked for every spawn, so without the inspect module's care."""
+    if type(fn) is FunctionType:
+        return bool(fn.__code__.co_flags & CO_COROUTINE)
     code = getattr(fn, "__code__", None)
     return code is not None and bool(code.co_flags & CO_COROUTINE)
 
 
 def name_of(fn: Callable[..., object]) -> str:
     """What people see of a function that runs as a process."""
+    if type(fn) is FunctionType:
+        return fn.__qualname__
     return str(getattr(fn, "__qualname__", None) or repr(fn))
 
 

@@ -33,6 +33,8 @@ TURN_REDUCTIONS = 2000
 """Reductions before the event loop gets a turn."""
 BATCH = 16
 """Messages one process handles before the next has its turn."""
+POOL = 64
+"""Runners kept for the next coroutine."""
 MAX_DEPTH = 12
 """How deep calls to idle processes run on the caller's stack."""
 
@@ -67,31 +69,37 @@ class Scheduler:
         process.status = READY
         self.ready.append(process)
         if not self.scheduled:
-            self.scheduled = True
-            self.loop.call_soon(self._turn)
+            self.schedule()
+
+    def schedule(self) -> None:
+        """Have a turn of the run queue soon."""
+        self.scheduled = True
+        self.loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         node = self.node
         node.now = node.clock.now()
         self.budget = TURN_REDUCTIONS
         ready = self.ready
+        zombies = self.zombies
         random = self.random
+        activate = self._activate
         try:
-            while ready or self.zombies:
-                if self.zombies:
-                    self._let_go(self.zombies.popleft(), Throw(Killed()))
+            while self.budget > 0:
+                if zombies:
+                    self._let_go(zombies.popleft(), Throw(Killed()))
                     continue
+                if not ready:
+                    break
                 if random is not None and len(ready) > 1:
                     ready.rotate(-random.randrange(len(ready)))
                 process = ready.popleft()
                 if process.status == READY:
-                    self._activate(process)
-                if self.budget <= 0:
-                    break
+                    activate(process)
         except BaseException:  # Ctrl-C in a handler: the node must still be able to stop
             self.loop.call_soon(self._turn)
             raise
-        if ready or self.zombies:
+        if ready or zombies:
             self.loop.call_soon(self._turn)
             return
         self.scheduled = False
@@ -107,10 +115,8 @@ class Scheduler:
         process.status = RUNNING
         left = BATCH
         try:
-            if process.coro is not None:
-                resume, process.resume = process.resume, None
-                if not self._go_on(process, resume):
-                    return
+            if process.coro is not None and not self._go_on(process):
+                return
             body = process.body
             if body is None:
                 die(process, "normal")  # a plain function has returned
@@ -189,27 +195,42 @@ class Scheduler:
         runner = pool.pop() if pool else Runner(self)
         runner.bound = process
         context = runner.context = self.context.copy()  # what it sets is seen by nobody else
-        before = _swap_current_task(self.loop, runner.task)
+        loop = self.loop
+        before = _swap_current_task(loop, runner.task)
         try:
             yielded = context.run(runner.send, coro)
         finally:
-            _swap_current_task(self.loop, before)
-        if yielded is FINISHED or yielded is FAILED:
+            _swap_current_task(loop, before)
+        if yielded is FINISHED:
+            process.coro = None
+            runner.bound = None
+            if runner.park.done() or len(pool) >= POOL:  # type: ignore[union-attr]
+                runner.close()
+            else:
+                pool.append(runner)
+            return True
+        if yielded is FAILED:
             process.coro = None
             self._release(runner)
-            if yielded is FINISHED:
-                return True
             raise runner.take_error()
         process.runner = runner
-        self._waits(process, yielded)
+        if yielded is SUSPEND and process.status == RUNNING:
+            process.status = RECEIVING if process.wait is RECEIVE else SUSPENDED
+        else:
+            self._waits(process, yielded)
         return False
 
-    def _go_on(self, process: Process, value: object) -> bool:
-        """Run the coroutine of `process`, new or suspended, until it ends (True) or suspends (False)."""
+    def _go_on(self, process: Process) -> bool:
+        """Run the coroutine of a process, new or suspended, until it ends (True) or suspends (False)."""
+        value = process.resume
+        process.resume = None
         if process.runner is None and type(value) is not Throw:
             assert process.coro is not None
             return self._begin(process, process.coro)
         yielded = self._step(process, value)
+        if yielded is SUSPEND and process.status == RUNNING:
+            process.status = RECEIVING if process.wait is RECEIVE else SUSPENDED
+            return False
         if yielded is FINISHED:
             return True
         self._waits(process, yielded)
@@ -223,14 +244,15 @@ class Scheduler:
             process.coro.close()
             process.coro = None
             raise value.error
-        before = _swap_current_task(self.loop, runner.task)
+        loop = self.loop
+        before = _swap_current_task(loop, runner.task)
         try:
             if type(value) is Throw:
                 yielded = runner.context.run(runner.frame.throw, value.error)
             else:
                 yielded = runner.context.run(runner.send, value)
         finally:
-            _swap_current_task(self.loop, before)
+            _swap_current_task(loop, before)
         if yielded is FINISHED or yielded is FAILED:
             process.coro = process.runner = None
             self._release(runner)
@@ -298,7 +320,7 @@ class Scheduler:
     def _release(self, runner: Runner) -> None:
         runner.bound = None
         runner.future = None
-        if runner.reusable() and len(self.pool) < 64:
+        if runner.reusable() and len(self.pool) < POOL:
             self.pool.append(runner)
         else:
             runner.close()
@@ -311,8 +333,7 @@ class Scheduler:
             return
         self.zombies.append(process)
         if not self.scheduled:
-            self.scheduled = True
-            self.loop.call_soon(self._turn)
+            self.schedule()
 
     def _let_go(self, process: Process, value: object) -> None:
         """Run the clean-up code of a dead process. It may await the outside; kernel waits end at once."""

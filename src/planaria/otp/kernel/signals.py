@@ -18,11 +18,13 @@ def link(one: Process, other: Process) -> None:
     if one is other:
         return
     if one.links is None:
-        one.links = set()
-    one.links.add(other)
+        one.links = {other}
+    else:
+        one.links.add(other)
     if other.links is None:
-        other.links = set()
-    other.links.add(one)
+        other.links = {one}
+    else:
+        other.links.add(one)
 
 
 def unlink(one: Process, other: Process) -> None:
@@ -37,8 +39,19 @@ def watch(
     target: Process, watcher: Process | Callable[[Down], None], watched_as: Process | str | None = None
 ) -> Monitor:
     """Tell `watcher` once, by a `Down`, when `target` ends; with reason `noproc` if it is dead already."""
-    monitor = Monitor(target, watcher, target if watched_as is None else watched_as)
+    monitor = new_monitor(target, watcher, target if watched_as is None else watched_as)
     register_watch(monitor)
+    return monitor
+
+
+def new_monitor(
+    target: Process, watcher: Process | Callable[[Down], None], watched_as: Process | str
+) -> Monitor:
+    """A monitor that has not begun. Not an `__init__`, see `new_process`."""
+    monitor = Monitor()
+    monitor.target = target
+    monitor.watcher = watcher
+    monitor.watched_as = watched_as
     return monitor
 
 
@@ -49,12 +62,14 @@ def register_watch(monitor: Monitor) -> None:
         _tell(monitor, "noproc")
         return
     if target.watchers is None:
-        target.watchers = {}
-    target.watchers[monitor] = None
+        target.watchers = {monitor: None}
+    else:
+        target.watchers[monitor] = None
     if isinstance(watcher, Process):
         if watcher.monitors is None:
-            watcher.monitors = set()
-        watcher.monitors.add(monitor)
+            watcher.monitors = {monitor}
+        else:
+            watcher.monitors.add(monitor)
 
 
 def unwatch(monitor: Monitor) -> bool:
@@ -69,11 +84,14 @@ def unwatch(monitor: Monitor) -> bool:
 
 
 def _tell(monitor: Monitor, reason: object) -> None:
+    watcher = monitor.watcher
     down = Down(monitor, monitor.watched_as, reason)
-    if isinstance(monitor.watcher, Process):
-        deliver_kernel(monitor.watcher, "info", down)
+    if isinstance(watcher, Process):
+        if watcher.monitors is not None:
+            watcher.monitors.discard(monitor)
+        deliver_kernel(watcher, "info", down)
     else:
-        monitor.watcher(down)
+        watcher(down)
 
 
 def signal(target: Process, sender: Process | None, reason: object) -> None:
@@ -105,38 +123,34 @@ def die(process: Process, reason: object) -> None:
     `Killed` on its next turn so that it lets go of what it holds. Iterative, so that a chain of ten thousand
     links does not overflow the stack.
     """
-    if process.status == DEAD:
-        return
-    node = process.node
-    _mark_dead(process, reason)
-    node.dying.append(process)
-    if len(node.dying) > 1:
-        return  # an outer `die` is at work and will come to it
-    # Nobody runs while the dead are buried: listeners and hooks must not act as the one that dies.
-    before, running.process = running.process, None
-    index = 0
-    try:
-        while index < len(node.dying):
-            _bury(node.dying[index])
-            index += 1
-    finally:
-        node.dying.clear()
-        running.process = before
-
-
-def _mark_dead(process: Process, reason: object) -> None:
     was = process.status
+    if was == DEAD:
+        return
     process.status = DEAD
     process.reason = reason
     node = process.node
-    if process.name is not None and node.names.get(process.name) is process:
-        del node.names[process.name]
+    name = process.name
+    if name is not None and node.names.get(name) is process:
+        del node.names[name]
     node.table.pop(process.id, None)
     if node.restarts:
         node.restarts.pop(process, None)
-    if was in (SUSPENDED, RECEIVING, READY) and process.coro is not None:
+    if process.coro is not None and was in (SUSPENDED, RECEIVING, READY):
         process.wait = None
         node.scheduler.unwind(process)
+    dying = node.dying
+    dying.append(process)
+    if len(dying) > 1:
+        return  # an outer `die` is at work and will come to it
+    # Nobody runs while the dead are buried: listeners and hooks must not act as the one that dies.
+    before = running.process
+    running.process = None
+    try:
+        for dead in dying:  # it grows meanwhile
+            _bury(dead)
+    finally:
+        dying.clear()
+        running.process = before
 
 
 def _bury(process: Process) -> None:
@@ -144,18 +158,25 @@ def _bury(process: Process) -> None:
     node = process.node
     if process.pending is not None or process.current is not None or process.calls is not None:
         _fail_callers(process, reason)
-    process.pending = process.queue = None
-    if process.monitors is not None:
-        for monitor in process.monitors:
-            if monitor.target.watchers is not None:
-                monitor.target.watchers.pop(monitor, None)
+        process.pending = process.queue = None
+    monitors = process.monitors
+    if monitors is not None:
         process.monitors = None
-    links, process.links = process.links, None
-    watchers, process.watchers = process.watchers, None
-    hooks, process.on_death = process.on_death, None
+        for monitor in monitors:
+            watching = monitor.target.watchers
+            if watching is not None:
+                watching.pop(monitor, None)
+    links = process.links
+    watchers = process.watchers
+    if links is not None:
+        process.links = None
+    if watchers is not None:
+        process.watchers = None
     if node.listeners:
         node.emit(ProcessExited(process, process.name, process.label, reason))
+    hooks = process.on_death
     if hooks is not None:
+        process.on_death = None
         for hook in hooks:
             hook(process)
     if links is not None:
@@ -166,8 +187,6 @@ def _bury(process: Process) -> None:
             _arrive(peer, process, reason, explicit=False)
     if watchers is not None:
         for monitor in watchers:
-            if isinstance(monitor.watcher, Process) and monitor.watcher.monitors is not None:
-                monitor.watcher.monitors.discard(monitor)
             _tell(monitor, reason)
 
 

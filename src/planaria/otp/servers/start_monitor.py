@@ -6,7 +6,7 @@ from planaria.otp.kernel.ambient import self_
 from planaria.otp.kernel.mailbox import deliver_kernel
 from planaria.otp.kernel.message import Down
 from planaria.otp.kernel.process import DEAD, Monitor, Process
-from planaria.otp.kernel.signals import watch
+from planaria.otp.kernel.signals import new_monitor, watch
 
 
 def watch_started(process: Process) -> Monitor:
@@ -14,6 +14,6 @@ def watch_started(process: Process) -> Monitor:
     me = self_()
     if process.status != DEAD:
         return watch(process, me)
-    monitor = Monitor(process, me, process)
+    monitor = new_monitor(process, me, process)
     deliver_kernel(me, "info", Down(monitor, process, process.reason))
     return monitor
