@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from planaria.otp import Node, Pid, exit_signal
+from planaria.otp.isolation.names import POOL
 from planaria.otp.isolation.output import print_line
-from planaria.otp.isolation.pool import NAME, worker_pool
+from planaria.otp.isolation.pool import worker_pool
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -29,7 +30,7 @@ async def home(module_node: Node) -> AsyncIterator[Node]:
             await module_node.run(kill, root)
     module_node.roots.clear()
     for process in module_node.processes():
-        if process.name != NAME:
+        if process.name != POOL:
             await module_node.run(kill, process)
     worker_pool(module_node, output=print_line)
 

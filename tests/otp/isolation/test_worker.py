@@ -41,8 +41,9 @@ from planaria.otp import (
 from planaria.otp.isolation.errors import NotAdmitted, RemoteError, Unsendable
 from planaria.otp.isolation.limits import Worker
 from planaria.otp.isolation.looking import inspect_worker
+from planaria.otp.isolation.names import POOL
 from planaria.otp.isolation.output import OutputLine
-from planaria.otp.isolation.pool import NAME, worker_pool
+from planaria.otp.isolation.pool import worker_pool
 from planaria.otp.isolation.proxy import spawn_in_worker, worker_of
 from planaria.otp.isolation.residence import SPAN
 from tests.otp.isolation.residents import Boom, Careful, Desk, Handle, Point, Strange, adder
@@ -495,7 +496,7 @@ async def test_a_worker_that_computes_answers_questions(home):
 async def test_the_pool_is_a_process_of_the_node_and_ends_with_it():
     async with Node("home") as node:
         pool = worker_pool(node, warm=1)
-        assert node[NAME].body is pool
+        assert node[POOL].body is pool
         await start(node, Desk)
         template = pool.template_pid
         assert template is not None and alive(template)

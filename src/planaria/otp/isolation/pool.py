@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 
 from planaria.otp.isolation.limits import safe_env
-from planaria.otp.isolation.names import WatchedNames
+from planaria.otp.isolation.names import POOL, WatchedNames, watched
 from planaria.otp.isolation.output import OutputLine, print_line
 from planaria.otp.isolation.program import check_not_importing, this_program
 from planaria.otp.isolation.template import ENDED, FORK, FORKED, KILL, REPLY, REQUEST
@@ -28,7 +28,6 @@ from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.node import Node
 from planaria.otp.kernel.process import Process
 
-NAME = "worker_pool"
 WARM = 2
 """Workers kept ready unless told otherwise."""
 REFILL = 0.01
@@ -53,7 +52,7 @@ class WorkerPool:
     """
 
     def __init__(self, process: Process, warm: int, output: Callable[[OutputLine], None]) -> None:
-        self._process = process
+        self.process = process
         self.warm = warm
         self.output = output
         self.started = 0
@@ -65,9 +64,7 @@ class WorkerPool:
         self._modules: dict[str, None] = {}
         self._refilling = False
         self._closed = False
-        node = process.node
-        if not isinstance(node.names, WatchedNames):
-            node.names = WatchedNames(node.names, self._name_changed)
+        watched(process.node, self._name_changed)
 
     @property
     def idle(self) -> int:
@@ -126,13 +123,13 @@ class WorkerPool:
     def _refill_later(self) -> None:
         if not self._refilling and not self._closed:
             self._refilling = True
-            self._process.node.scheduler.loop.call_later(REFILL, self.fill)
+            self.process.node.scheduler.loop.call_later(REFILL, self.fill)
 
     def _fork(self) -> WorkerProcess:
         check_not_importing()
         self._start_template()
         self.started += 1
-        loop = self._process.node.scheduler.loop
+        loop = self.process.node.scheduler.loop
         ours, theirs = socket.socketpair()
         our_look, their_look = socket.socketpair()
         out_read, out_write = os.pipe()
@@ -164,7 +161,7 @@ class WorkerPool:
         theirs.close()
         self._control = ours
         self._replies = b""
-        self._process.node.scheduler.loop.add_reader(ours, self._told)
+        self.process.node.scheduler.loop.add_reader(ours, self._told)
 
     def _request(self, operation: int, serial: int, fds: list[int]) -> None:
         if self._control is None:
@@ -217,7 +214,7 @@ class WorkerPool:
         template, self._template = self._template, None
         if control is not None:
             with contextlib.suppress(RuntimeError, ValueError):
-                self._process.node.scheduler.loop.remove_reader(control)
+                self.process.node.scheduler.loop.remove_reader(control)
             control.close()
         if template is not None:
             try:
@@ -231,6 +228,9 @@ class WorkerPool:
         if self._closed:
             return
         self._closed = True
+        names = self.process.node.names
+        if isinstance(names, WatchedNames) and self._name_changed in names.watchers:
+            names.watchers.remove(self._name_changed)
         self._let_go()
         workers, self._workers = self._workers, {}
         self._idle.clear()
@@ -258,11 +258,11 @@ def worker_pool(
     """
     if warm is not None and (isinstance(warm, bool) or not isinstance(warm, int) or warm < 0):
         raise ValueError(f"worker_pool(warm={warm!r}): a number of workers, 0 or more")
-    process = node.names.get(NAME)
+    process = node.names.get(POOL)
     if process is not None and isinstance(process.body, WorkerPool):
         pool = process.body
     else:
-        process = create(node, NAME, name=NAME)
+        process = create(node, POOL, name=POOL)
         pool = WorkerPool(process, WARM if warm is None else warm, print_line if output is None else output)
         process.body = pool
         process.on_death = [pool.close]

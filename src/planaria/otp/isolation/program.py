@@ -46,7 +46,7 @@ def _main() -> tuple[str, str]:
             return "none", f"{spec.name} is the program itself"
         return "module", spec.name
     file = getattr(module, "__file__", None)
-    if file is None:
+    if file is None or not os.path.exists(file):
         return "none", "it was typed in or read from standard input, so a worker cannot run it again"
     if os.path.splitext(file)[0].endswith("ipython"):
         return "none", "it is an interactive session"
@@ -115,6 +115,11 @@ def import_main(program: Program) -> None:
             content = runpy.run_module(value, run_name=MAIN, alter_sys=True)
         else:
             content = runpy.run_path(value, run_name=MAIN)
+    except Exception as error:
+        raise ImportError(
+            f"{value} was run again in a worker, as {MAIN}, and raised {type(error).__name__}: {error}. "
+            "Put what starts the program below `if __name__ == '__main__':`"
+        ) from error
     finally:
         importing.now = False
     module.__dict__.update(content)

@@ -27,7 +27,7 @@ from planaria.otp.isolation.bridge import Bridge
 from planaria.otp.isolation.channel import FAIL, MESSAGE, REPLY, Channel, Frame
 from planaria.otp.isolation.errors import WorkerBroken
 from planaria.otp.isolation.limits import Limits
-from planaria.otp.isolation.names import WatchedNames
+from planaria.otp.isolation.names import POOL, watched
 from planaria.otp.isolation.program import Program, import_main, settle_in
 from planaria.otp.isolation.questions import answer_questions
 from planaria.otp.kernel.birth import announce
@@ -58,6 +58,7 @@ class WorkerBridge(Bridge):
         self.node.recent = deque(
             maxlen=0
         )  # home remembers what was handled; here it would count against the limit
+        self.names = watched(self.node, self._name_changed)
         self.loop = loop
         self.channel = Channel(sock, loop, self._frame, self._lost)
         self.base = 0
@@ -85,7 +86,7 @@ class WorkerBridge(Bridge):
 
     def find_class(self, module: str, name: str) -> Any:
         """Home is trusted: it runs the same program."""
-        if module == "__main__":
+        if module in ("__main__", MAIN):
             import_main(self.program)
             module = MAIN
         found: Any = importlib.import_module(module)
@@ -139,10 +140,9 @@ class WorkerBridge(Bridge):
                     die(process, "killed")
             case "name":
                 name, holder = args
-                if isinstance(self.node.names, WatchedNames):
-                    if holder is not None and holder.name is None:
-                        holder.name = name
-                    self.node.names.put_quietly(name, holder)
+                if holder is not None and holder.name is None:
+                    holder.name = name
+                self.names.put(name, holder, self._name_changed)
             case "names":
                 for name, holder in args[0]:
                     self.control("name", name, holder)
@@ -184,7 +184,6 @@ class WorkerBridge(Bridge):
         count = iter(range(base + 1, base + SPAN)).__next__
         self.node.next_id = count
         self.window = window
-        self.node.names = WatchedNames({}, self._name_changed)
         self.node.groups = HomeGroups(self, "groups")
         self.node.topics = HomeGroups(self, "topics")
         self.node.on_link = self._link
@@ -215,8 +214,7 @@ class WorkerBridge(Bridge):
         self.resident = process
         if name is not None:
             process.name = name
-            if isinstance(node.names, WatchedNames):
-                node.names.put_quietly(name, process)
+            self.names.put(name, process, self._name_changed)
         process.on_death = [self._ended]
         if isinstance(what, type) and hasattr(what, "handle"):
             self._start_server(process, what, args, kwargs, parent, request_number, current)
@@ -285,7 +283,8 @@ class WorkerBridge(Bridge):
         return True
 
     def _name_changed(self, name: str, process: Process | None) -> None:
-        self.tell("name", name, process)
+        if name != POOL:
+            self.tell("name", name, process)
 
     def ask(self, what: str, *args: Any) -> Any:
         """Ask home and wait for the answer, on the spot: for the few things that a plain function returns."""

@@ -38,6 +38,7 @@ GRACE = 2.0
 class Owner(Protocol):
     """The pool, as far as a worker needs it."""
 
+    process: Process
     output: Callable[[OutputLine], None]
 
     def kill(self, worker: Any) -> None: ...
@@ -205,7 +206,9 @@ class WorkerProcess:
         self._cpu = options.limits.cpu
         base = base_of(node) + self.serial
         limits = options.limits
-        names = [(name, holder) for name, holder in node.names.items() if holder is not process]
+        names = [
+            (name, each) for name, each in node.names.items() if each not in (process, self.pool.process)
+        ]
         bridge.base = base * SPAN
         bridge.tell(
             "prepare",
@@ -243,7 +246,16 @@ class WorkerProcess:
 
     def name_changed(self, name: str, process: Process | None) -> None:
         """A name of the node was given or given up."""
-        if self.used and not self.ended and self.bridge is not None and process is not self.process:
+        if (
+            self.used
+            and not self.ended
+            and self.bridge is not None
+            and process
+            not in (
+                self.process,
+                self.pool.process,
+            )
+        ):
             self.bridge.tell("name", name, process)
 
     def leave(self) -> None:

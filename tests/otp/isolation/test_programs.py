@@ -1,0 +1,79 @@
+"""Programs as people start them: scripts, modules, what is typed in."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.subprocess
+ROOT = Path(__file__).parents[3]
+
+SCRIPT = """
+import asyncio, os
+from dataclasses import dataclass
+from planaria.otp import *
+
+@dataclass
+class Point:
+    x: int
+
+class Inner(GenServer):
+    @call
+    def where(self): return os.getpid()
+
+class Outer(GenServer):
+    async def init(self):
+        self.inner = await child(Inner, name="inner", isolation="worker").start()
+    @call
+    async def both(self): return Point(os.getpid()), await Inner.where("inner")
+    @call
+    def find(self, name): return whereis(name)
+
+async def main():
+    async with Node("n") as node:
+        await node.start(supervisor(child(Outer, name="outer", isolation="worker")))
+        async def work():
+            point, inner = await Outer.both("outer")
+            print(len({os.getpid(), point.x, inner}), type(point).__name__)
+            register("late")
+            print(await Inner.where(whereis("inner")) == inner, await Outer.find("outer", "late") is self_())
+        await node.run(work)
+"""
+GUARDED = SCRIPT + "\nif __name__ == '__main__':\n    asyncio.run(main())\n"
+BARE = SCRIPT + "\nasyncio.run(main())\n"
+
+
+def run(*command: str, folder: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(
+        [sys.executable, *command],
+        env=environ,
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", [["script.py"], ["-m", "script"]])
+def test_classes_of_a_script_run_in_workers_and_in_workers_of_workers(tmp_path, command):
+    (tmp_path / "script.py").write_text(GUARDED)
+    ran = run(*command, folder=tmp_path)
+    assert (ran.stdout, ran.stderr) == ("3 Point\nTrue True\n", "")
+
+
+def test_a_script_without_a_guard_is_told_to_have_one(tmp_path):
+    (tmp_path / "script.py").write_text(BARE)
+    ran = run("script.py", folder=tmp_path)
+    assert "Put what starts the program below `if __name__ == '__main__':`" in ran.stderr
+    assert ran.returncode == 1
+
+
+def test_what_is_typed_in_is_refused_with_a_word_what_to_do(tmp_path):
+    ran = run("-", folder=tmp_path, stdin=GUARDED)
+    assert "put it into a module that can be imported" in ran.stderr
+    assert ran.returncode == 1
