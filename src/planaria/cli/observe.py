@@ -1,5 +1,6 @@
 """`planaria observe`: what every process does now, answered by a thread of the node, also while the node is stuck."""
 
+import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from planaria.cli.garden import find_garden, json_option
 from planaria.nerve.protocol import OBSERVER, socket_path
 from planaria.otp.observe.client import Asked, ObserverClient
 from planaria.otp.observe.dump import NoStacks, read_stacks
+from planaria.otp.observe.remote import Unreachable, look_into_program
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -79,6 +81,7 @@ def _frozen(path: Path) -> CliError:
     "--trace", "traced", metavar="PATTERN", help="Follow what matching processes receive, send, become."
 )
 @click.option("--stacks", is_flag=True, help="The stack of every thread, even if nothing else answers.")
+@click.option("--remote", type=int, metavar="PID", help="Look into any Python 3.14 program, prepared or not.")
 @click.option("--suspend", "act", flag_value="suspend", help="Let PROCESS handle no messages until resumed.")
 @click.option("--resume", "act", flag_value="resume", help="Let it go on.")
 @click.option("--kill", "act", flag_value="kill", help="End PROCESS at once.")
@@ -90,12 +93,16 @@ def observe(
     follow: bool,
     traced: str | None,
     stacks: bool,
+    remote: int | None,
     act: str | None,
 ) -> None:
     """What the node does now: all processes, one PROCESS (name or pid), or those a glob matches.
 
     Works while the node is stuck: a thread of its own answers.
     """
+    if remote is not None:
+        _remote(remote, as_json)
+        return
     path = find_socket(garden, socket)
     if stacks:
         _stacks(path, as_json)
@@ -128,8 +135,6 @@ def _look(client: ObserverClient, process: str | None) -> dict[str, Any]:
 
 
 def _follow(client: ObserverClient, process: str | None, as_json: bool) -> None:
-    import sys
-
     if as_json or not sys.stdout.isatty():
         while True:
             output.print_json_line(_look(client, process))
@@ -148,6 +153,7 @@ def _trace(client: ObserverClient, pattern: str, as_json: bool) -> None:
             output.print_json_line(event)
         else:
             output.console().print(_event(event))
+            sys.stdout.flush()
 
 
 def _stacks(path: Path, as_json: bool) -> None:
@@ -158,6 +164,18 @@ def _stacks(path: Path, as_json: bool) -> None:
         raise CliError(NOT_RUNNING, str(error), mend, "no_stacks") from error
     if as_json:
         output.print_json({"stacks": text})
+    else:
+        click.echo(output.clean(text), nl=False)
+
+
+def _remote(pid: int, as_json: bool) -> None:
+    try:
+        text = look_into_program(pid)
+    except Unreachable as error:
+        mend = "`planaria observe --stacks` works on every Python, for programs with an observer"
+        raise CliError(NO_ANSWER, str(error), mend, "unreachable") from error
+    if as_json:
+        output.print_json({"text": text})
     else:
         click.echo(output.clean(text), nl=False)
 
