@@ -18,6 +18,7 @@ from planaria.otp import (
     FailedToStartChild,
     GroupChanged,
     Pid,
+    Postpone,
     Shutdown,
     StartRaised,
     TimerFired,
@@ -78,6 +79,8 @@ class Translation:
                 return reason
 
     def error(self, error: BaseException) -> Json:
+        if isinstance(error, BadReturn) and isinstance(error.value, Postpone):
+            return {"bad_state_enter_action_from_state_function": "postpone"}
         if isinstance(error, BadReturn):
             where = "init" if error.where == "init" else "state_function"
             value = error.value.value if isinstance(error.value, Nonsense) else repr(error.value)
