@@ -13,14 +13,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from planaria.otp import (
+    Call,
     Deferred,
     Down,
+    Event,
     Exit,
     ExitSignal,
     GenServer,
     Ignore,
+    Next,
     Pid,
+    StateMachine,
     Stop,
+    Transition,
     call,
     cast,
     exit_signal,
@@ -273,6 +278,33 @@ class Desk(GenServer):
                 self.seen.append(("down", process, reason))
             case _:
                 self.seen.append(message)
+
+
+class Silent(GenServer):
+    """Has no word for messages but one."""
+
+    def handle_info(self, message: Any) -> None:
+        if message == "end":
+            self.stop()
+        else:
+            super().handle_info(message)
+
+
+class Lamp(StateMachine):
+    """Is on or off."""
+
+    def init(self) -> Next:
+        return Next(self.off)
+
+    @call
+    def press(self) -> Deferred[str]:
+        return self.by_state()
+
+    def off(self, event: Event) -> Transition | None:
+        return Next(self.on, reply="on") if isinstance(event, Call) else None
+
+    def on(self, event: Event) -> Transition | None:
+        return Next(self.off, reply="off") if isinstance(event, Call) else None
 
 
 def make_error() -> Exception:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from planaria.otp import CallError, ChildSpec, GenServer, Node, Pid, child
+from planaria.otp import CallError, ChildSpec, Node, Pid, child
 from planaria.otp.isolation.limits import Limits, Worker
 from planaria.otp.isolation.proxy import worker_of
 
@@ -19,9 +19,7 @@ def alive(os_pid: int) -> bool:
         return False
 
 
-async def start(
-    node: Node, cls: type[GenServer], *args: Any, isolation: Any = "worker", **options: Any
-) -> Pid:
+async def start(node: Node, cls: type[Any], *args: Any, isolation: Any = "worker", **options: Any) -> Pid:
     """Start a server in a worker, linked to nobody."""
     spec: ChildSpec = child(cls, *args, isolation=isolation, **options)
     process = await node.run(spec.start_child)

@@ -15,7 +15,10 @@ from planaria.otp import (
     Crash,
     Down,
     ExitSignal,
+    MessageDropped,
     Node,
+    ProcessExited,
+    ProcessStarted,
     ServerExited,
     Shutdown,
     StartFailed,
@@ -36,6 +39,7 @@ from planaria.otp import (
     supervisor,
     sys,
     trap_exits,
+    warm_up,
     whereis,
 )
 from planaria.otp.isolation.errors import NotAdmitted, RemoteError, Unsendable
@@ -46,7 +50,7 @@ from planaria.otp.isolation.output import OutputLine
 from planaria.otp.isolation.pool import worker_pool
 from planaria.otp.isolation.proxy import spawn_in_worker, worker_of
 from planaria.otp.isolation.residence import SPAN
-from tests.otp.isolation.residents import Boom, Careful, Desk, Handle, Point, Strange, adder
+from tests.otp.isolation.residents import Boom, Careful, Desk, Handle, Lamp, Point, Silent, Strange, adder
 from tests.otp.isolation.support import alive, end_of, os_pid_of, start
 
 pytestmark = [pytest.mark.subprocess, pytest.mark.asyncio(loop_scope="module")]
@@ -491,6 +495,34 @@ async def test_a_worker_that_computes_answers_questions(home):
     assert info.stack[-1].function == "hold_up"
     assert 0 < info.memory < 1 << 30
     assert home.info(desk).kind == "Desk"
+
+
+async def test_what_the_kernel_tells_of_a_worker_is_heard_at_home(home):
+    told: list[Any] = []
+    stop_listening = home.subscribe_events(told.append)
+    process = await start(home, Silent)
+    home.send(process, "unexpected")
+    while not any(isinstance(event, MessageDropped) for event in told):
+        await sleep(0.002)
+    home.send(process, "end")
+    await home.wait_exit(process)
+    stop_listening()
+    mine = [type(event) for event in told if getattr(event, "process", None) is process]
+    assert mine == [ProcessStarted, MessageDropped, ProcessExited]
+
+
+async def test_the_pool_renews_the_workers_that_wait(home):
+    pool = await warm_up(home, 2)
+    before = {worker.os_pid for worker in pool._idle}
+    pool.renew()
+    await warm_up(home, 2)
+    assert not before & {worker.os_pid for worker in pool._idle}
+
+
+async def test_a_state_machine_runs_in_a_worker(home):
+    lamp = await start(home, Lamp)
+    assert [await Lamp.press(lamp) for _ in range(3)] == ["on", "off", "on"]
+    assert home.state(lamp) == {"isolation": "worker", "os_pid": os_pid_of(lamp)}
 
 
 async def test_the_pool_is_a_process_of_the_node_and_ends_with_it():

@@ -108,6 +108,12 @@ class WorkerPool:
         while len(self._idle) > self.warm:
             self._idle.pop().kill()
 
+    def renew(self) -> None:
+        """Replace the workers that wait: they may have imported what has changed on disk since."""
+        while self._idle:
+            self._idle.pop().kill()
+        self._refill_later()
+
     def remember(self, module: str) -> None:
         """Let workers that will wait import `module` beforehand."""
         if next(reversed(self._modules), None) != module:

@@ -31,12 +31,19 @@ type Current = tuple[int, str | None, int]
 
 
 class WorkerProxy(GenServer):
-    """The body at home."""
+    """The body at home. `node.state` shows `isolation` and `os_pid` of it; `inspect_worker` looks inside.
+
+    Attributes:
+        os_pid: of the worker; 0 while it is being forked.
+    """
 
     serves: ClassVar[Any] = None
     options: ClassVar[Worker] = Worker()
-    isolation = "worker"
     _worker: WorkerProcess | None = None
+
+    def __init__(self) -> None:
+        self.isolation = "worker"
+        self.os_pid = 0
 
     @property
     def worker(self) -> WorkerProcess | None:
@@ -76,6 +83,8 @@ class WorkerProxy(GenServer):
             check_reachable(kind, module, qualname)
             pool = worker_pool(process.node)
             worker = self._worker = pool.take()
+            self.os_pid = worker.os_pid
+            worker.on_born = self._born
             if process.on_death is None:
                 process.on_death = []
             process.on_death.append(self._died)
@@ -84,6 +93,9 @@ class WorkerProxy(GenServer):
             return error
         pool.remember(module)
         return None
+
+    def _born(self, os_pid: int) -> None:
+        self.os_pid = os_pid
 
     def _begun(self, begun: Request, starting: Request) -> None:
         """The worker has told how `init` went. As in a server: the name is free before the starter hears of it."""

@@ -31,6 +31,7 @@ from planaria.otp.isolation.names import POOL, watched
 from planaria.otp.isolation.program import Program, import_main, settle_in
 from planaria.otp.isolation.questions import answer_questions
 from planaria.otp.kernel.birth import announce
+from planaria.otp.kernel.event import KernelEvent, ProcessExited, ProcessStarted
 from planaria.otp.kernel.groups import Groups
 from planaria.otp.kernel.mailbox import deliver, queue_length
 from planaria.otp.kernel.message import Envelope
@@ -59,6 +60,7 @@ class WorkerBridge(Bridge):
             maxlen=0
         )  # home remembers what was handled; here it would count against the limit
         self.names = watched(self.node, self._name_changed)
+        self.node.listeners.append(self._event)
         self.loop = loop
         self.channel = Channel(sock, loop, self._frame, self._lost)
         self.base = 0
@@ -216,6 +218,7 @@ class WorkerBridge(Bridge):
             process.name = name
             self.names.put(name, process, self._name_changed)
         process.on_death = [self._ended]
+        self._report_later()  # after its first turn: by then it may trap exits
         if isinstance(what, type) and hasattr(what, "handle"):
             self._start_server(process, what, args, kwargs, parent, request_number, current)
         else:
@@ -285,6 +288,11 @@ class WorkerBridge(Bridge):
     def _name_changed(self, name: str, process: Process | None) -> None:
         if name != POOL:
             self.tell("name", name, process)
+
+    def _event(self, event: KernelEvent) -> None:
+        """Home hears what happens here; of processes it knows it hears by their pids."""
+        if not isinstance(event, ProcessStarted | ProcessExited):
+            self.tell("event", event)
 
     def ask(self, what: str, *args: Any) -> Any:
         """Ask home and wait for the answer, on the spot: for the few things that a plain function returns."""

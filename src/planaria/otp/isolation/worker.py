@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from planaria.otp.isolation.admission import Admission
 from planaria.otp.isolation.bridge import Bridge, Work, named_arguments
@@ -23,6 +23,8 @@ from planaria.otp.isolation.output import LineReader, OutputLine, log_at_home
 from planaria.otp.isolation.program import Program, this_program
 from planaria.otp.isolation.questions import ASK, LENGTH
 from planaria.otp.isolation.residence import OUT_OF_MEMORY, SPAN
+from planaria.otp.kernel.birth import announce
+from planaria.otp.kernel.event import KernelEvent
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.node import Node
 from planaria.otp.kernel.process import DEAD, Process, Request
@@ -31,6 +33,7 @@ from planaria.otp.kernel.signals import die, link, unlink
 
 WINDOW = 512
 """Messages a worker may have in its mailbox; more wait in the mailbox at home, where they are seen and bounded."""
+_EVENTS: tuple[type, ...] = KernelEvent.__value__.__args__
 GRACE = 2.0
 """Seconds a worker has to leave after its process has ended."""
 
@@ -68,6 +71,7 @@ class WorkerProcess:
         self.bridge: HomeBridge | None = None
         self.process: Process | None = None
         self.reason: object = None
+        self.on_born: Callable[[int], None] | None = None
         self._handle = -1
         self._kill_wanted = False
         self._looking = threading.Lock()
@@ -87,6 +91,8 @@ class WorkerProcess:
     def born(self, os_pid: int) -> None:
         """It has been forked."""
         self.os_pid = os_pid
+        if self.on_born is not None:
+            self.on_born(os_pid)
         if hasattr(os, "pidfd_open"):
             try:
                 self._handle = os.pidfd_open(os_pid)
@@ -287,6 +293,8 @@ class WorkerProcess:
                 look.sendall(ASK)
                 size = LENGTH.unpack(_exactly(look, LENGTH.size))[0]
                 told = json.loads(_exactly(look, min(size, 64 << 20)))
+            except (ValueError, RecursionError) as error:
+                raise WorkerBroken(f"{self!r} told nonsense about itself: {error}") from None
             except (OSError, EOFError) as error:
                 if isinstance(error, TimeoutError):
                     raise TimeoutError(f"{self!r} did not answer within {seconds:g} s") from None
@@ -347,6 +355,7 @@ class HomeBridge(Bridge):
         stand_in.parent = self.process
         if not self.node.closed:
             self.node.table[stand_in.id] = stand_in
+            announce(stand_in)
 
     def refused(self, error: Exception, what: str, sender: Process | None) -> None:
         who = "code outside" if sender is None else f"{sender.label} {sender!s}"
@@ -390,6 +399,11 @@ class HomeBridge(Bridge):
                     held.name = None
             case "log", (str(), int(), str(), str(), float(), str(), int(), _, _):
                 log_at_home(process, self.worker.os_pid, *args)
+            case "event", (event,):
+                if not isinstance(event, _EVENTS):
+                    raise WorkerBroken(f"the event {type(event).__name__}")
+                if self.node.listeners:
+                    self.node.emit(cast(KernelEvent, event))
             case "join", (str() as which, str() as group, Process() as member, bool() as once):
                 self._groups(which).join(group, member, once=once)
             case "ask", (int() as number, str() as question, *rest):
