@@ -116,6 +116,7 @@ class StateMachine:
     trap_exit: ClassVar[bool] = False
     call_timeout: ClassVar[float | None] = DEFAULT_TIMEOUT
     _handlers: ClassVar[dict[str, Callable[..., Any]]] = {}
+    _states: ClassVar[set[str]] = set()  # names found to be states' methods
     _kernel_process: Process
     # Two underscores: subclasses are free in their own private names.
     __state: Any = None
@@ -125,6 +126,7 @@ class StateMachine:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._handlers = handlers_of(cls)
+        cls._states = set()
 
     # --- callbacks ----------------------------------------------------------------------------------------------
 
@@ -288,6 +290,15 @@ class StateMachine:
                 return
             event, self._kernel_process.current = entry
             transition = yield from self.__ask(event)
+            if type(transition) is Keep and self.__timeouts is None:
+                # Most events do no more than this; the long way costs as much as all the rest of a call.
+                actions = transition.actions
+                if not actions:
+                    continue
+                first = actions[0]
+                if type(event) is Call and len(actions) == 1 and type(first) is Reply and first.to is None:
+                    event.reply(first.value)
+                    continue
             yield from self.__follow(entry, transition)
 
     def __zero_timeout(self) -> Entry | None:
@@ -365,10 +376,14 @@ class StateMachine:
 
     def __callback(self, state: Any) -> Callable[..., Any] | None:
         """The method that is the callback of a state."""
-        if not isinstance(state, str) or hasattr(StateMachine, state):
+        if not isinstance(state, str):
             return None
-        callback = getattr(type(self), state, None)
-        return callback if callable(callback) else None
+        callback: Callable[..., Any] | None = getattr(type(self), state, None)
+        if state not in self._states:
+            if hasattr(StateMachine, state) or not callable(callback):
+                return None
+            self._states.add(state)
+        return callback
 
     # --- callbacks under care -------------------------------------------------------------------------------------
 
