@@ -189,10 +189,19 @@ class Request:
 
     def reply(self, value: Any) -> None:
         """Answer the caller. A caller that has given up, or is dead, notices nothing."""
-        if not self.done:
-            self.done = True
-            self.value = value
-            self._wake()
+        if self.done:
+            return
+        self.done = True
+        self.value = value
+        calls = self.target.calls  # `_wake`, written out: each call ends here
+        if calls is not None:
+            calls.discard(self)
+        caller = self.caller
+        if caller is not None:
+            if caller.wait is self:
+                wake(caller, None)
+        elif self.notify is not None:
+            self.notify()
 
     def fail(self, error: BaseException) -> None:
         """Let the call raise `error` at the caller."""

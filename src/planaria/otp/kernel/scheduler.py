@@ -126,13 +126,12 @@ class Scheduler:
             # The one loop every message goes through, so what it calls is written out.
             while process.status == RUNNING:
                 envelope = process.pending
-                if envelope is None:
+                if envelope is None or not left:
                     process.current = None
-                    process.status = WAITING
-                    return
-                if left == 0:  # the batch is used up: to the end of the run queue with the rest
-                    process.current = None
-                    self.enqueue(process)
+                    if envelope is None:
+                        process.status = WAITING
+                    else:  # the batch is used up: to the end of the run queue with the rest
+                        self.enqueue(process)
                     return
                 queue = process.queue  # `mailbox.take`
                 if queue is None:

@@ -156,7 +156,12 @@ def die(process: Process, reason: object) -> None:
 def _bury(process: Process) -> None:
     reason = process.reason
     node = process.node
-    if process.pending is not None or process.current is not None or process.calls is not None:
+    current = process.current
+    if (
+        process.pending is not None
+        or process.calls is not None
+        or (current is not None and (current[0] == "call" or current[0] == "start"))
+    ):
         _fail_callers(process, reason)
         process.pending = process.queue = None
     monitors = process.monitors
