@@ -292,6 +292,7 @@ async def test_a_call_that_timed_out_before_there_was_room_is_never_handled(node
     async def ask(pid: Pid) -> None:
         with pytest.raises(CallTimeout):
             await Gate.ask.within(0.5)(pid, "late")
+        await hang()
 
     async def work() -> Pid:
         pid = await closed_gate(1)
@@ -460,6 +461,18 @@ async def test_the_lowest_priority_is_shed_and_of_equals_the_youngest(
     assert await opened(node, pid) == [5.0, 4.0, 9.0]
 
 
+async def test_of_waiting_equals_the_youngest_is_shed(node: TestNode, shed: list[MessageShed]) -> None:
+    async def work() -> Pid:
+        pid = await closed_gate(3, "shed", priority=lambda letter: float(letter.what[0]))
+        for message in ("1a", "1b", "1c", "5d"):
+            send(pid, message)
+        return pid
+
+    pid = await node.run(work)
+    assert [event.message for event in shed] == ["1c"]
+    assert await opened(node, pid) == ["1a", "1b", "5d"]
+
+
 async def test_a_priority_that_raises_is_the_senders_fault(node: TestNode) -> None:
     async def work() -> Pid:
         pid = await closed_gate(2, "shed", priority=urgency)
@@ -575,6 +588,28 @@ async def test_selective_receive_makes_room(node: TestNode) -> None:
     await node.advance(5)
     await running
     assert got == ["a", 1, "b", 2]
+
+
+async def test_a_message_taken_out_of_order_lets_a_sender_in(node: TestNode) -> None:
+    async def picky() -> None:
+        await sleep(1)
+        await receive(str)
+        await hang()
+
+    async def patient(pid: Pid) -> None:
+        await send_when_room(pid, 3)
+
+    async def work() -> tuple[Pid, Pid]:
+        pid = spawn(picky, mailbox=bounded(2))
+        send(pid, 1)
+        send(pid, "a")
+        return pid, spawn(patient, pid)
+
+    pid, sender = await node.run(work)
+    await node.settle()
+    assert sender.alive
+    await node.advance(2.0)
+    assert (sender.reason, node.info(pid).queue_len) == ("normal", 2)
 
 
 # --- starting, saying, checking ------------------------------------------------------------------------------------
