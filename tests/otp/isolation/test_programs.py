@@ -77,3 +77,58 @@ def test_what_is_typed_in_is_refused_with_a_word_what_to_do(tmp_path):
     ran = run("-", folder=tmp_path, stdin=GUARDED)
     assert "put it into a module that can be imported" in ran.stderr
     assert ran.returncode == 1
+
+
+BROKEN = """
+import asyncio, os
+from planaria.otp import *
+import broken
+
+async def main():
+    async with Node("n") as node:
+        os.rename("broken.py", "elsewhere.py")
+        await node.start(child(broken.Server, isolation="worker"))
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_a_module_the_worker_cannot_import_is_the_reason_of_the_failed_start(tmp_path):
+    (tmp_path / "script.py").write_text(BROKEN)
+    (tmp_path / "broken.py").write_text("from planaria.otp import GenServer\nclass Server(GenServer): ...\n")
+    ran = run("script.py", folder=tmp_path)
+    assert "Server did not start: ModuleNotFoundError: No module named 'broken'" in ran.stderr
+
+
+RENEWED = """
+import asyncio, sys, importlib
+from planaria.otp import *
+import shop
+
+async def main():
+    async with Node("n") as node:
+        await node.start(supervisor(child(shop.Till, name="till", isolation="worker")))
+        async def work():
+            print(await shop.Till.price("till"))
+            open("shop.py", "a").write("\\n\\n# changed\\n")
+            importlib.reload(shop)  # the class of the specification is no longer the one of that name
+            exit_signal(whereis("till"), "kill")
+            while whereis("till") is None:
+                await sleep(0.01)
+            print(await shop.Till.price("till"))
+        await node.run(work)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_a_restart_after_a_reload_takes_the_class_of_that_name(tmp_path):
+    (tmp_path / "script.py").write_text(RENEWED)
+    (tmp_path / "shop.py").write_text(
+        "from planaria.otp import GenServer, call\n\n"
+        "class Till(GenServer):\n    @call\n    def price(self):\n        return 5\n"
+    )
+    ran = run("script.py", folder=tmp_path)
+    assert (ran.stdout, ran.stderr) == ("5\n5\n", "")

@@ -11,6 +11,7 @@ import runpy
 import sys
 import types
 from dataclasses import dataclass
+from typing import Any
 
 from planaria.otp.isolation.admission import MAIN
 
@@ -70,6 +71,22 @@ def check_reachable(what: str, module: str, qualname: str) -> None:
             raise TypeError(
                 f"{what} {qualname} is defined in __main__, and {why}; put it into a module that can be imported"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a class or function is found: by name, so that a worker takes the version it can import."""
+
+    module: str
+    qualname: str
+
+
+def by_place(what: Any) -> object:
+    """The place of a class or a plain function; anything else (a bound method) as it is, to be pickled."""
+    owner = getattr(what, "__self__", None)
+    if not callable(what) or not (owner is None or isinstance(owner, types.ModuleType)):
+        return what
+    return Place(what.__module__, what.__qualname__)
 
 
 class Importing:

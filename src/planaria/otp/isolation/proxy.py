@@ -133,7 +133,7 @@ def _proxy_class(serves: Any, qualname: str, worker: Worker, trap_exit: bool) ->
         "serves": serves if isinstance(serves, type) else staticmethod(serves),
         "options": worker,
         "trap_exit": trap_exit,
-        "__module__": getattr(serves, "__module__", __name__),
+        "__module__": __name__,  # not the server's: an upgrade of that module must not take this for its class
         "__qualname__": qualname,
         "__doc__": "Runs in a worker.",
     }

@@ -28,7 +28,7 @@ from planaria.otp.isolation.channel import FAIL, MESSAGE, REPLY, Channel, Frame
 from planaria.otp.isolation.errors import WorkerBroken
 from planaria.otp.isolation.limits import Limits
 from planaria.otp.isolation.names import POOL, watched
-from planaria.otp.isolation.program import Program, import_main, settle_in
+from planaria.otp.isolation.program import Place, Program, import_main, settle_in
 from planaria.otp.isolation.questions import answer_questions
 from planaria.otp.kernel.birth import announce
 from planaria.otp.kernel.event import KernelEvent, ProcessExited, ProcessStarted
@@ -115,13 +115,16 @@ class WorkerBridge(Bridge):
             cause = broken.__cause__
             error = cause if isinstance(cause, Exception) else broken
             if self.resident is None:
-                self.tell("unstartable", error)
-                self.channel.write_out(5.0)
-                self.done.set_result(0)
+                self._unstartable(error)
             elif frame.operation == MESSAGE and frame.number:
                 self.answer(FAIL, frame.number, error, new_request("", (), {}, None, self.resident))
             else:
                 self.refused(error, "a message", None)
+
+    def _unstartable(self, error: Exception) -> None:
+        self.tell("unstartable", error)
+        self.channel.write_out(5.0)
+        self.done.set_result(0)
 
     def _lost(self, error: Exception | None) -> None:
         os._exit(BROKEN)  # home is gone, or does not speak our language: nobody is left to answer to
@@ -208,6 +211,12 @@ class WorkerBridge(Bridge):
         current: tuple[int, str | None, int],
     ) -> None:
         """Make the resident and let it begin."""
+        if isinstance(what, Place):
+            try:
+                what = self.find_class(what.module, what.qualname)
+            except Exception as error:  # noqa: BLE001  a user's module may raise whatever it likes
+                self._unstartable(error)
+                return
         node = self.node
         process = new_process(node, label)
         process.id = number

@@ -20,7 +20,7 @@ from planaria.otp.isolation.codec import encode, explain
 from planaria.otp.isolation.errors import WorkerBroken
 from planaria.otp.isolation.limits import Worker, env_of
 from planaria.otp.isolation.output import LineReader, OutputLine, log_at_home
-from planaria.otp.isolation.program import Program, this_program
+from planaria.otp.isolation.program import Program, by_place, this_program
 from planaria.otp.isolation.questions import ASK, LENGTH
 from planaria.otp.isolation.residence import OUT_OF_MEMORY, SPAN
 from planaria.otp.kernel.birth import announce
@@ -232,7 +232,7 @@ class WorkerProcess:
         word = (
             "start",
             process.id,
-            what,
+            by_place(what),
             args,
             kwargs,
             process.label,
