@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 from planaria.otp import CallError, Down, NotAProcess, monitor, receive, sleep, spawn_link, upgrade
+from planaria.otp.kernel.birth import create
 from planaria.otp.kernel.event import CodeLoaded, ProcessUpgraded
+from planaria.otp.upgrade.group import sources_of
+from planaria.otp.upgrade.loading import load_beside
+from planaria.otp.upgrade.move import Move
 
 COUNTER = """
 class Counter(GenServer):
@@ -175,24 +179,82 @@ async def test_an_async_code_change_runs_in_the_process_before_any_message(node,
     assert seen == [1, 110]
 
 
-async def test_init_that_has_not_run_runs_in_the_new_version_only(node, code):
+def test_a_server_whose_init_is_still_to_come_only_gets_the_new_class(node, code):
     m = code.module("m8", COUNTER)
-    code_change = "\n    def code_change(self, old_version, extra): self.count = -1\n"
+    old = m.Counter
+    code.write("m8", BY_TEN + "\n    def code_change(self, old_version, extra): self.changed = True\n")
+    new = load_beside(sources_of(["m8"], ["m8"], ()), {"m8": 2}, set())["m8"].Counter
+    process = create(node, "young")
+    process.body = server = old()
+    process.pending = ("start", None, None, 1, None, 0, 0.0, process)
+    moved, rest = Move({old: new}, lambda _: 1, lambda _: 2).begin(process)
+    assert type(server) is new and rest is None and moved.snapshot is None
+    assert not hasattr(server, "changed")
+    process.pending = None
+
+
+async def test_nobody_is_started_on_old_code_while_the_others_change(node, code):
+    m = code.module("m16", COUNTER)
+    held = m.Counter
+    seen: list[Any] = []
 
     async def work():
-        async def start():
-            held.append(await m.Counter.start(3))
+        await held.start(0)
 
-        held: list[Any] = []
-        code.write("m8", BY_TEN + code_change)
-        for _ in range(50):
-            spawn_link(start)
-        report = await load("m8", order="one_by_one")
-        assert report.version == 2
-        await sleep(0)
-        assert {await m.Counter.add(each) for each in held} <= {13, 9}
+        async def start_another():
+            await sleep(0.5)
+            seen.append(await held.start(7))
 
-    await node.run(work)
+        spawn_link(start_another)
+        code.write("m16", BY_TEN + "    async def code_change(self, old_version, extra): await sleep(1.0)\n")
+        seen.append((await load("m16")).moved)
+        seen.append(await m.Counter.add(seen[0]))
+
+    running = node.spawn(work)
+    for _ in range(60):
+        await node.settle()
+        await node.advance(0.1)
+    assert running.reason == "normal"
+    assert seen[1:] == [2, 17]
+
+
+async def test_what_waits_behind_the_message_in_hand_keeps_its_order(node, code):
+    text = (
+        COUNTER
+        + """
+    @cast
+    def note(self, what): self.__dict__.setdefault("notes", []).append((what, self.step))
+    @call
+    def notes_so_far(self): return self.notes
+"""
+    )
+    m = code.module("m17", text)
+    seen: list[Any] = []
+
+    async def work():
+        busy, idle = await m.Counter.start(0), await m.Counter.start(0)
+        spawn_link(m.Counter.slowly, busy)
+        await sleep(0.1)
+        for number in range(5):
+            m.Counter.note(busy, number)
+        code.write("m17", text.replace("step = 1", "step = 10"))
+
+        async def more():
+            await sleep(0.1)
+            m.Counter.note(busy, 5)
+            m.Counter.note(idle, 6)
+
+        spawn_link(more)
+        assert (await load("m17")).moved == 2
+        seen.append(await m.Counter.notes_so_far(busy))
+        seen.append(await m.Counter.notes_so_far(idle))
+
+    running = node.spawn(work)
+    for _ in range(60):
+        await node.settle()
+        await node.advance(0.1)
+    assert running.reason == "normal"
+    assert seen == [[(number, 10) for number in range(6)], [(6, 10)]]
 
 
 async def test_a_process_that_loads_its_own_module_moves_after_its_message(node, code):

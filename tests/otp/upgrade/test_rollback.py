@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from planaria.otp import child, dynamic, supervisor, upgrade
+from planaria.otp import DynamicSupervisor, child, dynamic, sleep, spawn_link, supervisor, upgrade
 from planaria.otp.kernel.event import CodeRolledBack
 from planaria.otp.upgrade.probation import CrashRate
 from tests.otp.upgrade.test_load import BY_TEN, COUNTER, load
@@ -195,8 +195,6 @@ async def test_the_former_rate_is_what_supervisors_remember(node, code):
 async def test_a_process_born_on_the_new_version_keeps_its_state(node, code):
     m = code.module("r10", COUNTER)
     sup = await node.start(dynamic())
-    from planaria.otp import DynamicSupervisor
-
     code.write("r10", BY_TEN)
     await load("r10", node=node)
     fresh = await DynamicSupervisor.start_child(sup, child(m.Counter, 7))
@@ -236,3 +234,25 @@ async def test_what_came_together_and_moved_on_apart_goes_back_in_order(node, co
     await upgrade.rollback("duo.a", node=node)
     report = await upgrade.rollback("duo.b", node=node)
     assert set(report.modules) == {"duo", "duo.a", "duo.b"}
+
+
+async def test_one_that_was_still_to_move_stays_when_the_others_go_back(node, code):
+    m = code.module("r12", COUNTER)
+    seen: list[Any] = []
+
+    async def work():
+        late = await m.Counter.start(0)
+        spawn_link(m.Counter.slowly, late)
+        await sleep(0.1)
+        code.write("r12", BY_TEN)
+        seen.append((await load("r12", patience=0.1)).late == (late,))
+        await upgrade.rollback("r12")
+        await sleep(2.0)
+        seen.append(await m.Counter.add(late))
+
+    running = node.spawn(work)
+    for _ in range(60):
+        await node.settle()
+        await node.advance(0.1)
+    assert running.reason == "normal"
+    assert seen == [True, 1]

@@ -151,7 +151,7 @@ class VersionLoader(SourceFileLoader):
         self.bind = bind
 
     def get_source(self, fullname: str) -> str:
-        """The text of this version, not what is on disk now."""
+        """The text of this version, not what is on disk now; tracebacks ask for it by the module's globals."""
         return self.source.text
 
     def get_code(self, fullname: str) -> CodeType:
@@ -160,7 +160,6 @@ class VersionLoader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's top level."""
-        remember_lines(code_name(self.source, self.version), self.source.text)
         code = self.get_code(module.__name__)
         names: Any = None if self.bind is None else self.bind(module)
         exec(code, module.__dict__, names)  # noqa: S102  this is what an import does

@@ -25,7 +25,7 @@ from planaria.otp.upgrade.version import Former
 
 type Order = Literal["together", "one_by_one"]
 
-SLICE = 0.002
+SLICE = 0.005
 """Seconds of the machine before the others get a turn."""
 TICK = 0.01
 """Seconds between two looks at those that are waited for."""
