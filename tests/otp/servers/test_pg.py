@@ -55,6 +55,8 @@ async def test_a_process_is_a_member_as_often_as_it_joined(node: TestNode) -> No
         assert not await Groups.leave("s", "g", [])
         await Groups.join("s", "empty", [])
         assert Groups.which_groups("s") == ["g"]
+        assert await Groups.leave("s", "g", other)
+        assert node.state(node["s"])["joined"] == {}  # nobody is watched any more
 
     await node.run(work)
 

@@ -42,11 +42,14 @@ async def test_a_process_is_found_by_its_key_until_it_ends(node: TestNode) -> No
     assert Registry.whereis(registry, ("scout", "garden")) == pid
     assert Registry.keys(registry) == Registry.keys(registry, pid) == [("scout", "garden")]
     assert Registry.count(registry) == 1
-    await node.run(kill, pid)
-    assert (
-        Registry.lookup(registry, ("scout", "garden")) == []
-    )  # at once, though the registry was not asked yet
-    assert Registry.keys(registry) == Registry.keys(registry, pid) == []
+
+    async def kill_and_look() -> None:
+        exit_signal(pid, "kill")
+        assert Registry.lookup("r", ("scout", "garden")) == []  # at once, before the registry has heard of it
+        assert Registry.keys("r") == Registry.keys("r", pid) == []
+        assert Registry.count("r") == 0
+
+    await node.run(kill_and_look)
     await node.settle()
     assert node.state(registry)["table"].keys_of == {}  # type: ignore[attr-defined]
 

@@ -1,6 +1,6 @@
 """Streams of tasks (Task.async_stream and its like): concurrency, order, deadlines, failures, what is left behind."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
@@ -149,6 +149,23 @@ async def test_nothing_runs_on_when_the_loop_is_left_or_the_owner_ends(node: Tes
         assert running == []
     with pytest.raises(Boom):
         await run(node, dies)
+    assert running == []
+    assert node.processes() == []
+
+
+@pytest.mark.parametrize("link", [True, False])
+async def test_nothing_outlives_the_owner_though_somebody_keeps_the_stream(
+    node: TestNode, link: bool
+) -> None:
+    kept: list[AsyncGenerator[Outcome]] = []
+
+    async def owner() -> None:
+        kept.append(task_stream(work_on, [0, 9, 9], timeout=None, link=link))
+        await anext(kept[0])
+        assert len(running) == 2
+
+    await run(node, owner)  # a normal end, which links do not pass on
+    await node.settle()
     assert running == []
     assert node.processes() == []
 
