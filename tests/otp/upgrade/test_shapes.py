@@ -449,3 +449,20 @@ async def test_a_submodule_may_go_if_that_is_said(node, code):
         await load("shrink", node=node)
     report = await load("shrink", node=node, allow_missing=["shrink.b"])
     assert report.modules == ("shrink", "shrink.a")
+
+
+async def test_a_suspended_process_gets_another_object_behind_its_wrapper(node, code):
+    m = code.module("susp2", SLOTS)
+
+    async def work():
+        server = await m.Slotted.start(1)
+        await sys.suspend(server)
+        code.write(
+            "susp2", SLOTS.replace('"__hidden")', '"__hidden", "b")').replace("__hidden)", "__hidden, 2)")
+        )
+        assert (await load("susp2")).moved == 1
+        assert await sys.get_state(server) == {"a": 1, "_Slotted__hidden": 7}
+        await sys.resume(server)
+        assert await m.Slotted.look(server) == (1, 7, 2)
+
+    await node.run(work)

@@ -11,7 +11,6 @@ from typing import Any
 from planaria.otp.kernel.event import ProcessUpgraded
 from planaria.otp.kernel.process import Body, Process, running
 from planaria.otp.servers.state import state_of
-from planaria.otp.servers.system import Suspended
 from planaria.otp.servers.transition import Next
 from planaria.otp.servers.wrapper import Wrapper, server_of
 from planaria.otp.upgrade.redirect import make
@@ -92,8 +91,6 @@ def replace_server(process: Process, server: Any) -> None:
     outer: Wrapper | None = None
     while isinstance(body, Wrapper):
         outer = body
-        if isinstance(body, Suspended):
-            body.server = server
         body = body.inner
     if outer is None:
         process.body = server
