@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planaria.otp import shared_buffer
+from planaria.otp import Limits, shared_buffer
 from planaria.otp.isolation.bulk import (
     BYTES,
     HAS_MEMFD,
@@ -108,6 +108,12 @@ async def test_the_node_does_not_keep_the_megabytes_of_messages_it_remembers(hom
     texts = [view.text for view in consumed[-3:]]
     assert texts == ["'echo(<bytes 1048576>)'", "'<bytes 1048576>'", "add()"]
     assert all(not isinstance(envelope[1], bytes) or len(envelope[1]) < 100 for envelope in home.recent)
+
+
+async def test_a_worker_lets_go_of_what_it_has_handled(home):
+    desk = await start(home, Desk, limits=Limits(memory="200 MB"))
+    for _ in range(8):
+        assert len(await Desk.echo(desk, bytes(40_000_000))) == 40_000_000
 
 
 async def test_descriptors_are_given_back(home):

@@ -228,11 +228,12 @@ class Bridge:
         call = 0
         content = body
         request: Request | None = None
-        if kind == "call" or kind == "start":
-            request = body
-            if request.done:
+        if kind == "call":
+            call_body: Request = body
+            if call_body.done:
                 return None  # the caller has given up
-            content = (request.handler, request.args, request.kwargs)
+            request = call_body
+            content = (call_body.handler, call_body.args, call_body.kwargs)
         elif kind == "exit":
             content = (body.sender, body.reason, body.sender is target.parent)
         elif kind == "system":
@@ -308,10 +309,14 @@ class Bridge:
 
     def _answered(self, request: Request, number: int) -> None:
         self.theirs.pop(request, None)
-        if request.error is not None:
-            self.answer(FAIL, number, request.error, request)
+        error, value = request.error, request.value
+        # It has done its work and knows itself: without this its megabytes would wait for the garbage collector.
+        request.notify = request.value = None
+        request.args = ()
+        if error is not None:
+            self.answer(FAIL, number, error, request)
         else:
-            self.answer(REPLY, number, request.value, request)
+            self.answer(REPLY, number, value, request)
 
     def answer(self, operation: int, number: int, value: object, request: Request) -> None:
         """Send an answer; one that cannot be pickled becomes an error at the caller."""

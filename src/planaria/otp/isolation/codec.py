@@ -13,6 +13,7 @@ import pickle
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from planaria.otp.isolation.bulk import (
@@ -59,18 +60,20 @@ class Names(Protocol):
     def find_class(self, module: str, name: str) -> Any: ...
 
 
+def _keep_apart(pieces: list[Piece], buffer: pickle.PickleBuffer) -> bool:
+    raw = buffer.raw()
+    if raw.nbytes < OUT_OF_BAND_FROM or len(pieces) >= MAX_PIECES:
+        return True  # stays in the pickle
+    pieces.append(piece_of(raw, VIEW))
+    return False
+
+
 class _Encoder(pickle.Pickler):
     def __init__(self, file: io.BytesIO, names: Names, pieces: list[Piece]) -> None:
-        super().__init__(file, 5, buffer_callback=self._buffer)
+        # Not a method: a pickler that knows itself would keep what it pickled until the next garbage collection.
+        super().__init__(file, 5, buffer_callback=partial(_keep_apart, pieces))
         self.names = names
         self.pieces = pieces
-
-    def _buffer(self, buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes < OUT_OF_BAND_FROM or len(self.pieces) >= MAX_PIECES:
-            return True  # stays in the pickle
-        self.pieces.append(piece_of(raw, VIEW))
-        return False
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Process):

@@ -100,6 +100,7 @@ class WorkerProxy(GenServer):
     def _begun(self, begun: Request, starting: Request) -> None:
         """The worker has told how `init` went. As in a server: the name is free before the starter hears of it."""
         process = self._kernel_process
+        begun.notify = None  # it knows itself; nothing shall wait for the garbage collector
         error = begun.error
         if error is not None:
             self._unname()

@@ -65,6 +65,7 @@ async def value_from_worker(
     answers: list[Request] = []
 
     def answered(request: Request) -> None:
+        request.notify = None  # it knows itself; its value shall not wait for the garbage collector
         answers.append(request)
         woken(None)
 

@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import sys
+import traceback
 
 from planaria.otp.isolation import residence
 from planaria.otp.isolation.lifeline import die_with_parent, oom_kills
@@ -102,9 +103,9 @@ class Template:
                     status = residence.OUT_OF_MEMORY
                 except SystemExit as end:
                     status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-                except BaseException:  # noqa: BLE001  nothing may run on into the template's loop
+                except BaseException as error:  # noqa: BLE001  nothing may run on into the template's loop
                     with contextlib.suppress(BaseException):
-                        sys.excepthook(*sys.exc_info())
+                        traceback.print_exception(error)
                 finally:
                     with contextlib.suppress(BaseException):
                         sys.stdout.flush()
