@@ -45,7 +45,7 @@ otherwise (OTP: for ever); callback modules are not swapped while running (`chan
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable
 from difflib import get_close_matches
 from types import CoroutineType
 from typing import Any, ClassVar, NamedTuple, NoReturn
@@ -65,6 +65,7 @@ from planaria.otp.servers.hibernate import release_memory
 from planaria.otp.servers.remote import DEFAULT_TIMEOUT
 from planaria.otp.servers.start_monitor import watch_started
 from planaria.otp.servers.state import State, set_state, state_of
+from planaria.otp.servers.steps import Steps, Work, run_steps
 from planaria.otp.servers.system import SystemMessage, Terminate, obey
 from planaria.otp.servers.timeouts import EVENT_KEY, STATE_KEY, Expired, SetTimeout, Timeouts
 from planaria.otp.servers.transition import (
@@ -83,9 +84,6 @@ from planaria.otp.servers.transition import (
 ENDS = (Exception, CancelledError)
 """What ends a machine through `terminate`: everything but a kill and the end of the program."""
 
-type Work = Coroutine[Any, Any, None]
-type Steps[R] = Generator[Coroutine[Any, Any, Any], Any, R]
-"""Work that yields the coroutines it must wait for and is sent their values; without any it ends at once."""
 
 KEEP = Keep()
 
@@ -241,7 +239,7 @@ class StateMachine:
         kind, body = envelope[0], envelope[1]
         if kind == "system" and type(body) is SystemMessage:
             return obey(self, body)
-        return _run(self.__receive(kind, body, envelope))
+        return run_steps(self.__receive(kind, body, envelope))
 
     def __receive(self, kind: str, body: Any, envelope: Envelope) -> Steps[None]:
         process = self._kernel_process
@@ -511,30 +509,3 @@ class StateMachine:
 
     def _kernel_resumed(self) -> None:
         """Nothing to do: a machine's timeouts are messages, which were kept."""
-
-
-def _run(steps: Steps[None]) -> Work | None:
-    """Do the steps; if they must wait for something, the rest in the coroutine that is returned."""
-    try:
-        waited_for = next(steps)
-    except StopIteration:
-        return None
-    return _run_on(steps, waited_for)
-
-
-async def _run_on(steps: Steps[None], waited_for: Coroutine[Any, Any, Any]) -> None:
-    while True:
-        try:
-            value = await waited_for
-        except GeneratorExit:
-            raise
-        except BaseException as error:  # noqa: BLE001  raised where the steps wait for it
-            try:
-                waited_for = steps.throw(error)
-            except StopIteration:
-                return
-        else:
-            try:
-                waited_for = steps.send(value)
-            except StopIteration:
-                return
