@@ -112,7 +112,7 @@ async def test_the_node_does_not_keep_the_megabytes_of_messages_it_remembers(hom
 
 async def test_a_worker_lets_go_of_what_it_has_handled(home):
     desk = await start(home, Desk, limits=Limits(memory="200 MB"))
-    for _ in range(8):
+    for _ in range(5):
         assert len(await Desk.echo(desk, bytes(40_000_000))) == 40_000_000
 
 

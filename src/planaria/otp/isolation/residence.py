@@ -26,13 +26,14 @@ from planaria.otp.isolation.admission import MAIN
 from planaria.otp.isolation.bridge import Bridge
 from planaria.otp.isolation.channel import FAIL, MESSAGE, REPLY, Channel, Frame
 from planaria.otp.isolation.errors import WorkerBroken
+from planaria.otp.isolation.home_groups import HomeGroups
+from planaria.otp.isolation.home_log import HomeLog
 from planaria.otp.isolation.limits import Limits
 from planaria.otp.isolation.names import POOL, watched
 from planaria.otp.isolation.program import Place, Program, import_main, settle_in
 from planaria.otp.isolation.questions import answer_questions
 from planaria.otp.kernel.birth import announce
 from planaria.otp.kernel.event import KernelEvent, ProcessExited, ProcessStarted
-from planaria.otp.kernel.groups import Groups
 from planaria.otp.kernel.mailbox import deliver, queue_length
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.node import Node, as_coroutine
@@ -352,70 +353,6 @@ class WorkerBridge(Bridge):
         self.channel.write_out(5.0)
         if not self.done.done():
             self.done.set_result(0)
-
-
-class HomeGroups(Groups):
-    """Groups as home knows them: joining is told, members are asked for."""
-
-    def __init__(self, bridge: WorkerBridge, which: str) -> None:
-        super().__init__()
-        self.bridge = bridge
-        self.which = which
-
-    def join(self, group: str, process: Process, *, once: bool = False) -> None:
-        """See `Groups`."""
-        if process.status != DEAD:
-            self.bridge.tell("join", self.which, group, process, once)
-
-    def leave(self, group: str, process: Process) -> bool:
-        """See `Groups`."""
-        return bool(self.bridge.ask("leave", self.which, group, process))
-
-    def members(self, group: str) -> list[Process]:
-        """See `Groups`."""
-        return list(self.bridge.ask("members", self.which, group))
-
-    def names(self) -> list[str]:
-        """See `Groups`."""
-        return list(self.bridge.ask("group_names", self.which))
-
-
-class HomeLog(logging.Handler):
-    """Sends log records home, where they are handled by the logger of the same name."""
-
-    def __init__(self, bridge: WorkerBridge) -> None:
-        super().__init__()
-        self.bridge = bridge
-        self.thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send one record as text; arguments and exceptions are formatted here."""
-        try:
-            text = record.getMessage()
-            trace = "" if not record.exc_info else logging.Formatter().formatException(record.exc_info)
-        except Exception:  # noqa: BLE001  logging's own way: a broken record must not end the program
-            self.handleError(record)
-            return
-        word = (
-            record.name,
-            record.levelno,
-            text,
-            trace,
-            record.created,
-            record.pathname,
-            record.lineno,
-            record.funcName,
-            record.threadName,
-        )
-        if threading.get_ident() == self.thread:
-            self._send(word)
-        else:
-            with contextlib.suppress(RuntimeError):
-                self.bridge.loop.call_soon_threadsafe(self._send, word)
-
-    def _send(self, word: tuple[Any, ...]) -> None:
-        self.bridge.tell("log", *word)
-        self.bridge.channel.flush()  # what is said last, before a crash, matters most
 
 
 def _is_memory(error: BaseException | None) -> bool:

@@ -1,4 +1,4 @@
-"""One worker as the node sees it: an OS process from its fork to its end, and the home end of the bridge to it."""
+"""One worker as the node sees it: an OS process from its fork to its end."""
 
 from __future__ import annotations
 
@@ -10,30 +10,23 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-from planaria.otp.isolation.admission import Admission
-from planaria.otp.isolation.bridge import Bridge, Work, named_arguments
-from planaria.otp.isolation.bulk import Piece
-from planaria.otp.isolation.channel import APART, CONTROL, HIGH, Channel
+from planaria.otp.isolation.bridge import named_arguments
+from planaria.otp.isolation.channel import CONTROL
 from planaria.otp.isolation.codec import encode, explain
 from planaria.otp.isolation.errors import WorkerBroken
+from planaria.otp.isolation.home import WINDOW, HomeBridge
 from planaria.otp.isolation.limits import Worker, env_of
-from planaria.otp.isolation.output import LineReader, OutputLine, log_at_home
+from planaria.otp.isolation.output import LineReader, OutputLine
 from planaria.otp.isolation.program import Program, by_place, this_program
 from planaria.otp.isolation.questions import ASK, LENGTH
 from planaria.otp.isolation.residence import OUT_OF_MEMORY, SPAN
-from planaria.otp.kernel.birth import announce
-from planaria.otp.kernel.event import KernelEvent
-from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.node import Node
 from planaria.otp.kernel.process import DEAD, Process, Request
 from planaria.otp.kernel.reason import Crash, Signal, WorkerExited
-from planaria.otp.kernel.signals import die, link, unlink
+from planaria.otp.kernel.signals import die
 
-WINDOW = 512
-"""Messages a worker may have in its mailbox; more wait in the mailbox at home, where they are seen and bounded."""
-_EVENTS: tuple[type, ...] = KernelEvent.__value__.__args__
 GRACE = 2.0
 """Seconds a worker has to leave after its process has ended."""
 
@@ -321,168 +314,3 @@ def _plain(program: Program) -> tuple[Any, ...]:
 def base_of(node: Node) -> int:
     """Where the numbers of this node begin: 0, or a worker's own base when it starts workers itself."""
     return node.next_id() // SPAN * SPAN
-
-
-class HomeBridge(Bridge):
-    """The home end: believes nothing but what it can check."""
-
-    def __init__(self, node: Node, worker: WorkerProcess, options: Worker) -> None:
-        super().__init__(node)
-        self.worker = worker
-        self.admission = Admission(options.admits)
-        self.find_class = self.admission.find  # type: ignore[method-assign]
-        self.process: Process | None = None
-        self.base = 0
-        self.sent = 0
-        self.taken = 0
-        self.said_goodbye = False
-        self._room: asyncio.Future[None] | None = None
-        self.channel = Channel(worker.stream, worker.loop, self.receive, self._lost, apart=True)
-
-    def move_to(self, node: Node, process: Process, options: Worker) -> None:
-        """The worker that waited begins to serve `process`."""
-        self.node = node
-        self.process = process
-        self.shown[process.id] = process
-        self.admission.admits = options.admits
-
-    def owns(self, number: int) -> bool:
-        base = self.base
-        return not (base <= number < base + SPAN or number >= base * SPAN)
-
-    def adopt(self, stand_in: Process) -> None:
-        """A process the worker has started is seen in the tree below it."""
-        stand_in.parent = self.process
-        if not self.node.closed:
-            self.node.table[stand_in.id] = stand_in
-            announce(stand_in)
-
-    def refused(self, error: Exception, what: str, sender: Process | None) -> None:
-        who = "code outside" if sender is None else f"{sender.label} {sender!s}"
-        logging.getLogger("planaria.worker").error("from %s: %s", who, error)
-
-    def _lost(self, error: Exception | None) -> None:
-        if error is not None:
-            self.worker.broken(error if isinstance(error, WorkerBroken) else WorkerBroken(str(error)))
-        # Else it has ended, or closed its stream for whatever reason: it is of no use without.
-        elif not self.said_goodbye:
-            self.worker.kill_soon()
-
-    # --- words of the worker --------------------------------------------------------------------------------
-
-    def control(self, what: str, *args: Any) -> None:
-        process = self.process
-        if process is None:
-            raise WorkerBroken(f"{what!r} before the start")
-        match what, args:
-            case "taken", (int() as taken,):
-                self._taken(taken)
-            case "trap", (bool() as on,):
-                process.trap_exit = on
-            case "link", (Process() as one, Process() as other):
-                if one.status != DEAD and other.status != DEAD:
-                    link(one, other)
-            case "unlink", (Process() as one, Process() as other):
-                unlink(one, other)
-            case "dead", (int() as number, reason):
-                self.their_death(number, reason)
-            case "kill", (int() as number,):
-                target = self.shown.get(number)
-                if target is not None:
-                    die(target, "killed")
-            case "name", (str() as name, Process() as holder):
-                self._register(name, holder)
-            case "name", (str() as name, None):
-                held = self.node.names.get(name)
-                if held is not None and (held is process or held.id in self.stand_ins):
-                    self.node.names.pop(name)
-                    held.name = None
-            case "log", (str(), int(), str(), str(), float(), str(), int(), _, _):
-                log_at_home(process, self.worker.os_pid, *args)
-            case "event", (event,):
-                if not isinstance(event, _EVENTS):
-                    raise WorkerBroken(f"the event {type(event).__name__}")
-                if self.node.listeners:
-                    self.node.emit(cast(KernelEvent, event))
-            case "join", (str() as which, str() as group, Process() as member, bool() as once):
-                self._groups(which).join(group, member, once=once)
-            case "ask", (int() as number, str() as question, *rest):
-                self.tell("answer", number, self._answer(question, rest))
-            case "unstartable", (BaseException() as error,):
-                self.said_goodbye = True
-                die(process, Crash(error))
-            case "ended", (reason,):
-                self.said_goodbye = True
-                die(process, reason)
-            case _:
-                raise WorkerBroken(f"the word {what!r}")
-
-    def _answer(self, question: str, rest: list[Any]) -> object:
-        match question, rest:
-            case "members", (str() as which, str() as group):
-                return self._groups(which).members(group)
-            case "leave", (str() as which, str() as group, Process() as member):
-                return self._groups(which).leave(group, member)
-            case "group_names", (str() as which,):
-                return self._groups(which).names()
-            case _:
-                raise WorkerBroken(f"the question {question!r}")
-
-    def _groups(self, which: str) -> Any:
-        return self.node.topics if which == "topics" else self.node.groups
-
-    def _register(self, name: str, holder: Process) -> None:
-        held = self.node.names.get(name)
-        if held is holder or holder.status == DEAD:
-            return
-        if held is not None or holder.name not in (None, name):
-            logging.getLogger("planaria.worker").error(
-                "%s could not register %r: it belongs to %s", holder, name, held
-            )
-            self.tell("name", name, held)
-            return
-        holder.name = name
-        self.node.names[name] = holder
-
-    # --- no more than is wanted -----------------------------------------------------------------------------
-
-    def ship(self, target: Process, envelope: Envelope) -> Work | None:
-        if self.sent - self.taken >= WINDOW or self.channel.waiting > HIGH:
-            return self._ship_later(target, envelope)
-        self.sent += 1
-        return super().ship(target, envelope)
-
-    async def _ship_later(self, target: Process, envelope: Envelope) -> None:
-        """Hold the message in hand until there is room; what comes meanwhile waits in the mailbox here."""
-        while not self.over and (self.sent - self.taken >= WINDOW or self.channel.waiting > HIGH):
-            if self.channel.waiting > HIGH:
-                await self.channel.room()
-            else:
-                if self._room is None or self._room.done():
-                    self._room = self.channel.loop.create_future()
-                await asyncio.shield(self._room)
-        self.sent += 1
-        work = super().ship(target, envelope)
-        if work is not None:
-            await work
-
-    def send_message(self, call: int, data: bytes, pieces: list[Piece]) -> Work | None:
-        if pieces and sum(piece.unshared() for piece in pieces) >= APART:
-            return self._send_apart(call, data, pieces)
-        return super().send_message(call, data, pieces)
-
-    async def _send_apart(self, call: int, data: bytes, pieces: list[Piece]) -> None:
-        """Copy large pieces in a thread; the proxy waits, so the order of its messages stays."""
-        for piece in pieces:
-            await self.channel.loop.run_in_executor(None, piece.share)
-        super().send_message(call, data, pieces)
-
-    def _taken(self, taken: int) -> None:
-        self.taken = max(self.taken, min(taken, self.sent))
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-
-    def close(self, reason: object) -> None:
-        super().close(reason)
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
