@@ -105,6 +105,11 @@ def test_an_unknown_key_of_a_provider_is_found_below_its_name() -> None:
             "'providers' must be a table, line 2 of planaria.toml; write [models.providers.NAME]",
         ),
         (
+            "[watchdog]\nwarn = 1.0\nlimit = 0.5",
+            "'watchdog.limit' is 0.5, below 'watchdog.warn' (1), line 3 of planaria.toml;"
+            " write the longer time as limit, or 0 for none",
+        ),
+        (
             "[journal]\ncommit_interval = -1",
             "'journal.commit_interval' is -1, line 2 of planaria.toml; expected float >= 0.0",
         ),

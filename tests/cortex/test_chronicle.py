@@ -7,7 +7,17 @@ from planaria.cortex.errors import StoreFull
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.otp import ChildRestarted, GenServer, Pid, ProcessExited, cast, child, exit_signal, supervisor
+from planaria.otp import (
+    ChildRestarted,
+    GenServer,
+    Pid,
+    ProcessExited,
+    ProcessStalled,
+    cast,
+    child,
+    exit_signal,
+    supervisor,
+)
 from planaria.testing.memory_store import MemoryStore
 from planaria.testing.node import TestNode
 
@@ -88,6 +98,21 @@ async def test_a_kill_and_a_supervisor_that_gives_up_are_written(node: TestNode)
     await world.crash()
     await world.crash()
     assert [e.payload["child"] for e in await world.events("supervisor.gave_up")] == ["fragile"]
+
+
+async def test_a_stall_is_written_with_its_place_and_what_became_of_it(node: TestNode):
+    world = await World(node).start()
+    fragile = node["fragile"]
+    node.emit(ProcessStalled(fragile, "fragile", "fragile", "moss.py:7", "touch('stone')", 2.0456, "broken"))
+    (event,) = await world.events("process.stalled")
+    assert event.process == "fragile"
+    assert event.payload == {
+        "label": "fragile",
+        "where": "moss.py:7",
+        "message": "touch('stone')",
+        "seconds": 2.05,
+        "outcome": "broken",
+    }
 
 
 async def test_each_is_a_trace_of_its_own(node: TestNode):

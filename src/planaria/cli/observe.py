@@ -287,6 +287,7 @@ def _info(info: dict[str, Any]) -> list["RenderableType"]:
         if value:
             lines.append(output.styled(f"{name:<11}{value}"))
     lines += _section("executing", [_place(frame) for frame in info["executing"] if not frame["kernel"]])
+    lines += _worker(info.get("worker"))
     awaits: list[RenderableType] = []
     for frame in info["awaits"]:
         awaits.append(_place(frame))
@@ -300,6 +301,23 @@ def _info(info: dict[str, Any]) -> list["RenderableType"]:
     reasons = [f"  {each['text']} {each['where'] or ''}" for each in info["restart_reasons"]]
     lines += _section("restarted because of", [output.styled(each, "red") for each in reasons])
     return lines
+
+
+def _worker(worker: dict[str, Any] | None) -> list["RenderableType"]:
+    """A process that runs in an operating-system process of its own."""
+    if worker is None:
+        return []
+    if "error" in worker:
+        return _section("its worker does not answer", [output.styled(f"  {worker['error']}", "red")])
+    facts = (
+        f"  process {worker['os_pid']}, {worker['status']}, {worker['memory'] / 1e6:.0f} MB,"
+        f" {worker['cpu']:.1f} s of processor time, {worker['reductions']} reductions, in hand: {worker['current']}"
+    )
+    lines: list[RenderableType] = [output.styled(facts)]
+    for each in (*worker["awaits"], *worker["stack"]):
+        lines.append(_place(each | {"source": ""}))
+    lines += [output.styled(f"  {name} = {value}") for name, value in worker["state"].items()]
+    return _section("in a worker", lines)
 
 
 def _section(title: str, lines: list["RenderableType"]) -> list["RenderableType"]:

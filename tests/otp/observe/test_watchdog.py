@@ -27,10 +27,11 @@ from planaria.otp import (
     receive,
     supervisor,
 )
-from planaria.otp.kernel.event import KernelEvent, ProcessStalled
+from planaria.otp.kernel.event import KernelEvent, ProcessExited, ProcessStalled
 from planaria.otp.kernel.reason import Stalled
 from planaria.otp.observe.breaker import private_signal
 from planaria.otp.observe.watchdog import SWITCH, Watchdog
+from tests.otp.support import Counter
 
 LIMIT = 0.15
 
@@ -241,8 +242,12 @@ async def test_a_terminate_without_end_is_broken(node, watchdog):
 
 
 async def test_a_predicate_of_receive_without_end_is_broken(node, watchdog):
+    def never(message: object) -> bool:
+        while True:
+            pass
+
     async def choosy() -> None:
-        await receive(lambda _: bool(next(filter(None, itertools.repeat(0)))))
+        await receive(never)
 
     pid = node.spawn(choosy)
     gone = node.wait_exit(pid)
@@ -372,6 +377,41 @@ async def test_the_others_keep_their_timers_within_the_limit(node, watchdog):
     await asyncio.gather(node.run(ticking), node.run(hogging))
     assert sum(late > LIMIT / 2 for late in lateness) <= 3
     assert sum(late < LIMIT / 2 for late in lateness) >= 37
+
+
+async def test_only_culprits_end_and_no_call_of_the_others_is_lost_or_doubled(node, watchdog):
+    works = (spin, spin_in_generator, recurse, sleep_in_c, casts_without_end, catastrophic_pattern)
+    ended: list[tuple[str, bool]] = []
+    node.subscribe_events(
+        lambda event: (
+            ended.append((event.label, is_stalled(event.reason)))
+            if isinstance(event, ProcessExited) and event.reason != "normal"
+            else None
+        )
+    )
+    tree = supervisor(
+        child(Worker, name="hog"), child(Counter, name="counter"), name="root", max_restarts=100
+    )
+    await node.start(tree)
+    asked = 0
+
+    async def client() -> None:
+        nonlocal asked
+        while len(ended) < len(works):
+            await Counter.add("counter")
+            asked += 1
+            await asyncio.sleep(0)
+
+    async def hogging() -> None:
+        for work in works:
+            Worker.do("hog", work)
+            before = len(ended)
+            while len(ended) == before:
+                await asyncio.sleep(0.001)
+
+    await asyncio.gather(node.run(hogging), *(node.run(client) for _ in range(5)))
+    assert ended == [("hog", True)] * len(works)
+    assert await node.run(Counter.add, "counter", 0) == asked
 
 
 def test_in_another_thread_than_the_main_one_it_breaks_too():

@@ -31,9 +31,13 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
+from planaria.otp.isolation.errors import WorkerBroken
+from planaria.otp.isolation.looking import look_into
+from planaria.otp.isolation.proxy import worker_of
 from planaria.otp.kernel.event import ChildRestarted, KernelEvent, ProcessExited
 from planaria.otp.kernel.mailbox import queue_length
 from planaria.otp.kernel.node import Node
@@ -249,6 +253,8 @@ class Observer:
         slot = self._slots.get(process)
         view["restart_reasons"] = [] if slot is None else list(self.restarts.get(slot, ()))
         view["executing"] = self.stack() if running.process is process else []
+        if worker_of(process) is not None:
+            view["worker"] = _worker_view(process)
         return view
 
     def stack(self) -> list[dict[str, Any]]:
@@ -432,6 +438,14 @@ class _Connection:
             self.write({"id": number, "result": result})
 
         self.observer.in_loop(lambda: node.spawn(work))
+
+
+def _worker_view(process: Process) -> dict[str, Any]:
+    """What the worker tells of a process that runs there."""
+    try:
+        return asdict(look_into(process))
+    except (OSError, ValueError, WorkerBroken) as error:  # TimeoutError and ProcessLookupError are OSErrors
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
 METHODS = ("node", "processes", "tree", "info", "stack", "trace", "eval", "interrupt", "complete", "kill")
