@@ -282,3 +282,58 @@ async def test_the_death_of_the_upgrade_itself_takes_everything_back(node, code)
         await node.advance(0.1)
     assert running.reason == "normal"
     assert seen == ["killed", 1, 1, 1, 1]
+
+
+WEB = """
+class Link(GenServer):
+    step = 1
+    def init(self, number): self.number = number; self.hits = 0; self.links = []
+    @cast
+    def know(self, links): self.links = links
+    @call
+    async def walk(self, depth):
+        self.hits += 1
+        ahead = self.number + 1 + (depth * 5 + self.hits) % 7
+        if depth == 0 or ahead >= len(self.links): return 1
+        if self.hits % 5 == 0: await sleep(0.001)
+        return 1 + await Link.walk(self.links[ahead], depth - 1)
+    @call
+    def total(self): return self.hits
+"""
+
+
+async def test_servers_that_call_one_another_all_the_time_are_held_without_a_deadlock(node, code):
+    m = code.module("t10", WEB)
+    held = m.Link
+    seen: list[Any] = []
+    walked: list[int] = []
+
+    async def work():
+        links = [await held.start(number) for number in range(40)]
+        for each in links:
+            held.know(each, links)
+
+        async def walk(first):
+            for number in range(60):
+                walked.append(await held.walk(links[(first * 3 + number) % 40], 5))
+
+        walkers = [spawn_link(walk, first) for first in range(15)]
+        await sleep(0.005)
+        for version in range(3):
+            code.write("t10", WEB.replace("step = 1", f"step = {version + 2}"))
+            report = await load("t10")
+            seen.append((report.moved, report.late, report.killed))
+        for walker in walkers:
+            while walker.alive:
+                await sleep(0.001)
+        seen.append(sum([await held.total(each) for each in links]) == sum(walked))
+        seen.append(len(walked))
+
+    running = node.spawn(work)
+    for _ in range(3000):
+        if not running.alive:
+            break
+        await node.settle()
+        await node.advance(0.001)
+    assert running.reason == "normal"
+    assert seen == [(40, (), ())] * 3 + [True, 15 * 60]

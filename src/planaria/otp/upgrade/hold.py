@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from planaria.otp.kernel.mailbox import deliver_kernel, take_where
+from planaria.otp.kernel.mailbox import deliver_kernel, mailbox, take_where
 from planaria.otp.kernel.message import Envelope
-from planaria.otp.kernel.process import DEAD, READY, SUSPENDED, WAITING, Process
+from planaria.otp.kernel.process import DEAD, READY, SUSPENDED, WAITING, Process, Request
 from planaria.otp.servers.wrapper import Wrapper
 
 type Work = Coroutine[Any, Any, None]
@@ -71,7 +71,7 @@ class Gate(Wrapper):
         """Args:
         arrived: called between two messages, when the gate has been taken away. True: the process goes on;
             False: it was held; a coroutine does the rest in the process, which then goes on.
-        serves: let everything through that waits already.
+        serves: let through what waits before the nudge.
         """
         assert process.body is not None
         super().__init__(process, process.body)
@@ -122,13 +122,39 @@ async def _finish(work: Work, process: Process, envelope: Envelope) -> None:
         await following
 
 
-def _put_back(process: Process, envelope: Envelope) -> None:
-    """Make a message the next again, as if it had never been taken."""
+def serve_first(process: Process, request: Request) -> None:
+    """Put a call before all else in the mailbox of a process with a gate, and the nudge behind it.
+
+    What its caller sent earlier stays before it: messages of one sender keep their order.
+    """
+    caller = request.caller
+    before: list[Envelope] = []
+    for envelope in list(mailbox(process)):
+        if envelope[1] is request or (caller is not None and envelope[2] is caller):
+            before.append(envelope)
+            if envelope[1] is request:
+                break
+    else:
+        return  # the call is not in the mailbox any more: it is put aside, to be answered later
+    nudge = take_where(process, _is_nudge)
+    for envelope in before:
+        take_where(process, lambda each, wanted=envelope: each is wanted)  # type: ignore[misc]
+    for envelope in reversed([*before, *([] if nudge is None else [nudge])]):
+        _push(process, envelope)
+
+
+def _push(process: Process, envelope: Envelope) -> None:
+    """Make a message the next one."""
     if process.pending is not None:
         if process.queue is None:
             process.queue = deque()
         process.queue.appendleft(process.pending)
     process.pending = envelope
+
+
+def _put_back(process: Process, envelope: Envelope) -> None:
+    """Make a message the next again, as if it had never been taken."""
+    _push(process, envelope)
     process.reductions -= 1
     recent = process.node.recent
     if recent and recent[-1] is envelope:

@@ -5,7 +5,7 @@ works with new code beside somebody with old code, and going back is exact since
 one*: each changes between two of its messages and goes on at once; short pauses, two versions side by side for a while.
 
 A process that has a message in hand finishes it first. One held process may be what another waits for that must finish:
-it is let go until that is answered.
+it is let go until that is answered, and handles nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from planaria.otp.kernel.process import DEAD, Process, Request, wake
 from planaria.otp.kernel.runner import pause, suspend
 from planaria.otp.kernel.signals import die
 from planaria.otp.supervision.task import TaskRef
-from planaria.otp.upgrade.hold import Arrival, Gate, between_messages, hold, is_held, release
+from planaria.otp.upgrade.hold import Arrival, Gate, between_messages, hold, is_held, release, serve_first
 from planaria.otp.upgrade.move import Move, Moved
 from planaria.otp.upgrade.version import Former
 
@@ -27,7 +27,7 @@ type Order = Literal["together", "one_by_one"]
 
 SLICE = 0.005
 """Seconds of the machine before the others get a turn."""
-TICK = 0.01
+TICK = 0.002
 """Seconds between two looks at those that are waited for."""
 
 
@@ -132,12 +132,12 @@ class Transaction:
                     self._expect(process, self._arrive_to_wait)
             if not self._busy():
                 return found
-            left = until - clock.now()
-            if left <= 0:
+            while self._busy() and clock.now() < until:
+                self._lend()
+                await self._wait(min(TICK, until - clock.now()))
+            if self._busy():
                 self._leave_behind()
                 return found
-            self._lend()
-            await self._wait(min(TICK, left))
 
     def _affected(self) -> list[Process]:
         """Who is to move and neither held nor expected; ids order them as they were started."""
@@ -183,12 +183,14 @@ class Transaction:
             self.late.append(process)
 
     def _lend(self) -> None:
-        """Let go, for as long as it takes, those that are held and must answer before somebody can finish."""
+        """Let go, for one answer, those that are held and must give it before somebody can finish."""
         for process in self._busy():
-            server = _held_for(process)
-            if server is not None:
+            request = _awaited_from_held(process)
+            if request is not None:
+                server = request.target
                 self._let_go(server)
                 self.gates[server] = Gate(server, self._arrive_to_wait, serves=True)
+                serve_first(server, request)
 
     # --- one by one ------------------------------------------------------------------------------------------------
 
@@ -347,19 +349,20 @@ class Transaction:
             wake(self.me, None)
 
 
-def _held_for(process: Process) -> Process | None:
-    """The held process at the end of the chain of calls this one waits for, if there is one."""
+def _awaited_from_held(process: Process) -> Request | None:
+    """The call to a held process at the end of the chain of calls this one waits for, if there is one."""
     seen: set[Process] = set()
     while process not in seen:
         seen.add(process)
         if isinstance(process.wait, Request):
-            process = process.wait.target
+            request = process.wait
+            process = request.target
+            if is_held(process):
+                return request
         elif isinstance(process.wait, TaskRef):
             process = process.wait.pid
         else:
             return None
-        if is_held(process):
-            return process
     return None
 
 
