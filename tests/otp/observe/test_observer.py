@@ -56,6 +56,16 @@ class Busy(GenServer):
         raise ValueError("boom")
 
 
+class Far(GenServer):
+    def init(self) -> None:
+        self.count = 0
+        self.password = "correct horse"
+
+    @call
+    def add(self) -> None:
+        self.count += 1
+
+
 class Nasty:
     def __repr__(self) -> str:
         raise RuntimeError("no")
@@ -285,6 +295,15 @@ def test_stacks_of_a_program_that_is_gone_are_refused(tmp_path):
     path.write_text("4194304 42\n")
     with pytest.raises(NoStacks, match="has ended"):
         read_stacks(str(path))
+
+
+@pytest.mark.subprocess
+async def test_what_a_worker_does_is_told_without_its_secrets(node, path):
+    await node.start(supervisor(child(Far, name="far", isolation="worker"), name="root"))
+    await node.run(Far.add, "far")
+    info = await asked(path, lambda client: client.ask("info", process="far"))
+    assert info["worker"]["os_pid"] != os.getpid()
+    assert info["worker"]["state"] == {"count": "1", "password": "[secret]"}
 
 
 # --- the prompt ---------------------------------------------------------------------------------------------------

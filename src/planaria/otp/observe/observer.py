@@ -254,8 +254,27 @@ class Observer:
         view["restart_reasons"] = [] if slot is None else list(self.restarts.get(slot, ()))
         view["executing"] = self.stack() if running.process is process else []
         if worker_of(process) is not None:
-            view["worker"] = _worker_view(process)
+            view["worker"] = self._worker(process)
         return view
+
+    def _worker(self, process: Process) -> dict[str, Any]:
+        """What the worker tells of a process that runs there; its texts pass the same rules as values at home."""
+        try:
+            view = asdict(look_into(process))
+        except (
+            OSError,
+            ValueError,
+            WorkerBroken,
+        ) as error:  # TimeoutError and ProcessLookupError are OSErrors
+            return {"error": f"{type(error).__name__}: {error}"}
+        view["state"] = {name: self._text(name, text) for name, text in view["state"].items()}
+        view["queued"] = [self._text("", text) for text in view["queued"]]
+        view["current"] = view["current"] and self._text("", view["current"])
+        return view
+
+    def _text(self, name: str, text: str) -> str:
+        shown = self.show(name, text, views.LONGEST_VALUE)
+        return shown[1:-1] if shown[:1] in ("'", '"') and shown[-1:] == shown[:1] else shown
 
     def stack(self) -> list[dict[str, Any]]:
         """What the loop's thread executes, outermost first; empty while it waits."""
@@ -438,14 +457,6 @@ class _Connection:
             self.write({"id": number, "result": result})
 
         self.observer.in_loop(lambda: node.spawn(work))
-
-
-def _worker_view(process: Process) -> dict[str, Any]:
-    """What the worker tells of a process that runs there."""
-    try:
-        return asdict(look_into(process))
-    except (OSError, ValueError, WorkerBroken) as error:  # TimeoutError and ProcessLookupError are OSErrors
-        return {"error": f"{type(error).__name__}: {error}"}
 
 
 METHODS = ("node", "processes", "tree", "info", "stack", "trace", "eval", "interrupt", "complete", "kill")
