@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
+from operator import is_
 from typing import Any
 
 from planaria.otp.kernel.mailbox import deliver_kernel, mailbox, take_where
@@ -138,7 +140,7 @@ def serve_first(process: Process, request: Request) -> None:
         return  # the call is not in the mailbox any more: it is put aside, to be answered later
     nudge = take_where(process, _is_nudge)
     for envelope in before:
-        take_where(process, lambda each, wanted=envelope: each is wanted)  # type: ignore[misc]
+        take_where(process, partial(is_, envelope))
     for envelope in reversed([*before, *([] if nudge is None else [nudge])]):
         _push(process, envelope)
 

@@ -27,8 +27,9 @@ from planaria.otp.upgrade.purge import purge, still_on
 from planaria.otp.upgrade.report import Report, pauses_of
 from planaria.otp.upgrade.rollback import former_rate, watch
 from planaria.otp.upgrade.source import Source, remember_first
-from planaria.otp.upgrade.transaction import ChangeFailed, Order, Transaction, waiters_for
+from planaria.otp.upgrade.transaction import ChangeFailed, Order, Transaction
 from planaria.otp.upgrade.version import VERSIONS, Change, Version, counterparts
+from planaria.otp.upgrade.waits import waiters_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ from planaria.otp.upgrade.loading import put_into_force
 from planaria.otp.upgrade.move import MoveBack
 from planaria.otp.upgrade.probation import CrashRate, Probation, remembered_rate
 from planaria.otp.upgrade.report import Report, pauses_of
-from planaria.otp.upgrade.transaction import Transaction, waiters_for
+from planaria.otp.upgrade.transaction import Transaction
 from planaria.otp.upgrade.version import VERSIONS, Change
+from planaria.otp.upgrade.waits import waiters_for
 
 
 async def rollback(

@@ -15,13 +15,13 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Literal
 
-from planaria.otp.kernel.process import DEAD, Process, Request, wake
+from planaria.otp.kernel.process import DEAD, Process, wake
 from planaria.otp.kernel.runner import pause, suspend
 from planaria.otp.kernel.signals import die
-from planaria.otp.supervision.task import TaskRef
-from planaria.otp.upgrade.hold import Arrival, Gate, between_messages, hold, is_held, release, serve_first
+from planaria.otp.upgrade.hold import Arrival, Gate, between_messages, hold, release, serve_first
 from planaria.otp.upgrade.move import Move, Moved
 from planaria.otp.upgrade.version import Former
+from planaria.otp.upgrade.waits import awaited_from_held
 
 type Order = Literal["together", "one_by_one"]
 
@@ -185,7 +185,7 @@ class Transaction:
     def _lend(self) -> None:
         """Let go, for one answer, those that are held and must give it before somebody can finish."""
         for process in self._busy():
-            request = _awaited_from_held(process)
+            request = awaited_from_held(process)
             if request is not None:
                 server = request.target
                 self._let_go(server)
@@ -347,30 +347,3 @@ class Transaction:
     def _wake(self) -> None:
         if self.me.wait is self:
             wake(self.me, None)
-
-
-def _awaited_from_held(process: Process) -> Request | None:
-    """The call to a held process at the end of the chain of calls this one waits for, if there is one."""
-    seen: set[Process] = set()
-    while process not in seen:
-        seen.add(process)
-        if isinstance(process.wait, Request):
-            request = process.wait
-            process = request.target
-            if is_held(process):
-                return request
-        elif isinstance(process.wait, TaskRef):
-            process = process.wait.pid
-        else:
-            return None
-    return None
-
-
-def waiters_for(process: Process | None) -> frozenset[Process]:
-    """A process that waits here, and those whose calls it has in hand."""
-    found: set[Process] = set()
-    while process is not None and process not in found:
-        found.add(process)
-        envelope = process.current
-        process = envelope[2] if envelope is not None and envelope[0] in ("call", "start") else None
-    return frozenset(found)
