@@ -20,11 +20,13 @@ from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from typing import Any, Concatenate, Protocol, overload
 
+from planaria.otp.kernel.compiled import COMPILED
 from planaria.otp.kernel.mailbox import deliver, senders
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.process import DEAD, RECEIVING, Process, running
 from planaria.otp.kernel.reason import Killed
-from planaria.otp.servers.remote import DEFAULT_TIMEOUT, NO_KEYWORDS, Cast, Remote, ask
+from planaria.otp.servers.delivery import put_cast
+from planaria.otp.servers.remote import DEFAULT_TIMEOUT, NO_KEYWORDS, Cast, Remote, ask, ask_compiled
 
 
 class Deferred[R](Protocol):
@@ -78,10 +80,11 @@ def call[S, **P, R](fn: Callable[Concatenate[S, P], R | Deferred[R]]) -> CallHan
 def call(fn: Any) -> Any:
     """Mark a method as a call: a request whose return value is the answer."""
     remote: Remote[..., Any] = Remote(fn, fn.__name__)
+    send = ask_compiled if COMPILED else ask
 
     def client(server: Any, /, *args: Any, **kwargs: Any) -> Any:
         if type(server) is Process or isinstance(server, ADDRESSES):
-            return ask(remote, server, args, kwargs)
+            return send(remote, server, args, kwargs)
         return fn(server, *args, **kwargs)  # inside the server: the method itself
 
     _dress(client, fn, remote)
@@ -118,6 +121,16 @@ def cast[S, **P, B](fn: Callable[Concatenate[S, P], B]) -> CastHandler[P, B]:
             deliver(server, envelope)
         return None
 
+    def compiled_client(server: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if type(server) is Process and put_cast(remote.handler, server, args, kwargs or NO_KEYWORDS):
+            return None
+        if isinstance(server, ADDRESSES):
+            remote(server, *args, **kwargs)
+            return None
+        return fn(server, *args, **kwargs)
+
+    if COMPILED:
+        client = compiled_client
     _dress(client, fn, remote)
     client.when_room = remote.when_room  # type: ignore[attr-defined]
     return client

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from planaria.otp.kernel.ambient import Server
+from planaria.otp.kernel.ambient import Server, self_
 from planaria.otp.kernel.mailbox import deliver
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.process import DEAD, RUNNING, WAITING, Process, Request, new_request, running
 from planaria.otp.kernel.reason import CallError, Killed, NoProcess, NotAProcess
 from planaria.otp.kernel.room import deliver_when_room
 from planaria.otp.kernel.runner import suspend
+from planaria.otp.servers.delivery import OUTSIDE, PENDING, put_call
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds a call waits for its answer, as in OTP."""
@@ -94,6 +95,23 @@ async def ask(remote: Remote[..., Any], server: Server, args: tuple[Any, ...], k
     if remote.timeout is not None:
         me.node.timers.limit(request, remote.timeout)
     me.wait = request
+    try:
+        await suspend()
+    finally:
+        request.abandon()
+    if request.error is not None:
+        raise request.error
+    return request.value
+
+
+async def ask_compiled(
+    remote: Remote[..., Any], server: Server, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """`ask` where the kernel is compiled: one step into it and, if the answer takes its time, one wait."""
+    answer = put_call(remote.handler, remote.timeout, server, args, kwargs)
+    if answer is not PENDING:
+        return answer if answer is not OUTSIDE else await _ask_from_outside(remote, server, args, kwargs)
+    request: Any = self_().wait
     try:
         await suspend()
     finally:
