@@ -178,6 +178,7 @@ async def test_the_reason_names_file_line_and_function(node, watchdog):
     assert isinstance(reason, Crash) and isinstance(reason.error, Stalled)
     line = spin.__code__.co_firstlineno
     assert reason.error.where in (f"{__file__}:{line + 1}", f"{__file__}:{line + 2}")
+    assert reason.where == reason.error.where
     assert reason.error.function == "spin"
     assert reason.error.seconds >= LIMIT
 

@@ -55,6 +55,8 @@ class Crash:
         told = getattr(self.error.__cause__, "where", None)  # of a crash in a worker, whose frames stayed there
         if isinstance(told, str):
             return told
+        if isinstance(self.error, Stalled):
+            return self.error.where  # its traceback ends in the watchdog
         frames = traceback.extract_tb(self.error.__traceback__)
         return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
@@ -261,7 +263,7 @@ class Stalled(BaseException):
         self.seconds = seconds
 
     def __str__(self) -> str:
-        return f"stalled: {self.seconds:.1f} s without a pause, at {self.where} in {self.function}"
+        return f"{self.seconds:.1f} s without a pause, at {self.where} in {self.function}"
 
 
 def reason_of(error: BaseException) -> object:
