@@ -510,6 +510,12 @@ async def test_what_the_kernel_tells_of_a_worker_is_heard_at_home(home):
     assert mine == [ProcessStarted, MessageDropped, ProcessExited]
 
 
+async def test_the_system_shows_a_worker_by_the_label_of_its_process(home):
+    desk = await start(home, Desk, label="the front desk")
+    with open(f"/proc/{os_pid_of(desk)}/comm") as file:
+        assert file.read() == "the front desk\n"
+
+
 async def test_the_pool_renews_the_workers_that_wait(home):
     pool = await warm_up(home, 2)
     before = {worker.os_pid for worker in pool._idle}

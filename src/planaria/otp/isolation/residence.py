@@ -28,6 +28,7 @@ from planaria.otp.isolation.channel import FAIL, MESSAGE, REPLY, Channel, Frame
 from planaria.otp.isolation.errors import WorkerBroken
 from planaria.otp.isolation.home_groups import HomeGroups
 from planaria.otp.isolation.home_log import HomeLog
+from planaria.otp.isolation.lifeline import call_it
 from planaria.otp.isolation.limits import Limits
 from planaria.otp.isolation.names import POOL, watched
 from planaria.otp.isolation.program import Place, Program, import_main, settle_in

@@ -19,7 +19,7 @@ import sys
 import traceback
 
 from planaria.otp.isolation import residence
-from planaria.otp.isolation.lifeline import die_with_parent, oom_kills
+from planaria.otp.isolation.lifeline import call_it, die_with_parent, oom_kills
 
 FORK, KILL, RELEASE = 1, 2, 3
 FORKED, ENDED, FAILED = 1, 2, 3
@@ -35,6 +35,7 @@ def main(control_fd: int, parent: int) -> None:
     """Serve until the other end closes."""
     die_with_parent(parent)
     os.setsid()  # Ctrl-C at the terminal is for the node, which stops its workers in order
+    call_it("worker template")
     control = socket.socket(fileno=control_fd)
     Template(control).serve()
 
@@ -121,6 +122,7 @@ class Template:
         """In the child: keep nothing of the template but what is imported."""
         os.setsid()  # a group of its own: what it starts can be killed with it
         die_with_parent(template)
+        call_it("worker, idle")
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.control.close()
