@@ -141,7 +141,9 @@ def serve_first(process: Process, request: Request) -> None:
     nudge = take_where(process, _is_nudge)
     for envelope in before:
         take_where(process, partial(is_, envelope))
-    for envelope in reversed([*before, *([] if nudge is None else [nudge])]):
+    if nudge is not None:
+        before.append(nudge)
+    for envelope in reversed(before):
         _push(process, envelope)
 
 
