@@ -6,6 +6,7 @@ import pytest
 
 from planaria.otp import NoProcess, Stop, TaskFailed, exit_signal, sleep, spawn_link, upgrade
 from planaria.otp.kernel.event import CodeRefused
+from planaria.otp.kernel.runner import pause
 from tests.otp.upgrade.test_load import BY_TEN, COUNTER, load, start_many
 
 FAILS_AT = (
@@ -337,3 +338,46 @@ async def test_servers_that_call_one_another_all_the_time_are_held_without_a_dea
         await node.advance(0.001)
     assert running.reason == "normal"
     assert seen == [(40, (), ())] * 3 + [True, 15 * 60]
+
+
+async def test_ten_thousand_processes_move_under_load_and_no_message_is_lost_or_doubled(node, code):
+    text = (
+        COUNTER.replace("self.count = start", "self.seen = []")
+        + """
+    @cast
+    def put(self, number): self.seen.append((number, self.step))
+    @call
+    def look(self): return self.seen
+"""
+    )
+    m = code.module("t11", text)
+    held = m.Counter
+    rounds = 6
+    outcome: list[Any] = []
+
+    async def work():
+        counters = await start_many(held, 10_000)
+
+        async def talk():
+            for number in range(rounds):
+                for index, counter in enumerate(counters):
+                    held.put(counter, number)
+                    if index % 500 == 0:
+                        await held.look(counter)  # lets the others have their turn
+            outcome.append("talked")
+
+        talker = spawn_link(talk)
+        while len(await held.look(counters[5_000])) < 2:
+            await pause()
+        code.write("t11", text.replace("step = 1", "step = 10"))
+        outcome.append((await load("t11")).moved)
+        while talker.alive:
+            await pause()
+        seen = [await held.look(counter) for counter in counters]
+        assert all([number for number, _ in each] == list(range(rounds)) for each in seen)
+        steps = {tuple(step for _, step in each) for each in seen}
+        assert all(each == tuple(sorted(each)) for each in steps)  # never back to old code
+        assert (1,) * rounds not in steps and (10,) * rounds not in steps
+
+    await node.run(work)
+    assert sorted(outcome, key=str) == [10_000, "talked"]
