@@ -220,6 +220,7 @@ class WorkerBridge(Bridge):
                 self._unstartable(error)
                 return
         node = self.node
+        call_it(label)
         process = new_process(node, label)
         process.id = number
         process.parent = parent
