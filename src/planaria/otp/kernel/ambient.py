@@ -223,7 +223,9 @@ async def receive(
     Raises:
         TimeoutError: when the time is up.
     """
-    me = self_()
+    me = running.process
+    if me is None or me.status == DEAD:
+        me = self_()  # raises
     if me.body is not None:
         raise RuntimeError(
             f"{me} is a server: its messages go to its handlers; `receive` is for plain functions"

@@ -42,7 +42,7 @@ from planaria.otp.kernel.scheduler import Scheduler
 from planaria.otp.kernel.signals import die, link, signal, unwatch, watch
 from planaria.otp.kernel.timers import Timers
 
-RECENT = 4096
+RECENT = 1024
 """Consumed messages a node remembers for those who look."""
 
 LAST_PATIENCE = 1.0

@@ -122,13 +122,16 @@ class Scheduler:
                 die(process, "normal")  # a plain function has returned
                 return
             handle = body.handle
+            direct: dict[str, Callable[..., Any]] | None = getattr(body, "_kernel_direct", None)
             remember = self.remember
             # The one loop every message goes through, so what it calls is written out.
-            while process.status == RUNNING:
+            while True:
                 envelope = process.pending
                 if envelope is None or not left:
                     process.current = None
-                    if envelope is None:
+                    if process.status != RUNNING:  # dead, which empties the mailbox too
+                        pass
+                    elif envelope is None:
                         process.status = WAITING
                     else:  # the batch is used up: to the end of the run queue with the rest
                         self.enqueue(process)
@@ -143,8 +146,31 @@ class Scheduler:
                 left -= 1
                 process.current = envelope
                 remember(envelope)
-                coro = handle(envelope)
-                if coro is not None and not self._begin(process, coro):
+                if direct is None:
+                    coro = handle(envelope)
+                elif envelope[0] != "cast":
+                    coro = handle(envelope)
+                    direct = None  # the message may have changed the server's code, or have begun a silence
+                else:  # a quiet server's cast with one argument, of which there are most, without a call more
+                    name, args, keywords = envelope[1]
+                    handler = direct.get(name)
+                    if handler is None or keywords or len(args) != 1:
+                        coro = handle(envelope)
+                    else:
+                        server: Any = body
+                        try:
+                            result = handler(server, args[0])
+                        except BaseException as error:  # noqa: BLE001  the server decides what it ends with
+                            coro = server._kernel_failed(error)
+                        else:
+                            if result is None and not server._kernel_told:
+                                continue
+                            coro = server._kernel_after(result)
+                if coro is not None:
+                    if not self._begin(process, coro):
+                        return
+                    direct = None  # as above
+                elif process.status != RUNNING:  # dead, or held by the body it had
                     return
         except BaseException as error:  # noqa: BLE001  the process loop: whatever the code raised is its exit reason
             _crash(process, error)
@@ -223,13 +249,23 @@ class Scheduler:
         """Run the coroutine of a process, new or suspended, until it ends (True) or suspends (False)."""
         value = process.resume
         process.resume = None
-        if process.runner is None and type(value) is not Throw:
+        runner = process.runner
+        if type(value) is Throw:
+            yielded = self._step(process, value)
+        elif runner is None:
             assert process.coro is not None
             return self._begin(process, process.coro)
-        yielded = self._step(process, value)
-        if yielded is SUSPEND and process.status == RUNNING:
-            process.status = RECEIVING if process.wait is RECEIVE else SUSPENDED
-            return False
+        else:  # `_step`, written out for the usual case
+            loop = self.loop
+            before = _swap_current_task(loop, runner.task)
+            try:
+                yielded = runner.context.run(runner.send, value)
+            finally:
+                _swap_current_task(loop, before)
+            if yielded is SUSPEND and process.status == RUNNING:
+                process.status = RECEIVING if process.wait is RECEIVE else SUSPENDED
+                return False
+            self._note(process, runner, yielded)
         if yielded is FINISHED:
             return True
         self._waits(process, yielded)
@@ -252,12 +288,16 @@ class Scheduler:
                 yielded = runner.context.run(runner.send, value)
         finally:
             _swap_current_task(loop, before)
+        self._note(process, runner, yielded)
+        return yielded
+
+    def _note(self, process: Process, runner: Runner, yielded: object) -> None:
+        """Free the runner of a coroutine that has ended; raise what that raised."""
         if yielded is FINISHED or yielded is FAILED:
             process.coro = process.runner = None
             self._release(runner)
             if yielded is FAILED:
                 raise runner.take_error()
-        return yielded
 
     def _waits(self, process: Process, yielded: object) -> None:
         """The coroutine of `process` has suspended, with `yielded`."""

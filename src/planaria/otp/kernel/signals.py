@@ -39,7 +39,10 @@ def watch(
     target: Process, watcher: Process | Callable[[Down], None], watched_as: Process | str | None = None
 ) -> Monitor:
     """Tell `watcher` once, by a `Down`, when `target` ends; with reason `noproc` if it is dead already."""
-    monitor = new_monitor(target, watcher, target if watched_as is None else watched_as)
+    monitor = Monitor()
+    monitor.target = target
+    monitor.watcher = watcher
+    monitor.watched_as = target if watched_as is None else watched_as
     register_watch(monitor)
     return monitor
 

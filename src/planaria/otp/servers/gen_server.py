@@ -88,9 +88,10 @@ class GenServer:
     _handlers: ClassVar[dict[str, Callable[..., Any]]] = {}
     _kernel_process: Process
     # Two underscores: subclasses are free in their own private names.
-    __told = (
-        False  # a callback has said more than its return value; class-level, so quiet servers pay nothing
-    )
+    # A callback has said more than its return value; class-level, so quiet servers pay nothing.
+    _kernel_told = False
+    # The handlers the scheduler may call for casts without asking `handle`; None once a silence was timed.
+    _kernel_direct: dict[str, Callable[..., Any]] | None = None
     __stopping: object = None
     __stop_asked = False
     __continue: tuple[object] | None = None
@@ -100,6 +101,7 @@ class GenServer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._handlers = handlers_of(cls)
+        cls._kernel_direct = cls._handlers if cls.handle is GenServer.handle else None
 
     # --- callbacks ----------------------------------------------------------------------------------------------
 
@@ -151,7 +153,7 @@ class GenServer:
 
     def stop(self, reason: object = "normal") -> None:
         """End after this message; the answer being returned is still sent."""
-        self.__told = self.__stop_asked = True
+        self._kernel_told = self.__stop_asked = True
         self.__stopping = reason
 
     def defer(self) -> Deferred[Any]:
@@ -179,12 +181,12 @@ class GenServer:
 
     def continue_with(self, what: object) -> None:
         """Run `handle_continue(what)` next, before any other message."""
-        self.__told = True
+        self._kernel_told = True
         self.__continue = (what,)
 
     def timeout_after(self, seconds: float) -> None:
         """Run `handle_timeout` unless a message comes within `seconds`."""
-        self.__told = True
+        self._kernel_told = True
         self.__timeout = seconds
 
     # --- start -----------------------------------------------------------------------------------------------------
@@ -279,7 +281,7 @@ class GenServer:
                     result = handler(self)
                 if type(result) is CoroutineType:
                     return self.__answer_later(result, request)
-                if result is not request and not self.__told:
+                if result is not request and not self._kernel_told:
                     request.reply(result)
                     return None
             elif kind == "info" or (kind == "exit" and body.sender is not self._kernel_process.parent):
@@ -294,9 +296,21 @@ class GenServer:
             return self.__run(result)
         if result is _KERNEL:
             return self.__kernel(kind, body)
-        if self.__told:
+        if self._kernel_told:
             return self.__follow(request, result)
         return None
+
+    def _kernel_after(self, result: Any) -> Work | None:
+        """What follows a cast that the scheduler took to its handler."""
+        if type(result) is CoroutineType:
+            return self.__run(result)
+        return self.__follow(None, None) if self._kernel_told else None
+
+    def _kernel_failed(self, error: BaseException) -> Work | None:
+        """A handler that the scheduler called has raised."""
+        if isinstance(error, Killed) or not isinstance(error, ENDS):
+            raise error
+        return self.__end(reason_of(error))
 
     def __kernel(self, kind: Kind, body: Any) -> Work | None:
         """The messages that begin and end a server; what these raise is its end."""
@@ -316,7 +330,7 @@ class GenServer:
             raise
         except ENDS as error:  # the process loop
             await self.__end(reason_of(error))
-        if self.__told:
+        if self._kernel_told:
             await self.__follow(None, None)
 
     async def __answer_later(self, coro: Coroutine[Any, Any, Any], request: Request) -> None:
@@ -327,15 +341,15 @@ class GenServer:
         except ENDS as error:  # the process loop
             await self.__end(reason_of(error))
             return
-        if self.__told:
+        if self._kernel_told:
             await self.__follow(request, result)
         elif result is not request:
             request.reply(result)
 
     async def __follow(self, request: Request | None, result: object) -> None:
         """Do what the callback said beside its answer: stop, continue, wait for silence."""
-        while self.__told:
-            self.__told = False
+        while self._kernel_told:
+            self._kernel_told = False
             if self.__stop_asked:
                 # As OTP: terminate first, then the answer, then the end.
                 reason = self.__stopping
@@ -365,6 +379,7 @@ class GenServer:
 
     def __listen(self, seconds: float) -> None:
         process = self._kernel_process
+        self._kernel_direct = None  # from now on each message must pass `handle`, which ends the silence
         self.__silence = silence = Silence(seconds)
         silence.timer = process.node.timers.plan(seconds, partial(deliver_kernel, process, "system", silence))
 
@@ -457,7 +472,7 @@ class GenServer:
         if process.node.listeners:
             announce(process)
         request.reply(process)
-        return self.__follow(None, None) if self.__told else None
+        return self.__follow(None, None) if self._kernel_told else None
 
     def __not_begun(self, request: Request, error: Exception) -> NoReturn:
         # As OTP: the name is free before the starter hears of it.

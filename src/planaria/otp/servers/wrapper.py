@@ -7,7 +7,7 @@ chain, outermost first, which ends in the server; a process without one pays not
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.process import Body, Process
@@ -17,6 +17,8 @@ class Wrapper:
     """Stands before `inner`; subclasses override `handle`."""
 
     __slots__ = ("inner", "process")
+
+    _kernel_direct: ClassVar[None] = None  # the scheduler calls no handler past a wrapper
 
     def __init__(self, process: Process, inner: Body) -> None:
         self.process = process
