@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from planaria.otp import (
     Node,
     ServerExited,
     Signal,
+    StartFailed,
     WorkerExited,
     child,
     exit_signal,
@@ -247,3 +249,29 @@ async def test_a_crash_of_the_server_ends_its_worker_too(home):
 async def test_a_node_without_workers_has_no_template():
     async with Node("plain") as node:
         assert node.whereis("worker_pool") is None
+
+
+async def test_a_start_without_descriptors_left_is_refused_and_leaks_none(home):
+    worker_pool(home, warm=0)
+    await end_of(home, await start(home, Desk), lambda: ended_by_kill(home))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(int(fd) for fd in os.listdir("/proc/self/fd"))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 4, hard))
+        with pytest.raises(StartFailed, match="Too many open files"):
+            await start_many(home, 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert await Desk.add(await start(home, Desk)) == 1
+    worker_pool(home, warm=2)
+
+
+async def ended_by_kill(home: Node) -> None:
+    for process in home.processes():
+        if worker_of(process) is not None:
+            await home.run(kill, process)
+
+
+async def start_many(home: Node, count: int) -> None:
+    for _ in range(count):
+        await start(home, Desk)

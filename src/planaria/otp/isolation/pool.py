@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -36,6 +37,8 @@ PRIMED = 16
 """Modules that waiting workers import beforehand, those used last."""
 _ENDING = 3.0
 """Seconds the template gets to end its workers when the node stops."""
+
+log = logging.getLogger("planaria.worker")
 
 _BOOT = (
     "import json, sys; data = json.loads(sys.argv[1]); sys.path[:] = data['path']; sys.argv[1:] = []; "
@@ -102,7 +105,11 @@ class WorkerPool:
         """Fork until `warm` workers wait."""
         self._refilling = False
         while not self._closed and len(self._idle) < self.warm:
-            worker = self._fork()
+            try:
+                worker = self._fork()
+            except OSError as error:  # the next start tries again, and tells who asked for it
+                log.warning("no worker could be made to wait: %s", error)
+                return
             worker.prime(this_program(), list(self._modules))
             self._idle.append(worker)
         while len(self._idle) > self.warm:
@@ -136,10 +143,15 @@ class WorkerPool:
         self._start_template()
         self.started += 1
         loop = self.process.node.scheduler.loop
-        ours, theirs = socket.socketpair()
-        our_look, their_look = socket.socketpair()
-        out_read, out_write = os.pipe()
-        err_read, err_write = os.pipe()
+        # Out of descriptors halfway: what was opened is closed again.
+        with contextlib.ExitStack() as opened:
+            ours, theirs = (opened.enter_context(each) for each in socket.socketpair())
+            our_look, their_look = (opened.enter_context(each) for each in socket.socketpair())
+            pipes = [*os.pipe()]
+            opened.callback(_close, pipes)
+            pipes += os.pipe()
+            opened.pop_all()
+        out_read, out_write, err_read, err_write = pipes
         worker = WorkerProcess(self.started, self, loop, ours, our_look, out_read, err_read)
         self._workers[worker.serial] = worker
         given = [theirs.fileno(), their_look.fileno(), out_write, err_write]
@@ -248,6 +260,11 @@ class WorkerPool:
     def _name_changed(self, name: str, process: Process | None) -> None:
         for worker in tuple(self._workers.values()):
             worker.name_changed(name, process)
+
+
+def _close(descriptors: list[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
 
 
 def worker_pool(
