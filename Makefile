@@ -2,13 +2,15 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench clean
+.PHONY: help setup run test test-compiled wheels check bench clean
 
 help:
 	@echo "make run     start the example garden: dashboard, agents, workflows"
 	@echo "make test    run the test suite"
 	@echo "make check   format, lint, strict types"
 	@echo "make bench   run the benchmarks, write docs/performance.md"
+	@echo "make wheels  build the pure wheel and the one with a compiled kernel into dist/"
+	@echo "make test-compiled   run the kernel's tests against the compiled wheel"
 
 setup:
 	@scripts/setup
@@ -19,6 +21,13 @@ run: setup
 test: setup
 	@scripts/setup-browser || echo "make test: going on without a browser; its tests will say so" >&2
 	$(BIN)/pytest -n 2
+
+wheels: setup
+	@scripts/build_wheels
+
+test-compiled: setup
+	@scripts/build_wheels platform
+	@scripts/test_compiled
 
 check: setup
 	@scripts/check

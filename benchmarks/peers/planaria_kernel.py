@@ -7,6 +7,7 @@ from time import perf_counter
 
 from benchmarks.peers.serve import Row, resident_bytes, serve
 from planaria.otp import (
+    COMPILED,
     Down,
     GenServer,
     Node,
@@ -284,4 +285,4 @@ ROWS: dict[str, Row] = {
 }
 
 if __name__ == "__main__":
-    serve(ROWS, "pure")
+    serve(ROWS, "compiled" if COMPILED else "pure")

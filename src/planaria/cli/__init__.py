@@ -65,8 +65,24 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def show_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """The version, and which kernel runs: the compiled one or plain Python."""
+    if wanted and not context.resilient_parsing:
+        from planaria.otp.kernel.compiled import COMPILED
+
+        click.echo(f"planaria, version {__version__}, {'compiled' if COMPILED else 'pure'} kernel")
+        context.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="planaria")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=show_version,
+    help="Show the version and exit.",
+)
 def main() -> None:
     """Run supervised AI agents in a garden, and look at them.
 

@@ -66,6 +66,7 @@ from planaria.otp.kernel.bounded import (
     bounded,
 )
 from planaria.otp.kernel.clock import Clock, SystemClock
+from planaria.otp.kernel.compiled import COMPILED
 from planaria.otp.kernel.event import (
     ChildRestarted,
     CleanupFailed,
@@ -165,6 +166,7 @@ from planaria.otp.supervision.task_stream import task_stream
 from planaria.otp.supervision.task_supervisor import TaskSupervisor, task_supervisor
 
 __all__ = [
+    "COMPILED",
     "Alias",
     "AliasMonitor",
     "AlreadyStarted",

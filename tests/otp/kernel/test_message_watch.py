@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from planaria.otp import (
+    COMPILED,
     Bound,
     Deferred,
     GenServer,
@@ -28,6 +29,8 @@ from planaria.otp import (
 )
 from planaria.otp.kernel.message_watch import debug_messages_from_environment, hooks
 from planaria.testing.node import TestNode, running_node
+
+pytestmark = pytest.mark.skipif(COMPILED, reason="debug_messages needs the kernel in plain Python")
 
 
 @dataclass(slots=True)

@@ -129,11 +129,10 @@ def cast[S, **P, B](fn: Callable[Concatenate[S, P], B]) -> CastHandler[P, B]:
             return None
         return fn(server, *args, **kwargs)
 
-    if COMPILED:
-        client = compiled_client
-    _dress(client, fn, remote)
-    client.when_room = remote.when_room  # type: ignore[attr-defined]
-    return client
+    chosen: Any = compiled_client if COMPILED else client
+    _dress(chosen, fn, remote)
+    chosen.when_room = remote.when_room
+    return chosen  # type: ignore[no-any-return]
 
 
 def _dress(client: Callable[..., Any], fn: Callable[..., Any], remote: Remote[..., Any] | Cast[...]) -> None:
