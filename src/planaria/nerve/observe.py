@@ -42,7 +42,7 @@ def watched(
         else:
             Chronicle.note(chronicle, NewEvent("operator.input", {"source": source}, session=SESSION))
 
-    watchdog = Watchdog(node, warn=settings.warn, limit=settings.limit or None)
+    watchdog = Watchdog(node, warn=settings.warn, limit=settings.limit or None, quiet=True)
     observer = Observer(
         node,
         place_socket(folder, OBSERVER),

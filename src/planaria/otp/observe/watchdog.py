@@ -65,6 +65,7 @@ class Watchdog:
         warn: seconds without a pause after which a process is reported.
         limit: seconds after which it is broken; None only reports.
         tell: called with each stall when it is noticed, in the watchdog's thread.
+        quiet: log as a warning only what had to be broken; the rest as information, and as events like all.
     Raises:
         ValueError: times that cannot work.
     """
@@ -76,6 +77,7 @@ class Watchdog:
         warn: float = WARN,
         limit: float | None = LIMIT,
         tell: Callable[[Stall], None] | None = None,
+        quiet: bool = False,
     ) -> None:
         if warn <= 0 or (limit is not None and limit < warn):
             raise ValueError(
@@ -85,6 +87,7 @@ class Watchdog:
         self.warn = warn
         self.limit = limit
         self.tell = tell
+        self._level = logging.INFO if quiet else logging.WARNING
         self.stalls: deque[Stall] = deque(maxlen=REMEMBERED)
         """The latest ones that are over, oldest first."""
         self.stall: Stall | None = None
@@ -239,7 +242,7 @@ class Watchdog:
         stall = self._new_stall(moment, frame, seconds)
         self.stall = stall = self.stall or stall  # the alarm may have been first
         self._efforts = None
-        log.warning("%s\n%s", stall.text(), stack_text(stall))
+        log.log(self._level, "%s\n%s", stall.text(), stack_text(stall))
         if self.tell is not None:
             self.tell(stall)
 
@@ -333,7 +336,9 @@ class Watchdog:
             stall.outcome = "resumed"
         self._efforts = None
         self.stalls.append(stall)
-        log.warning("%s: %s after %.2f s", stall.who, _ENDS[stall.outcome], stall.seconds)
+        level = logging.WARNING if stall.raised else self._level
+        text = stack_text(stall) if stall.raised and self._level < logging.WARNING else ""
+        log.log(level, "%s: %s after %.2f s\n%s", stall.who, _ENDS[stall.outcome], stall.seconds, text)
         self._soon(self._emit, stall)
 
     def _emit(self, stall: Stall) -> None:
