@@ -90,6 +90,9 @@ class Node:
         self.on_link: Callable[[Process, Process, bool], bool] | None = (
             None  # True: the tie is kept elsewhere
         )
+        self.trapping: set[Process] = set()
+        self.deferred: dict[Process, set[Request]] = {}
+        self.hooks: dict[Process, list[Callable[[Process], None]]] = {}
         self.closed = False
         self.blocking = 0
         self.roots: list[Process] = []

@@ -70,7 +70,6 @@ class Process:
 
     __slots__ = (
         "body",
-        "calls",
         "coro",
         "current",
         "id",
@@ -79,7 +78,6 @@ class Process:
         "monitors",
         "name",
         "node",
-        "on_death",
         "parent",
         "pending",
         "queue",
@@ -89,7 +87,6 @@ class Process:
         "runner",
         "started_at",
         "status",
-        "trap_exit",
         "wait",
         "watchers",
     )
@@ -110,9 +107,6 @@ class Process:
     links: set[Process] | None
     monitors: set[Monitor] | None  # those this process made
     watchers: dict[Monitor, None] | None  # those made of this process, in order
-    calls: set[Request] | None  # requests put aside to be answered later
-    on_death: list[Callable[[Process], None]] | None
-    trap_exit: bool
     parent: Process | None
     reason: object
     reductions: int
@@ -132,6 +126,44 @@ class Process:
     def alive(self) -> bool:
         """Whether it has not ended; it may end at any moment."""
         return self.status != DEAD
+
+    # What few processes have is kept by the node: a slot would cost each of a million processes eight bytes.
+
+    @property
+    def trap_exit(self) -> bool:
+        """Whether exit signals arrive as messages."""
+        return self in self.node.trapping
+
+    @trap_exit.setter
+    def trap_exit(self, on: bool) -> None:
+        if on:
+            self.node.trapping.add(self)
+        else:
+            self.node.trapping.discard(self)
+
+    @property
+    def calls(self) -> set[Request] | None:
+        """Requests put aside to be answered later."""
+        return self.node.deferred.get(self)
+
+    @calls.setter
+    def calls(self, calls: set[Request] | None) -> None:
+        if calls is None:
+            self.node.deferred.pop(self, None)
+        else:
+            self.node.deferred[self] = calls
+
+    @property
+    def on_death(self) -> list[Callable[[Process], None]] | None:
+        """Called when it ends, before its links and monitors hear of it."""
+        return self.node.hooks.get(self)
+
+    @on_death.setter
+    def on_death(self, hooks: list[Callable[[Process], None]] | None) -> None:
+        if hooks is None:
+            self.node.hooks.pop(self, None)
+        else:
+            self.node.hooks[self] = hooks
 
 
 Pid = Process
@@ -159,9 +191,6 @@ def new_process(node: Node, label: str) -> Process:
     process.links = None
     process.monitors = None
     process.watchers = None
-    process.calls = None
-    process.on_death = None
-    process.trap_exit = False
     process.parent = None
     process.reason = None
     process.reductions = 0
@@ -193,9 +222,9 @@ class Request:
             return
         self.done = True
         self.value = value
-        calls = self.target.calls  # `_wake`, written out: each call ends here
-        if calls is not None:
-            calls.discard(self)
+        # `_wake`, written out: each call ends here.
+        if self.target.node.deferred:
+            self._forget()
         caller = self.caller
         if caller is not None:
             if caller.wait is self:
@@ -213,13 +242,19 @@ class Request:
     def abandon(self) -> None:
         """The caller is gone: a later reply goes nowhere."""
         self.done = True
-        if self.target.calls is not None:
-            self.target.calls.discard(self)
+        self._forget()
 
-    def _wake(self) -> None:
-        calls = self.target.calls
+    def _forget(self) -> None:
+        """No longer put aside by its server."""
+        deferred = self.target.node.deferred
+        calls = deferred.get(self.target)
         if calls is not None:
             calls.discard(self)
+            if not calls:
+                del deferred[self.target]
+
+    def _wake(self) -> None:
+        self._forget()
         caller = self.caller
         if caller is not None:
             if caller.wait is self:

@@ -162,7 +162,7 @@ def _bury(process: Process) -> None:
     current = process.current
     if (
         process.pending is not None
-        or process.calls is not None
+        or (node.deferred and process in node.deferred)
         or (current is not None and (current[0] == "call" or current[0] == "start"))
     ):
         _fail_callers(process, reason)
@@ -182,11 +182,11 @@ def _bury(process: Process) -> None:
         process.watchers = None
     if node.listeners:
         node.emit(ProcessExited(process, process.name, process.label, reason))
-    hooks = process.on_death
-    if hooks is not None:
-        process.on_death = None
-        for hook in hooks:
+    if node.hooks:
+        for hook in node.hooks.pop(process, ()):
             hook(process)
+    if node.trapping:
+        node.trapping.discard(process)
     if links is not None:
         # Sets have no order of their own; ids make a run repeatable.
         for peer in sorted(links, key=lambda p: p.id) if len(links) > 1 else links:

@@ -516,7 +516,8 @@ async def start_server(
     if cls.__init__ is not object.__init__:
         server.__init__()  # type: ignore[misc]  # a user's __init__ takes no arguments
     process.body = server
-    process.trap_exit = cls.trap_exit
+    if cls.trap_exit:
+        process.trap_exit = True
     if mailbox is not None:
         limit_process(process, mailbox)
     request = new_request("init", args, kwargs, me, process)
