@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 from planaria.otp.kernel.alias import AliasMode, AliasMonitor, AnyAlias, watch_with_alias
 from planaria.otp.kernel.birth import announce, create
 from planaria.otp.kernel.bounded import Bound, limit_process
-from planaria.otp.kernel.mailbox import deliver, deliver_kernel, senders, take_where
+from planaria.otp.kernel.mailbox import deliver, deliver_kernel, senders, take, take_where
 from planaria.otp.kernel.message import Down, Envelope, ExitSignal
 from planaria.otp.kernel.process import (
     DEAD,
@@ -40,6 +40,9 @@ from planaria.otp.kernel.signals import unwatch, watch
 if TYPE_CHECKING:
     from planaria.otp.kernel.node import Node
     from planaria.otp.kernel.timers import TimerRef
+
+NOTHING = object()
+YIELD_FIRST = object()
 
 type Server = Process | str
 """Whom to address: a pid, or a registered name looked up at each use."""
@@ -274,6 +277,61 @@ async def receive(
     finally:
         if timer is not None:
             me.node.timers.cancel(timer)
+
+
+async def receive_compiled(
+    match: type | tuple[type, ...] | Callable[[object], bool] | None = None, timeout: float | None = None
+) -> Any:
+    """`receive` where the kernel is compiled: one step into it for each look at the mailbox."""
+    me = self_()
+    if me.body is not None:
+        raise RuntimeError(
+            f"{me} is a server: its messages go to its handlers; `receive` is for plain functions"
+        )
+    timer = None
+    try:
+        while True:
+            body = take_body(me, match)
+            if body is YIELD_FIRST:
+                assert me.current is not None
+                body = me.current[1]
+                await pause()
+                return body
+            if body is not NOTHING:
+                return body
+            if timeout is not None:
+                if timeout <= 0:
+                    raise TimeoutError("no matching message")
+                if timer is None:
+                    timer = me.node.timers.plan(timeout, lambda: time_up(me, RECEIVE))
+            me.wait = RECEIVE
+            await suspend()
+    finally:
+        if timer is not None:
+            me.node.timers.cancel(timer)
+
+
+def take_body(me: Process, match: type | tuple[type, ...] | Callable[[object], bool] | None) -> Any:
+    """For `receive_compiled`: the next body that matches, or `NOTHING`.
+
+    `YIELD_FIRST` if the turn is used up: then the body is that of `me.current`.
+    """
+    envelope = me.pending
+    if envelope is not None:
+        envelope = take(me) if fits(envelope, match) else take_where(me, lambda each: fits(each, match))
+    if envelope is None:
+        return NOTHING
+    body = envelope[1]
+    me.current = envelope
+    me.reductions += 1
+    if type(body) is Request:  # answered, or failed when this process ends
+        if me.calls is None:
+            me.calls = set()
+        me.calls.add(body)
+    scheduler = me.node.scheduler
+    scheduler.remember(envelope)
+    scheduler.budget -= 1
+    return body if scheduler.budget > 0 else YIELD_FIRST
 
 
 def fits(envelope: Envelope, match: type | tuple[type, ...] | Callable[[object], bool] | None) -> bool:
