@@ -249,27 +249,13 @@ class GenServer:
                 return self.__while_silent(body)
             self.__hush()
         try:
-            if kind == "cast":
-                name, args, keywords = body
-                handler = self._handlers.get(name)
-                if handler is None:
-                    self.handle_info(body)
-                    return None
-                # `handler(self, *args, **keywords)` for few arguments, written out: it costs three times as much.
-                if keywords:
-                    result = handler(self, *args, **keywords)
-                elif len(args) == 1:
-                    result = handler(self, args[0])
-                elif args:
-                    result = handler(self, *args)
-                else:
-                    result = handler(self)
-            elif kind == "call":
+            if kind == "call":
                 request = body
                 handler = self._handlers.get(request.handler)
                 if handler is None:
                     request.fail(_no_handler(self, request))
                     return None
+                # `handler(self, *args, **kwargs)` for few arguments, written out: it costs three times as much.
                 args = request.args
                 if request.kwargs:
                     result = handler(self, *args, **request.kwargs)
@@ -284,6 +270,20 @@ class GenServer:
                 if result is not request and not self._kernel_told:
                     request.reply(result)
                     return None
+            elif kind == "cast":
+                name, args, keywords = body
+                handler = self._handlers.get(name)
+                if handler is None:
+                    self.handle_info(body)
+                    return None
+                if keywords:
+                    result = handler(self, *args, **keywords)
+                elif len(args) == 1:
+                    result = handler(self, args[0])
+                elif args:
+                    result = handler(self, *args)
+                else:
+                    result = handler(self)
             elif kind == "info" or (kind == "exit" and body.sender is not self._kernel_process.parent):
                 result = self.handle_info(body)
             else:
