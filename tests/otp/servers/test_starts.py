@@ -6,6 +6,7 @@ from planaria.otp import (
     CallTimeout,
     Deferred,
     Down,
+    Event,
     GenServer,
     Hibernate,
     Keep,
@@ -38,6 +39,8 @@ class Brief(GenServer):
 class BriefMachine(StateMachine):
     def init(self) -> Next:
         return Next("end", reply=None)
+
+    def end(self, event: Event) -> None: ...
 
 
 @pytest.mark.parametrize("cls", [Brief, BriefMachine])

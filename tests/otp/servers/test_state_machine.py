@@ -40,6 +40,7 @@ from planaria.otp import (
     child,
     exit_signal,
     send,
+    spawn,
     spawn_link,
     stop,
     supervisor,
@@ -571,3 +572,136 @@ def test_transitions_are_values() -> None:
     assert repr(Next("open", StateTimeout("x").after(2), postpone=True)) == (
         "Next('open', SetTimeout(event=StateTimeout(content='x'), seconds=2, when=None, update=False), Postpone())"
     )
+
+
+class Odd:
+    """A state or a name that cannot be compared."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __ne__(self, other: object) -> bool:
+        raise Boom
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (lambda: Next(Odd()), Boom),
+        (lambda: Keep(Timeout(["no", "hash"]).after(1.0)), TypeError),  # type: ignore[arg-type]
+        (lambda: Keep(StateTimeout().at("soon")), TypeError),  # type: ignore[arg-type]
+        (lambda: Keep(NextEvent("no event")), BadReturn),  # type: ignore[arg-type]
+    ],
+    ids=["a state that cannot be compared", "a name without hash", "a time that is none", "no event"],
+)
+async def test_what_an_answer_raises_while_it_is_carried_out_runs_terminate(
+    node: TestNode, answer: Any, error: type[Exception]
+) -> None:
+    seen: list[object] = []
+
+    class Careful(StateMachine):
+        def init(self) -> Next:
+            return Next(1)
+
+        @cast
+        def go(self) -> None: ...
+
+        def handle_event(self, event: Event, state: object) -> Transition:
+            found: Transition = answer()
+            return found
+
+        def terminate(self, reason: object) -> None:
+            seen.append(reason)
+
+    async def work() -> object:
+        machine = await Careful.start()
+        Careful.go(machine)
+        return await wait_down(machine)
+
+    reason = await node.run(work)
+    assert isinstance(reason, Crash) and type(reason.error) is error
+    assert seen == [reason.error]
+
+
+async def test_a_bad_answer_names_the_machine_its_state_and_the_mend(node: TestNode) -> None:
+    class Wrong(StateMachine):
+        def init(self) -> Next:
+            return Next("calm")
+
+        @cast
+        def go(self) -> None: ...
+
+        def calm(self, event: Event) -> Any:
+            return "excited"
+
+    async def work() -> object:
+        machine = await Wrong.start()
+        Wrong.go(machine)
+        return await wait_down(machine)
+
+    reason = await node.run(work)
+    assert str(reason) == (
+        f"BadReturn: the state callback of {Wrong.__qualname__} in state 'calm' answered 'excited': "
+        "return Next(...), Keep(...), Repeat(...), End(...) or None"
+    )
+
+
+async def test_a_machine_whose_first_state_is_unknown_does_not_start(node: TestNode) -> None:
+    class Wrong(StateMachine):
+        def init(self, first: object) -> Next:
+            return Next(first)
+
+        def calm(self, event: Event) -> None: ...
+
+    with pytest.raises(StartFailed, match=r"ValueError: .*Wrong has no state 'clam': did you mean 'calm'?"):
+        await node.run(Wrong.start, "clam")
+    with pytest.raises(StartFailed, match="Wrong has no state 3: without handle_event states are methods"):
+        await node.run(Wrong.start, 3)
+
+
+async def test_a_call_cannot_be_a_state(node: TestNode) -> None:
+    class Wrong(StateMachine):
+        def init(self) -> Next:
+            return Next("calm")
+
+        @call
+        def open(self) -> int:
+            return 1
+
+        def calm(self, event: Event) -> Transition:
+            return Next(self.open)
+
+    async def work() -> object:
+        machine = await Wrong.start()
+        send(machine, "go")
+        return await wait_down(machine)
+
+    assert "Wrong cannot have a state 'open': that is its @call or @cast" in str(await node.run(work))
+
+
+async def test_arguments_that_do_not_fit_are_told_with_the_name_of_the_handler(node: TestNode) -> None:
+    async def work() -> None:
+        door = await Door.start("1")
+        with pytest.raises(ServerExited, match=r"Door\.unlock\(\): missing a required argument: 'code'"):
+            await Door.unlock(door)  # type: ignore[call-arg]
+
+    await node.run(work)
+
+
+async def test_a_machine_that_inserts_events_for_ever_holds_nobody_up(node: TestNode) -> None:
+    class Mill(StateMachine):
+        def init(self) -> Next:
+            return Next("grind")
+
+        @cast
+        def go(self) -> None: ...
+
+        def grind(self, event: Event) -> Transition:
+            return Keep(NextEvent(Internal()))
+
+    async def work() -> object:
+        mill = await Mill.start()
+        Mill.go(mill)
+        spawn(exit_signal, mill, "kill")
+        return await wait_down(mill)
+
+    assert await node.run(work) == "killed"

@@ -52,7 +52,9 @@ class Crash:
     @property
     def where(self) -> str | None:
         """The innermost line of the crash as `file:line`, if it is known."""
-        told = getattr(self.error.__cause__, "where", None)  # of a crash in a worker, whose frames stayed there
+        told = getattr(
+            self.error.__cause__, "where", None
+        )  # of a crash in a worker, whose frames stayed there
         if isinstance(told, str):
             return told
         if isinstance(self.error, Stalled):
@@ -286,6 +288,8 @@ def reason_text(reason: object) -> str:
         return f"child {reason.id!s} did not start: {reason_text(reason.reason)}"
     if isinstance(reason, AlreadyStarted):
         return f"already started as {reason.process!s}"
+    if isinstance(reason, BaseException):  # a state machine hands errors on bare
+        return f"{type(reason).__name__}: {reason}"
     return str(reason) if isinstance(reason, Crash | CallFailed | Signal | WorkerExited) else repr(reason)
 
 

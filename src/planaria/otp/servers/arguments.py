@@ -33,7 +33,10 @@ def arguments_of(
     """
     if not kwargs and len(args) == _positional(handler):
         return args
-    bound = _signature(handler).bind(None, *args, **kwargs)
+    try:
+        bound = _signature(handler).bind(None, *args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{handler.__qualname__}(): {error}") from None
     bound.apply_defaults()
     return (*bound.args[1:], *bound.kwargs.values())
 

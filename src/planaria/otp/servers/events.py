@@ -80,3 +80,6 @@ class Enter:
 
 type Event = Call | Cast | Info | Internal | Enter | TimeoutEvent
 """Timeouts come as `StateTimeout`, `EventTimeout` or `Timeout`."""
+
+EVENTS = (Call, Cast, Info, Internal, Enter, TimeoutEvent)
+"""The same, to check with."""

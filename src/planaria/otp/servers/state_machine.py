@@ -56,9 +56,10 @@ from planaria.otp.kernel.event import MessageDropped
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.process import Monitor, Process, Request
 from planaria.otp.kernel.reason import CallError, Crash, Exit, Ignore, Killed, StartFailed, reason_of
+from planaria.otp.kernel.runner import pause
 from planaria.otp.servers.arguments import arguments_of, call_with
 from planaria.otp.servers.event_queue import Entry, EventQueue
-from planaria.otp.servers.events import Call, Cast, Enter, Event, Info
+from planaria.otp.servers.events import EVENTS, Call, Cast, Enter, Event, Info
 from planaria.otp.servers.gen_server import start_server
 from planaria.otp.servers.handler import Deferred, handlers_of
 from planaria.otp.servers.hibernate import release_memory
@@ -86,6 +87,8 @@ ENDS = (Exception, CancelledError)
 
 
 KEEP = Keep()
+PATIENCE = 1000
+"""Events one message may lead to before other processes have their turn."""
 
 
 class MachineState(NamedTuple):
@@ -282,7 +285,13 @@ class StateMachine:
 
     def __work(self) -> Steps[None]:
         """Handle events until none is left; then timeouts of 0 seconds, one by one."""
+        left = PATIENCE
         while True:
+            if not left:  # a machine that inserts events for ever holds nobody up, and can be killed
+                self._kernel_process.node.scheduler.budget -= PATIENCE
+                yield pause()
+                left = PATIENCE
+            left -= 1
             entry = self.__events.take() or self.__zero_timeout()
             if entry is None:
                 return
@@ -297,7 +306,7 @@ class StateMachine:
                 if type(event) is Call and len(actions) == 1 and type(first) is Reply and first.to is None:
                     event.reply(first.value)
                     continue
-            yield from self.__follow(entry, transition)
+            yield from self.__go(entry, transition)
 
     def __zero_timeout(self) -> Entry | None:
         envelope = self._kernel_process.current
@@ -305,6 +314,15 @@ class StateMachine:
         return None if event is None or envelope is None else (event, envelope)
 
     # --- transitions ------------------------------------------------------------------------------------------------
+
+    def __go(self, entry: Entry, transition: Transition, *, enter: bool = False) -> Steps[None]:
+        """`__follow`; what the machine's own values raise on the way (an `__eq__`, a name that has no hash) ends it."""
+        try:
+            yield from self.__follow(entry, transition, enter=enter)
+        except (Killed, Exit):  # the end was told already
+            raise
+        except ENDS as error:  # the process loop
+            yield from self.__crash(error)
 
     def __follow(self, entry: Entry, transition: Transition, *, enter: bool = False) -> Steps[None]:
         """Carry a transition out, in gen_statem's order."""
@@ -317,8 +335,9 @@ class StateMachine:
             if isinstance(transition, Next) and transition.state != self.__state:
                 if entering:
                     mend = "an enter call cannot change the state; a timeout of 0 seconds can"
-                    yield from self.__crash(BadReturn("enter", transition, mend))
-                yield from self.__check_state(transition.state)
+                    yield from self.__crash(self.__bad("enter", transition, mend))
+                if self.__is_unknown(transition.state):
+                    yield from self.__crash(self.__no_state(transition.state))
                 self.__state = transition.state
                 enter = True
             elif isinstance(transition, Repeat):
@@ -331,21 +350,23 @@ class StateMachine:
                             call.reply(value)
                         else:
                             mend = "no call is in hand: give Reply(..., to=a call that was kept)"
-                            yield from self.__crash(BadReturn("state", action, mend))
+                            yield from self.__crash(self.__bad("state", action, mend))
                     case SetTimeout():
                         timeouts.append(action)
                     case Hibernate():
                         release_memory(self._kernel_process)
                     case Postpone() if not entering:
                         postpone = True
-                    case NextEvent(event) if not entering:
+                    case NextEvent(event) if not entering and isinstance(event, EVENTS):
                         inserted.append((event, entry[1]))
                     case _:
                         where = "enter" if entering else "state"
-                        mend = (
-                            "an enter call neither postpones nor inserts" if entering else "it is no action"
-                        )
-                        yield from self.__crash(BadReturn(where, action, mend))
+                        mend = "it is no action"
+                        if entering:
+                            mend = "an enter call neither postpones nor inserts"
+                        elif isinstance(action, NextEvent):
+                            mend = "it is no event; Internal(...) makes one of anything"
+                        yield from self.__crash(self.__bad(where, action, mend))
             if isinstance(transition, End):
                 yield from self.__end(transition.reason)
             if not (enter and self.state_enter):
@@ -368,9 +389,8 @@ class StateMachine:
                 timeouts.cancel(STATE_KEY)
         timeouts.apply(wanted)
 
-    def __check_state(self, state: Any) -> Steps[None]:
-        if type(self).handle_event is StateMachine.handle_event and self.__callback(state) is None:
-            yield from self.__crash(self.__no_state(state))
+    def __is_unknown(self, state: Any) -> bool:
+        return type(self).handle_event is StateMachine.handle_event and self.__callback(state) is None
 
     def __callback(self, state: Any) -> Callable[..., Any] | None:
         """The method that is the callback of a state."""
@@ -378,7 +398,7 @@ class StateMachine:
             return None
         callback: Callable[..., Any] | None = getattr(type(self), state, None)
         if state not in self._states:
-            if hasattr(StateMachine, state) or not callable(callback):
+            if hasattr(StateMachine, state) or state in self._handlers or not callable(callback):
                 return None
             self._states.add(state)
         return callback
@@ -402,7 +422,7 @@ class StateMachine:
             yield from self.__crash(error)
         if not isinstance(answer, Transition):
             mend = "return Next(...), Keep(...), Repeat(...), End(...) or None"
-            yield from self.__crash(BadReturn("state", answer, mend))
+            yield from self.__crash(self.__bad("state", answer, mend))
         return answer  # type: ignore[no-any-return]
 
     def __by_name(self, event: Event) -> Steps[Transition]:
@@ -435,6 +455,9 @@ class StateMachine:
             process.node.emit(MessageDropped(process, event))
         return KEEP
 
+    def __bad(self, where: str, value: object, mend: str) -> BadReturn:
+        return BadReturn(where, value, mend, f"{type(self).__qualname__} in state {self.__state!r}")
+
     def __no_state(self, state: object) -> Exception:
         cls = type(self)
         known = sorted(
@@ -446,8 +469,14 @@ class StateMachine:
             return ValueError(
                 f"{cls.__qualname__} cannot have a state {state!r}: StateMachine uses that name"
             )
+        if state in cls._handlers:
+            return ValueError(f"{cls.__qualname__} cannot have a state {state!r}: that is its @call or @cast")
         near = get_close_matches(str(state), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"write a method {state}(self, event)"
+        hint = f"write a method {state}(self, event)"
+        if near:
+            hint = f"did you mean {near[0]!r}?"
+        elif not isinstance(state, str):
+            hint = "without handle_event states are methods, named by a text"
         return ValueError(f"{cls.__qualname__} has no state {state!r}: {hint}")
 
     # --- beginning and end ----------------------------------------------------------------------------------------
@@ -463,15 +492,17 @@ class StateMachine:
         except Exception as error:  # noqa: BLE001  the starter is told, then the process ends
             self.__not_begun(request, error)
         if not isinstance(first, Next):
-            bad = BadReturn("init", first, "return Next(first state, actions...)")
+            bad = BadReturn("init", first, "return Next(first state, actions...)", type(self).__qualname__)
             self.__not_begun(request, Exit(bad))
         self.__state = first.state
+        if self.__is_unknown(first.state):
+            self.__not_begun(request, Exit(self.__no_state(first.state)))
         announce(process)
         request.reply(process)
         # As if an event before all others had led here: its actions count, it cannot be postponed.
         entry: Entry = (Info(None), envelope)
         actions = (action for action in first.actions if not isinstance(action, Postpone))
-        yield from self.__follow(entry, Keep(*actions), enter=True)
+        yield from self.__go(entry, Keep(*actions), enter=True)
         yield from self.__work()
 
     def __not_begun(self, request: Request, error: Exception) -> NoReturn:
@@ -497,7 +528,9 @@ class StateMachine:
             value = self.terminate(reason)
             if type(value) is CoroutineType:
                 yield value
-        except Exception as error:
+        except Killed:
+            raise
+        except ENDS as error:
             raise Exit(reason_of(error)) from error
         raise Exit(reason if exit_reason is None else exit_reason)
 
@@ -505,7 +538,7 @@ class StateMachine:
         if isinstance(value, Next):
             self.__state = value.state
         elif value is not None:
-            raise BadReturn("code_change", value, "return None or Next(state)")
+            raise BadReturn("code_change", value, "return None or Next(state)", type(self).__qualname__)
 
     def _kernel_resumed(self) -> None:
         """Nothing to do: a machine's timeouts are messages, which were kept."""

@@ -6,12 +6,12 @@ first wait on.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any
 
 type Work = Coroutine[Any, Any, None]
-type Steps[R] = Generator[Coroutine[Any, Any, Any], Any, R]
-"""Yields the coroutines it must wait for and is sent their values; without any it ends at once."""
+type Steps[R] = Generator[Awaitable[Any], Any, R]
+"""Yields the awaitables it must wait for and is sent their values; without any it ends at once."""
 
 
 def run_steps(steps: Steps[None]) -> Work | None:
@@ -23,7 +23,7 @@ def run_steps(steps: Steps[None]) -> Work | None:
     return _go_on(steps, waited_for)
 
 
-async def _go_on(steps: Steps[None], waited_for: Coroutine[Any, Any, Any]) -> None:
+async def _go_on(steps: Steps[None], waited_for: Awaitable[Any]) -> None:
     while True:
         try:
             value = await waited_for

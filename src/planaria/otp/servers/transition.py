@@ -134,13 +134,16 @@ class BadReturn(Exception):
     Attributes:
         where: `"state"`, `"enter"` or `"init"`.
         value: what it answered.
+        mend: what it should answer.
+        machine: whose callback it is, and its state.
     """
 
-    def __init__(self, where: str, value: object, mend: str) -> None:
+    def __init__(self, where: str, value: object, mend: str, machine: str) -> None:
         super().__init__(where, value)
         self.where = where
         self.value = value
         self.mend = mend
+        self.machine = machine
 
     def __str__(self) -> str:
-        return f"the {self.where} callback answered {self.value!r}: {self.mend}"
+        return f"the {self.where} callback of {self.machine} answered {self.value!r}: {self.mend}"
