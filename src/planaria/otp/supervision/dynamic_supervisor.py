@@ -200,7 +200,8 @@ class DynamicSupervisor(GenServer):
         if process is not None:
             self.children[process] = known
             node.restarts[process] = known.restarts
-        node.emit(ChildRestarted(self_(), known.spec.id, process, reason))
+        if node.listeners:
+            node.emit(ChildRestarted(self_(), known.spec.id, process, reason))
 
     def children_now(self) -> list[tuple[object, Process | None, int]]:
         """(id, process, restarts) of the children in order, for those who look."""

@@ -299,7 +299,8 @@ class Supervisor(GenServer):
         known.restarts += 1
         if known.process is not None:
             node.restarts[known.process] = known.restarts
-            node.emit(ChildRestarted(self_(), known.spec.id, known.process, reason))
+            if node.listeners:
+                node.emit(ChildRestarted(self_(), known.spec.id, known.process, reason))
 
     def _clear(self, known: Child) -> None:
         known.process = None
