@@ -37,6 +37,7 @@ OTP_ROOMS = ("kernel", "io", "servers", "isolation", "supervision", "flow", "obs
 """The rooms of `otp`, lowest first; files beside them (`otp/sys.py`, `otp/program.py`) may use all of them."""
 EVERYWHERE = frozenset({"__init__", "__main__"})  # the package's own files: `planaria.__version__`
 EVENT_LOOP_FLOORS = frozenset({"otp", "testing"})
+IMPORTERS = frozenset({"LazyModule", "import_module"})  # what they are given the name of, they import
 LAZY_FLOORS = frozenset({"cli"})  # a command imports what it needs: start-up time, said in cli/__init__.py
 
 
@@ -62,6 +63,11 @@ def imports(tree: ast.AST, package: str, hidden: bool = False) -> Iterator[Impor
             # `from planaria import nerve` names a floor as surely as `import planaria.nerve`.
             yield from (Import(f"{base}.{alias.name}", node.lineno, hidden) for alias in node.names)
         else:
+            match node:
+                case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(module))]) if (
+                    name in IMPORTERS
+                ):
+                    yield Import(module, node.lineno, hidden)
             inside = hidden or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from imports(node, package, inside)
 
@@ -83,6 +89,43 @@ def faults(source: Path) -> list[str]:
             if floor == "otp" and len(inner.parts) > 2:
                 found += [f"{where}:{line}: {fault}" for fault in _room_faults(inner.parts[1], module)]
     return found
+
+
+def circles(source: Path, package: str) -> list[list[str]]:
+    """Modules below `source` that import each other when they are imported, each circle as a path that returns."""
+    files = {
+        ".".join([package, *f.relative_to(source).with_suffix("").parts]): f for f in source.rglob("*.py")
+    }
+    graph: dict[str, list[str]] = {}
+    for module, file in files.items():
+        named = _imported_at_once(ast.parse(file.read_text(encoding="utf-8")), module.rpartition(".")[0])
+        graph[module] = [n if n in files else n.rpartition(".")[0] for n in named]
+    found: list[list[str]] = []
+    done: set[str] = set()
+
+    def walk(module: str, path: list[str]) -> None:
+        if module in path:
+            found.append([*path[path.index(module) :], module])
+        elif module in graph and module not in done:
+            for target in graph[module]:
+                walk(target, [*path, module])
+            done.add(module)
+
+    for module in sorted(graph):
+        walk(module, [])
+    return found
+
+
+def _imported_at_once(tree: ast.AST, package: str) -> Iterator[str]:
+    """What is imported when a module is: neither inside functions nor for type checkers only."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for other in node.orelse:
+                yield from _imported_at_once(other, package)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (each.module for each in imports(ast.Module([node], []), package))
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from _imported_at_once(node, package)
 
 
 def _room_faults(room: str, module: str) -> Iterator[str]:
@@ -118,6 +161,19 @@ def test_the_house_stands():
     assert faults(SOURCE) == []
 
 
+def test_every_module_of_otp_may_be_the_first_to_be_imported():
+    assert circles(SOURCE / "otp", "planaria.otp") == []
+
+
+def test_modules_that_import_each_other_in_a_circle_are_named(tmp_path):
+    _house(tmp_path, "otp/a.py", "from planaria.otp import b")
+    (tmp_path / "planaria/otp/b.py").write_text("if x:\n    pass\nelse:\n    import planaria.otp.c")
+    (tmp_path / "planaria/otp/c.py").write_text("from planaria.otp.a import f")
+    assert circles(tmp_path / "planaria/otp", "planaria.otp") == [
+        ["planaria.otp.a", "planaria.otp.b", "planaria.otp.c", "planaria.otp.a"]
+    ]
+
+
 @pytest.mark.parametrize(
     ("file", "text", "fault"),
     [
@@ -141,6 +197,16 @@ def test_the_house_stands():
         ("otp/kernel/process.py", "import msgspec", "otp imports msgspec"),
         ("otp/kernel/process.py", "from planaria.config.settings import Settings", "otp imports config"),
         ("otp/kernel/node.py", "from planaria.otp.servers import gen_server", "which stands above it"),
+        (
+            "otp/kernel/node.py",
+            "proxy = LazyModule('planaria.otp.isolation.proxy')",
+            "otp/kernel imports otp/isolation, which stands above it",
+        ),
+        (
+            "rooms/room.py",
+            "def f():\n    import_module('planaria.otp')",
+            "2: hides the import of planaria.otp",
+        ),
         ("otp/attic/box.py", "import asyncio", "'attic' is no room of otp"),
         ("attic/box.py", "", "'attic' is no floor"),
         ("__init__.py", "from planaria.otp import Pid", "__init__ imports otp"),

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from planaria.otp.kernel.message_watch import DebugMessages
+from planaria.otp.kernel.debug_messages import DebugMessages
 from planaria.otp.kernel.node import Node
 from planaria.testing.clock import VirtualClock
 

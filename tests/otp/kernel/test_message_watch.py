@@ -27,7 +27,8 @@ from planaria.otp import (
     sleep,
     spawn,
 )
-from planaria.otp.kernel.message_watch import debug_messages_from_environment, hooks
+from planaria.otp.kernel.debug_messages import debug_messages_from_environment
+from planaria.otp.kernel.message_watch import hooks
 from planaria.testing.node import TestNode, running_node
 
 pytestmark = pytest.mark.skipif(COMPILED, reason="debug_messages needs the kernel in plain Python")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from planaria.otp.isolation.lazy import proxy, thread
 from planaria.otp.isolation.limits import Limits, Worker
-from planaria.otp.isolation.proxy import isolated
-from planaria.otp.isolation.thread import in_thread
 from planaria.otp.servers.system import ServerBody
 
 type Isolation = Literal["worker", "thread"] | Worker
@@ -23,8 +22,8 @@ def class_apart(
     """
     worker = worker_for(isolation, limits)
     if worker is not None:
-        return isolated(cls, worker)
-    return in_thread(cls) if isolation == "thread" else cls
+        return proxy.isolated(cls, worker)
+    return thread.in_thread(cls) if isolation == "thread" else cls
 
 
 def worker_for(isolation: Isolation | None, limits: Limits | None = None) -> Worker | None:

@@ -41,11 +41,8 @@ WAITING = 10_000
 """Messages in mailboxes that are watched."""
 REACH = 20_000
 """Objects looked at to find out whether somebody still holds one."""
-VARIABLE = "PLANARIA_DEBUG_MESSAGES"
 REASON = "message_changed"
 KERNEL = os.path.join("planaria", "otp", "")
-
-type DebugMessages = bool | Literal["crash"]
 
 log = logging.getLogger(__name__)
 
@@ -439,19 +436,3 @@ def _frame() -> Mapping[str, Any]:
 
 hooks = Hooks()
 """One for the interpreter, as `sys.monitoring` is."""
-
-
-def debug_messages_from_environment() -> DebugMessages:
-    """What `PLANARIA_DEBUG_MESSAGES` says: `1`, `crash`, or `0`, empty and unset for off.
-
-    Raises:
-        ValueError: anything else.
-    """
-    given = os.environ.get(VARIABLE, "")
-    if given in ("", "0"):
-        return False
-    if given == "1":
-        return True
-    if given == "crash":
-        return "crash"
-    raise ValueError(f"{VARIABLE}={given!r}: say 1, crash, or 0")

@@ -17,30 +17,29 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from planaria.otp.kernel.birth import announce, create
 from planaria.otp.kernel.clock import Clock, SystemClock
+from planaria.otp.kernel.debug_messages import DebugMessages, debug_messages_from_environment
 from planaria.otp.kernel.event import KernelEvent
 from planaria.otp.kernel.groups import Groups
-from planaria.otp.kernel.introspection import (
-    MessageView,
-    ProcessInfo,
-    TreeNode,
-    consumed_messages,
-    process_info,
-    process_state,
-    process_tree,
-    queued_messages,
-)
+from planaria.otp.kernel.lazy_module import LazyModule
 from planaria.otp.kernel.mailbox import deliver
 from planaria.otp.kernel.message import Down, Envelope
-from planaria.otp.kernel.message_watch import DebugMessages, MessageWatch, debug_messages_from_environment
 from planaria.otp.kernel.process import DEAD, Process, Request, is_async, name_of, new_process, running
 from planaria.otp.kernel.reason import MailboxFull, NoProcess, ServerExited, TaskFailed
 from planaria.otp.kernel.scheduler import Scheduler
 from planaria.otp.kernel.signals import die, link, signal, unwatch, watch
 from planaria.otp.kernel.timers import Timers
+
+if TYPE_CHECKING:
+    from planaria.otp.kernel import introspection, message_watch
+    from planaria.otp.kernel.introspection import MessageView, ProcessInfo, TreeNode
+    from planaria.otp.kernel.message_watch import MessageWatch
+else:
+    introspection = LazyModule("planaria.otp.kernel.introspection")
+    message_watch = LazyModule("planaria.otp.kernel.message_watch")
 
 RECENT = 1024
 """Consumed messages a node remembers for those who look."""
@@ -83,7 +82,9 @@ class Node:
         self.message_watch: MessageWatch | None = None
         watching = debug_messages_from_environment() if debug_messages is None else debug_messages
         if watching:
-            self.message_watch = MessageWatch(watching == "crash", self.emit, RECENT, self.table)
+            self.message_watch = message_watch.MessageWatch(
+                watching == "crash", self.emit, RECENT, self.table
+            )
             self.recent = self.message_watch.consumed
         self.restarts: dict[Process, int] = {}
         self.tables: dict[Process, object] = {}  # what processes let others read; see table.py
@@ -335,19 +336,19 @@ class Node:
 
     def info(self, process: Process) -> ProcessInfo:
         """Everything about one process; it is not asked, so it answers suspended or busy."""
-        return process_info(self, process)
+        return introspection.process_info(self, process)
 
     def messages(self, process: Process) -> tuple[list[MessageView], list[MessageView]]:
         """(queued, consumed) messages, oldest first; consumed ones as far as the node remembers."""
-        return queued_messages(process), consumed_messages(self, process)
+        return introspection.queued_messages(process), introspection.consumed_messages(self, process)
 
     def state(self, process: Process) -> dict[str, object]:
         """The attributes of the server inside, or the local variables of a plain function."""
-        return process_state(process)
+        return introspection.process_state(process)
 
     def tree(self) -> list[TreeNode]:
         """The supervision tree: one node for each root and each process without a parent."""
-        return process_tree(self)
+        return introspection.process_tree(self)
 
     # --- calls -------------------------------------------------------------------------------------------------
 

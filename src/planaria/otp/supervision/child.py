@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from planaria.otp.isolation.choice import Isolation, class_apart, worker_for
+from planaria.otp.isolation.lazy import proxy
 from planaria.otp.isolation.limits import Limits
-from planaria.otp.isolation.proxy import spawn_in_worker
 from planaria.otp.kernel.ambient import spawn, spawn_link
 from planaria.otp.kernel.bounded import Bound
 from planaria.otp.kernel.process import Process, name_of
@@ -140,7 +140,7 @@ def task_child(
 
     async def start(*, link: bool = True) -> Process | None:
         if worker is not None:
-            return spawn_in_worker(
+            return proxy.spawn_in_worker(
                 fn, *args, worker=worker, name=name, label=what, link=link, mailbox=mailbox
             )
         begin = spawn_link if link else spawn

@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from planaria.otp.isolation.choice import Isolation, worker_for
+from planaria.otp.isolation.lazy import run
 from planaria.otp.isolation.limits import Limits, Worker
-from planaria.otp.isolation.run import value_from_worker
 from planaria.otp.kernel.ambient import Server, now, self_, time_up
 from planaria.otp.kernel.birth import announce, create
 from planaria.otp.kernel.mailbox import deliver_kernel, take_where
@@ -255,7 +255,7 @@ def begin_task[R: TaskRef](
     if worker is None:
         process.coro = _work(ref, fn, args)
     else:
-        process.coro = _work(ref, value_from_worker, (fn, args, worker, None, process.label))
+        process.coro = _work(ref, run.value_from_worker, (fn, args, worker, None, process.label))
     current = owner.current
     if current is not None:
         process.current = ("info", "task", owner, current[3], current[4], current[5], current[6], process)
