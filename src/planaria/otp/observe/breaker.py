@@ -103,9 +103,10 @@ class SignalBreaker:
         self._before = signal.signal(self.number, self._handle)
 
     def strike(self, strike: Strike) -> None:
+        if self._thread is None or not callable(signal.getsignal(self.number)):
+            return  # the program has taken the handler away, so the signal would end it all
         self._strike = strike
-        if self._thread is not None:
-            signal.pthread_kill(self._thread, self.number)
+        signal.pthread_kill(self._thread, self.number)
 
     def rest(self) -> None:
         self._strike = None

@@ -35,6 +35,7 @@ from planaria.otp.kernel.node import Node
 from planaria.otp.kernel.process import DEAD, Process, Running, running
 from planaria.otp.kernel.reason import Stalled
 from planaria.otp.observe.breaker import Breaker, MonitoringBreaker, SignalBreaker, Strike
+from planaria.otp.observe.charge import Charge
 from planaria.otp.observe.show import message_text
 from planaria.otp.observe.stack import below_handlers, debugged, frames_of_thread, idle, lines, own_line
 from planaria.otp.observe.stall import Moment, Stall
@@ -100,15 +101,13 @@ class Watchdog:
         self._watcher: threading.Thread | None = None
         self._seen: Moment | None = None
         self._since = 0.0
-        self._looked = 0.0
-        self._cpu = 0.0
         self._cpu_since = 0.0
-        self._clock: int | None = None
+        self._charge: Charge
+        self._charged = 0.0
         self._beat = 0
         self._beat_asked = False
         self._collecting = 0.0
         self._collected = 0.0
-        self._forgiven = 0.0
         self._alarm = False
         self._starving: tuple[Moment, float, float] | None = None
         self._efforts: _Efforts | None = None
@@ -124,14 +123,12 @@ class Watchdog:
         main = threading.current_thread() is threading.main_thread()
         self._breaker = SignalBreaker() if main else MonitoringBreaker()
         self._breaker.start()
-        clock_of = getattr(time, "pthread_getcpuclockid", None)
-        self._clock = None if clock_of is None else clock_of(self.thread)
+        self._charge = Charge(self.warn / 4, self.warn)
         if main and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
             signal.signal(signal.SIGALRM, self._starved)
             self._alarm = True
         gc.callbacks.append(self._collector)
         self._end.clear()
-        self._looked, self._cpu = time.monotonic(), self._cpu_time()
         self._put_off_alarm()
         self._watcher = threading.Thread(target=self._watch, name="planaria watchdog", daemon=True)
         self._watcher.start()
@@ -178,34 +175,35 @@ class Watchdog:
 
     def _look(self) -> float:
         """One look; seconds until the next."""
-        now, cpu = time.monotonic(), self._cpu_time()
-        late = now - self._looked - self.warn / 4
-        if late > self.warn and cpu - self._cpu < late / 2:
-            self._forgiven += late  # the machine slept, or gave its time to others
-        self._looked, self._cpu = now, cpu
         self._put_off_alarm()
-        moment = self._moment()
-        seen = self._seen
+        moment, seen, charge = self._moment(), self._seen, self._charge
         if moment is None or seen is None or not moment.same(seen):
+            charge.look(closely=False)
             if self.stall is not None:
                 self._over(self.stall)
-            self._seen, self._since, self._cpu_since = moment, now, cpu
-            self._forgiven, self._collected = 0.0, 0.0
+            self._seen, self._since, self._cpu_since = moment, charge.at, charge.cpu
+            self._charged, self._collected = 0.0, 0.0
             return self.warn / 4
-        seconds = now - self._since - self._forgiven - self._collected
+        self._charged += charge.look(closely=True)
+        seconds = self._charged - self._collected
+        if charge.at - self._since >= self.warn:
+            # No more short calls on this stack, nor other processes in this turn: the next wait is a true pause.
+            self.node.scheduler.budget = 0
         if self.stall is None:
             if seconds >= self.warn:
                 self._noticed(moment, seconds)
             return self.warn / 4
         self.stall.seconds = seconds
-        self.stall.cpu = None if self._clock is None else cpu - self._cpu_since
+        self.stall.cpu = charge.cpu - self._cpu_since if charge.known else None
         return self._persist(moment, self.stall, seconds)
 
     def _moment(self) -> Moment | None:
         """What runs; None if nothing does."""
         moment = Moment.of(self._running, self._beat)
-        if moment.process is not None:
-            return moment
+        process = moment.process
+        if process is not None:
+            # What runs in another loop, in another thread, cannot be reached from here and holds up nobody here.
+            return moment if process.node.scheduler.loop is self.node.scheduler.loop else None
         if idle(frames_of_thread(self.thread)):
             return None
         if not self._beat_asked:  # a beat is only asked for while the loop's thread is at something
@@ -216,14 +214,6 @@ class Watchdog:
     def _answer_beat(self) -> None:
         self._beat += 1
         self._beat_asked = False
-
-    def _cpu_time(self) -> float:
-        if self._clock is None:
-            return self._looked + time.monotonic()  # unknown: as if it had worked all the time
-        try:
-            return time.clock_gettime(self._clock)
-        except OSError:  # the thread has ended
-            return self._cpu
 
     def _collector(self, phase: str, info: dict[str, int]) -> None:
         """Called by Python's collector; its long runs are nobody's fault."""
@@ -382,10 +372,11 @@ class Watchdog:
         since, cpu_since = self._since, self._cpu_since
         if self._seen is None or not moment.same(self._seen):  # it began after the watchdog's last look
             if self._starving is None or not moment.same(self._starving[0]):
-                self._starving = (moment, self._looked, self._cpu)
+                self._starving = (moment, self._charge.at, self._charge.cpu)
             _, since, cpu_since = self._starving
-        seconds = now - since - self._collected
-        if seconds < self.limit or (self._clock and self._cpu_time() - cpu_since < self.limit / 2):
+        used = self._charge.used() - cpu_since if self._charge.known else now - since
+        seconds = used - self._collected
+        if seconds < self.limit:
             return  # not yet, or the machine was asleep
         stall = self.stall or self._new_stall(moment, frame, seconds)
         stall.seconds = seconds
