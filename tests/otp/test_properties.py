@@ -111,7 +111,8 @@ def test_a_supervisor_that_gives_up_ends_with_shutdown(seed: int, case: Case) ->
     gave_up = [event.supervisor for event in garden.events if isinstance(event, RestartsExceeded)]
     ends = {event.process: event.reason for event in garden.events if isinstance(event, ProcessExited)}
     assert len(gave_up) == len(set(gave_up)), "one supervisor gave up twice"
-    assert {ends[process] for process in gave_up} <= {"shutdown"}
+    # Killed: by the storm, or by its own supervisor, while it waits for its children to end.
+    assert {ends[process] for process in gave_up} <= {"shutdown", "killed"}
 
 
 @fast
