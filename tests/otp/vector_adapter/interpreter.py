@@ -51,6 +51,8 @@ class World:
 class Answer:
     """What a program took note of for its callback to return; one per callback."""
 
+    state_before: Json = None
+    """The state that stays if the callback raises or returns nonsense: Erlang's callbacks return their new state."""
     bad_return: tuple[Json] | None = None
     ignore: bool = False
     stop: tuple[object] | None = None
@@ -114,6 +116,19 @@ async def execute(actor: Actor, op: Op) -> Json | Silent:
     if function is None:
         raise NotOffered(f"operation {op['op']!r}")
     return await function(actor, op)
+
+
+async def run_callback(actor: Actor, program: Iterable[Op]) -> Answer:
+    """Run a program for a callback: what it noted. A state that it changed before it raised is lost, as in Erlang."""
+    answer = actor.answer = Answer(state_before=actor.state)
+    try:
+        await run_program(actor, program)
+    except (Exit, VectorError):
+        actor.state = answer.state_before
+        raise
+    if answer.bad_return is not None:
+        actor.state = answer.state_before
+    return answer
 
 
 async def run_program(actor: Actor, program: Iterable[Op]) -> None:

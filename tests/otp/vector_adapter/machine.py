@@ -34,7 +34,7 @@ from planaria.otp.servers.timeouts import SetTimeout, TimeoutEvent
 from planaria.otp.servers.transition import Action
 
 from .comparison import Json
-from .interpreter import Actor, Answer, World, is_program, run_program
+from .interpreter import Actor, Answer, World, is_program, run_callback
 from .upgrades import changed
 from .values import Nonsense, reason_from
 
@@ -180,9 +180,7 @@ class VectorMachine(StateMachine):
                 raise AssertionError(f"unknown action: {action!r}")
 
     async def _run_program(self, program: Json) -> Answer:
-        answer = self.actor.answer = Answer()
-        await run_program(self.actor, program)
-        return answer
+        return await run_callback(self.actor, program)
 
     def _read(self, event: Event) -> tuple[Json, Json]:
         """An event as (type, message)."""

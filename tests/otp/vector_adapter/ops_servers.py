@@ -15,8 +15,9 @@ async def start(actor: Actor, op: Op) -> Json:
     world = actor.world
     limit = op["timeout"] / 1000 if "timeout" in op else None
     spec = worker_spec(world, op["worker"], timeout=limit)
+    link = op.get("link", False) or op["worker"]["kind"] == "supervisor"
     try:
-        pid = await spec.start(link=op.get("link", False))
+        pid = await spec.start(link=link)
     except StartFailed as failure:
         return {"error": world.translation.reason(failure.reason)}
     if pid is None:

@@ -158,6 +158,7 @@ async def get_childspec(actor: Actor, op: Op) -> Json:
     supervisor = find_supervisor(actor, op)
     template = template_of(actor, supervisor)
     if template is not None:
+        await DynamicSupervisor.count_children(supervisor)  # raises as the request would, if nobody is there
         known = template["id"] == op["id"]
         return {"ok": described(child_spec(actor.world, template))} if known else {"error": "not_found"}
     value = await answer(actor, Supervisor.get_child_spec(supervisor, op["id"]))

@@ -132,7 +132,8 @@ class Driver:
 
 def without_failed_start(inbox: list[Json], op: Op, result: Json) -> list[Json]:
     """A linked start that failed may leave an `EXIT` of the process that failed: releases of OTP differ in this."""
-    failed = op["op"] == "start" and op.get("link") and not (isinstance(result, dict) and "ok" in result)
+    linked = op["op"] == "start" and (op.get("link") or op["worker"]["kind"] == "supervisor")
+    failed = linked and not (isinstance(result, dict) and "ok" in result)
     if not failed:
         return inbox
     label = op["worker"]["as"]

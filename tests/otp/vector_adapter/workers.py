@@ -11,7 +11,7 @@ from typing import Any
 from planaria.otp import GenServer, Ignore, Stop, call, cast, receive, self_, trap_exits
 
 from .comparison import Json
-from .interpreter import Actor, Answer, ReturnFromProc, World, is_program, run_program
+from .interpreter import Actor, Answer, ReturnFromProc, World, is_program, run_callback, run_program
 from .upgrades import changed
 
 type Worker = Mapping[str, Json]
@@ -105,9 +105,7 @@ class VectorServer(GenServer):
             self.actor.record(event, msg=self.actor.world.translation.message(message))
 
     async def _run_program(self, program: Json) -> Answer:
-        answer = self.actor.answer = Answer()
-        await run_program(self.actor, program)
-        return answer
+        return await run_callback(self.actor, program)
 
     def _finish(self, answer: Answer) -> None:
         self._refuse_nonsense(answer)

@@ -33,9 +33,9 @@ from planaria.otp.kernel.process import (
 from planaria.otp.kernel.reason import Killed, NoProcess, NotAProcess
 from planaria.otp.kernel.runner import RECEIVE, Throw, pause, suspend
 from planaria.otp.kernel.signals import link as link_processes
+from planaria.otp.kernel.signals import new_monitor, unwatch, watch
 from planaria.otp.kernel.signals import signal as signal_process
 from planaria.otp.kernel.signals import unlink as unlink_processes
-from planaria.otp.kernel.signals import unwatch, watch
 
 if TYPE_CHECKING:
     from planaria.otp.kernel.node import Node
@@ -422,7 +422,13 @@ def monitor(server: Server, *, alias: AliasMode | None = None) -> Monitor:
             found = new_process(me.node, "nobody")
             found.status = DEAD
         target = found
-    return watch(target, me, server) if alias is None else watch_with_alias(target, me, server, alias)
+    if alias is not None:
+        return watch_with_alias(target, me, server, alias)
+    if target is me:
+        return new_monitor(
+            target, me, server
+        )  # as Erlang: nobody hears of his own end, so it is never active
+    return watch(target, me, server)
 
 
 def demonitor(ref: Monitor, *, flush: bool = False) -> bool:

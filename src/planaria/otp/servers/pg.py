@@ -254,7 +254,7 @@ class Groups(GenServer):
     def _tell(self, event: Literal["join", "leave"], group: Group, pids: tuple[Process, ...]) -> None:
         for ref, watcher in self.scope_watches.items():
             deliver_kernel(watcher, "info", GroupChanged(ref, event, group, pids), self.pid)
-        for ref, watcher in self.group_watches.get(group, {}).items():
+        for ref, watcher in reversed(self.group_watches.get(group, {}).items()):  # as OTP: the latest first
             deliver_kernel(watcher, "info", GroupChanged(ref, event, group, pids), self.pid)
 
 

@@ -68,6 +68,9 @@ class DynamicSupervisor(GenServer):
         self.auto_shutdown = auto_shutdown
         self.children: dict[Process, Child] = {}
         self.waiting: list[Child] = []  # those whose restart failed and is tried again
+        self.declined: Child | None = (
+            None  # the last that declined its restart: as in OTP it stays in the list
+        )
 
     @call
     async def start_child(self, spec: ChildSpec) -> Process | Deferred[Process | None] | None:
@@ -122,7 +125,10 @@ class DynamicSupervisor(GenServer):
             if waiting.process is process:  # it ended, and its restart is tried: no more of that
                 self.waiting.remove(waiting)
                 return None
-        return None if process.status == DEAD else self.refuse(ChildError("not_found", process))
+        if process.status != DEAD:
+            return self.refuse(ChildError("not_found", process))
+        self.declined = None  # as in OTP: whoever had no process is forgotten with any of the dead
+        return None
 
     @call
     def get_child_spec(self, process: Process) -> ChildSpec | Deferred[ChildSpec]:
@@ -139,9 +145,12 @@ class DynamicSupervisor(GenServer):
 
     @call
     def which_children(self) -> list[ChildInfo]:
-        """The children, oldest first; those being restarted have no process."""
-        running = [ChildInfo(c.spec.id, p, False, c.spec.kind, c.restarts) for p, c in self.children.items()]
-        return running + [ChildInfo(c.spec.id, None, True, c.spec.kind, c.restarts) for c in self.waiting]
+        """The children, oldest first; those being restarted have no process, nor has one that declined its restart."""
+        listed = [ChildInfo(c.spec.id, p, False, c.spec.kind, c.restarts) for p, c in self.children.items()]
+        if self.declined is not None:
+            spec = self.declined.spec
+            listed.append(ChildInfo(spec.id, None, False, spec.kind, self.declined.restarts))
+        return listed + [ChildInfo(c.spec.id, None, True, c.spec.kind, c.restarts) for c in self.waiting]
 
     @call
     def count_children(self) -> ChildCounts:
@@ -149,6 +158,10 @@ class DynamicSupervisor(GenServer):
         known = [*self.children.values(), *self.waiting]
         supervisors = sum(c.spec.kind == "supervisor" for c in known)
         active = sum(p.status != DEAD for p in self.children)
+        if self.declined is not None:  # OTP counts it as active, though it has no process
+            known.append(self.declined)
+            active += 1
+            supervisors += self.declined.spec.kind == "supervisor"
         return ChildCounts(len(known), active, supervisors, len(known) - supervisors)
 
     @property
@@ -197,7 +210,9 @@ class DynamicSupervisor(GenServer):
             return
         known.restarts += 1
         known.process = process
-        if process is not None:
+        if process is None:
+            self.declined = known
+        else:
             self.children[process] = known
             node.restarts[process] = known.restarts
         if node.listeners:
