@@ -126,7 +126,7 @@ class WorkerProxy(GenServer):
 
 def isolated(cls: type[ServerBody], worker: Worker) -> type[WorkerProxy]:
     """A class whose processes run `cls` in workers; to be started in its place."""
-    return _proxy_class(cls, cls.__qualname__, worker, cls.trap_exit)
+    return _proxy_class(cls, cls.__qualname__, worker, bool(getattr(cls, "trap_exit", False)))
 
 
 def _proxy_class(serves: Any, qualname: str, worker: Worker, trap_exit: bool) -> type[WorkerProxy]:

@@ -239,7 +239,7 @@ async def receive(
             envelope = me.pending
             if envelope is not None:
                 if match is None or (
-                    isinstance(envelope[1], match) if type(match) is type else fits(envelope, match)
+                    isinstance(envelope[1], match) if isinstance(match, type) else fits(envelope, match)
                 ):
                     # `mailbox.take`, written out
                     queue = me.queue

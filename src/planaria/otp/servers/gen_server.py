@@ -516,7 +516,7 @@ async def start_server(
     if cls.__init__ is not object.__init__:
         server.__init__()  # type: ignore[misc]  # a user's __init__ takes no arguments
     process.body = server
-    if cls.trap_exit:
+    if cls.trap_exit:  # type: ignore[attr-defined]  # every server has it; see ServerBody
         process.trap_exit = True
     if mailbox is not None:
         limit_process(process, mailbox)

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from types import CoroutineType
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.process import Body, Process, Request
@@ -60,7 +60,7 @@ class Terminate:
 class ServerBody(Protocol):
     """A body that is a server: `GenServer`, `StateMachine` and what is made of them."""
 
-    trap_exit: ClassVar[bool]
+    # `trap_exit` is not here: pyright takes the `trap_exit = True` of a subclass for another kind of variable.
 
     _kernel_process: Process
 
