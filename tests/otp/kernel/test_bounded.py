@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from planaria.otp import (
     Pid,
     ServerExited,
     StateMachine,
+    Task,
+    TaskFailed,
     bounded,
     broadcast,
     call,
@@ -42,10 +45,12 @@ from planaria.otp import (
     stop,
     subscribe,
     supervisor,
+    sys,
+    task_supervisor,
     timeout,
     trap_exits,
 )
-from planaria.otp.kernel.bounded import Bound, Letter, Policy
+from planaria.otp.kernel.bounded import Bound, BoundedQueue, Letter, Policy
 from planaria.testing.node import TestNode
 from tests.otp.support import reason_of_end
 
@@ -687,3 +692,163 @@ async def test_a_server_that_crashes_with_a_full_mailbox_ends_as_any(node: TestN
         return pid.reason
 
     assert isinstance(await node.run(work), Crash)
+
+
+# --- suspended, crowded, misjudged ---------------------------------------------------------------------------------
+
+
+async def in_time(node: TestNode, work: Callable[[], Awaitable[Any]]) -> Any:
+    """What `work` returns in a process for which time passes."""
+    running = asyncio.ensure_future(node.run(work))
+    await node.advance(10.0)
+    return await running
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [("block", [0, 1, "asked"]), ("refuse", [0, 1]), ("drop_oldest", [3, 4]), ("drop_newest", [0, 1])],
+)
+async def test_the_bound_holds_while_the_server_is_suspended(
+    node: TestNode, policy: Policy, kept: list[object]
+) -> None:
+    async def work() -> list[object]:
+        pid = await Gate.start(mailbox=bounded(2, policy))
+        await sys.suspend(pid)
+        for number in range(5):
+            await sleep(0.1)  # it could take each of them
+            if policy in ("block", "refuse") and number >= 2:
+                with pytest.raises(MailboxFull):
+                    Gate.note(pid, number)
+            else:
+                Gate.note(pid, number)
+        info = node.info(pid)
+        assert info.mailbox is not None and info.queue_len == 2
+        assert (await sys.get_state(pid))["seen"] == []
+        if policy == "block":
+            spawn(Gate.ask, pid, "asked")
+            await sleep(0.1)
+        await sys.resume(pid)
+        await sleep(0.1)
+        return await Gate.everything(pid)
+
+    assert await in_time(node, work) == kept
+
+
+async def test_a_suspended_server_with_a_bound_hears_its_parent_and_a_stop(node: TestNode) -> None:
+    async def work() -> list[object]:
+        reasons: list[object] = []
+        for end in (stop, lambda pid: exit_signal(pid, "kill")):
+            pid = await Gate.start(mailbox=bounded(1))
+            await sys.suspend(pid)
+            Gate.note(pid, 1)
+            task = Task.start(Gate.ask, pid, 2, under="tasks")
+            await sleep(0.1)
+            ended = end(pid)
+            if ended is not None:
+                await ended
+            with pytest.raises(TaskFailed, match=r"normal|killed"):
+                await task.result()
+            reasons.append(pid.reason)
+        return reasons
+
+    await node.start(task_supervisor(name="tasks"))
+    assert await in_time(node, work) == ["normal", "killed"]
+
+
+async def test_a_suspended_server_with_a_bound_counts_and_changes_code(node: TestNode) -> None:
+    async def work() -> object:
+        pid = await Gate.start(mailbox=bounded(2, "drop_newest"))
+        await sys.suspend(pid)
+        await sys.statistics(pid, True)
+        Gate.note(pid, 1)
+        await sys.change_code(pid, None, None)
+        await sys.replace_state(pid, lambda state: {**state, "seen": [0]})
+        await sys.resume(pid)
+        seen = await Gate.everything(pid)
+        counted = await sys.statistics(pid)
+        assert counted is not None and counted.by_kind["cast"] == 1
+        return seen
+
+    assert await in_time(node, work) == [0, 1]
+
+
+async def test_senders_who_gave_up_are_forgotten_while_the_server_is_stuck(node: TestNode) -> None:
+    async def impatient(pid: Pid) -> None:
+        for _ in range(1000):
+            with pytest.raises(CallTimeout):
+                await Gate.ask.within(0.0001)(pid, 1)
+
+    async def work() -> int:
+        pid = await closed_gate(1)
+        Gate.note(pid, 0)
+        await impatient(pid)
+        assert isinstance(pid.queue, BoundedQueue)
+        return len(pid.queue.parked)
+
+    assert await in_time(node, work) < 100
+
+
+async def test_those_who_wait_stay_outside_while_the_kernels_own_messages_fill_the_mailbox(
+    node: TestNode,
+) -> None:
+    async def work() -> None:
+        pid = await closed_gate(1)
+        for number in range(3):
+            send_after(0.1, pid, number)  # a timer's message always gets in
+        await sleep(0.2)
+        for _ in range(3):
+            spawn(send_when_room, pid, "in time")
+        await sleep(0.1)
+        node.subscribe_events(lambda _: None)
+        most = 0
+
+        def handle(self: Gate, message: object) -> None:
+            nonlocal most
+            most = max(most, node.info(self.pid).queue_len)
+
+        Gate.handle_info, before = handle, Gate.handle_info  # type: ignore[method-assign]
+        try:
+            await sleep(2.0)
+        finally:
+            Gate.handle_info = before  # type: ignore[method-assign]
+        assert most == 2
+
+    await in_time(node, work)
+
+
+async def test_nobody_waits_for_room_in_its_own_mailbox(node: TestNode) -> None:
+    async def work() -> None:
+        limit_mailbox(bounded(1))
+        send(self_(), "one")
+        with pytest.raises(MailboxFull):
+            await send_when_room(self_(), "two")
+
+    await in_time(node, work)
+
+
+@pytest.mark.parametrize("rank", [None, "high", float("nan")])
+async def test_a_priority_that_is_no_number_is_told_to_the_sender(node: TestNode, rank: Any) -> None:
+    async def work() -> None:
+        pid = await closed_gate(1, "shed", priority=lambda letter: rank if letter.args == (2,) else 1)
+        Gate.note(pid, 1)
+        with pytest.raises(TypeError, match=r"the priority of Letter\(.*args=\(2,\).* is .*, no number"):
+            Gate.note(pid, 2)
+        Gate.note(pid, 3)
+
+    await in_time(node, work)
+
+
+async def test_a_message_whose_priority_fails_too_late_for_its_sender_goes_first(
+    node: TestNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    def rank(letter: Letter) -> float:
+        return 1 / letter.args[0]  # type: ignore[no-any-return]
+
+    async def work() -> Pid:
+        pid = await closed_gate(1, "shed", priority=rank)
+        Gate.note(pid, 0)  # finds the mailbox empty: nobody asks for its rank
+        Gate.note(pid, 1)
+        return pid
+
+    assert await opened(node, await node.run(work)) == [1]
+    assert "ZeroDivisionError" in caplog.text

@@ -34,6 +34,8 @@ type Policy = Literal["block", "refuse", "drop_oldest", "drop_newest", "shed"]
 POLICIES = ("block", "refuse", "drop_oldest", "drop_newest", "shed")
 ORDINARY = ("call", "cast", "info")
 """The kinds of message a policy may turn away."""
+CROWD = 64
+"""Senders who wait before those who have given up are looked for."""
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +98,9 @@ def bounded(
             `drop_newest`: it is dropped.
             `shed`: the one with the lowest priority is dropped, of equals the youngest.
             A call that is dropped fails at its caller at once with `MailboxFull`.
-        priority: for `shed`: the rank of a message, asked once for each; higher is worth more. Runs while the
-            message is sent: quick, without side effects. What it raises is raised at the sender.
+        priority: for `shed`: the rank of a message, asked once for each; a number, higher is worth more. Runs while
+            the message is sent: quick, without side effects. What it raises is raised at the sender, as is a
+            `TypeError` for what is no number.
     Raises:
         ValueError: a limit below 1, an unknown policy, `shed` without priority or priority without `shed`.
     """
@@ -150,6 +153,7 @@ class BoundedQueue(deque[Envelope]):
         self.behind = bound.limit - 1  # the oldest message lies in `process.pending`
         self.parked: deque[Parked] = deque()
         self.ranks: dict[int, float] = {}
+        self.crowded = CROWD
         self.dropped = self.refused = self.waited = 0
 
     def __bool__(self) -> bool:
@@ -176,7 +180,7 @@ class BoundedQueue(deque[Envelope]):
 
     def popleft(self) -> Envelope:
         """The next message, None if there is none; a sender who waits takes the place that became free."""
-        if self.parked:
+        if self.parked and len(self) <= self.behind:  # not if the kernel's own messages fill it
             self._let_in()
         if self.ranks:
             self._forget_ranks()
@@ -185,7 +189,7 @@ class BoundedQueue(deque[Envelope]):
     def __delitem__(self, index: Any) -> None:
         """Take a message out of order, for selective receive."""
         super().__delitem__(index)
-        if self.parked:
+        if self.parked and len(self) < self.behind:
             self._let_in()
 
     def extend(self, envelopes: Iterable[Envelope]) -> None:
@@ -200,6 +204,9 @@ class BoundedQueue(deque[Envelope]):
             self._rank(parked.envelope)
         self.waited += 1
         self.parked.append(parked)
+        if len(self.parked) >= self.crowded:  # most have given up, perhaps
+            self.parked = deque(each for each in self.parked if not each.void)
+            self.crowded = max(CROWD, 2 * len(self.parked))
 
     def info(self) -> MailboxInfo:
         """The counters, for those who look."""
@@ -252,7 +259,7 @@ class BoundedQueue(deque[Envelope]):
     def _least(self, newest: Envelope) -> Envelope:
         pending = self.process.pending
         if pending is not None and pending[0] in ORDINARY and pending[3] not in self.ranks:
-            self._rank(pending)  # it found the mailbox empty, and nobody asked
+            self._rank_late(pending)
         least, lowest = newest, self.ranks[newest[3]]
         for each in (*reversed(self), pending):  # from the youngest: of equals it goes
             if each is not None and self.ranks.get(each[3], inf) < lowest:
@@ -261,7 +268,20 @@ class BoundedQueue(deque[Envelope]):
 
     def _rank(self, envelope: Envelope) -> None:
         if self.bound.priority is not None:
-            self.ranks[envelope[3]] = self.bound.priority(_letter(envelope))
+            rank = self.bound.priority(_letter(envelope))
+            if not isinstance(rank, int | float) or rank != rank:
+                raise TypeError(
+                    f"the priority of {_letter(envelope)} in {self.process!r} is {rank!r}, no number"
+                )
+            self.ranks[envelope[3]] = rank
+
+    def _rank_late(self, pending: Envelope) -> None:
+        """Rank a message that found the mailbox empty, so that nobody asked."""
+        try:
+            self._rank(pending)
+        except Exception:  # it is not the fault of the sender whose message is to find room now
+            log.exception("the priority of a message to %r failed: it goes first", self.process)
+            self.ranks[pending[3]] = -inf
 
     def _forget_ranks(self) -> None:
         pending = self.process.pending

@@ -10,7 +10,7 @@ from planaria.otp.kernel.bounded import Bound, BoundedQueue, Parked, limit_proce
 from planaria.otp.kernel.mailbox import deliver
 from planaria.otp.kernel.message import Envelope, Kind
 from planaria.otp.kernel.process import Process, running
-from planaria.otp.kernel.reason import NotAProcess
+from planaria.otp.kernel.reason import MailboxFull, NotAProcess
 from planaria.otp.kernel.runner import suspend
 
 
@@ -27,6 +27,7 @@ async def send_when_room(to: Server, message: object) -> None:
 
     Raises:
         NoProcess: for a name nobody has.
+        MailboxFull: the mailbox is the running process's own, which makes no room while it waits.
     """
     await deliver_when_room(_target(to), "info", message)
 
@@ -42,6 +43,8 @@ async def deliver_when_room(target: Process, kind: Kind, body: object) -> None:
     if not isinstance(queue, BoundedQueue) or not queue.full:
         deliver(target, envelope)
         return
+    if me is target:
+        raise MailboxFull(target, queue.bound.limit)
     if me is not None:
         parked = Parked(envelope, me)
         queue.park(parked)

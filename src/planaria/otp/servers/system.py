@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any, Literal, Protocol
 
+from planaria.otp.kernel.bounded import BoundedQueue
+from planaria.otp.kernel.mailbox import take_where
 from planaria.otp.kernel.message import Envelope
-from planaria.otp.kernel.process import Body, Process, Request
+from planaria.otp.kernel.process import DEAD, RUNNING, Body, Process, Request
 from planaria.otp.kernel.reason import Crash, Stop, reason_of, reason_text
-from planaria.otp.kernel.runner import pause
+from planaria.otp.kernel.runner import RECEIVE, pause, suspend
 from planaria.otp.servers.wrapper import Wrapper, find_wrapper
 
 type Work = Coroutine[Any, Any, None]
@@ -213,8 +215,10 @@ async def change_code(server: ServerBody, old_version: object, extra: object) ->
 async def _suspend(server: ServerBody, request: Request) -> None:
     process = server._kernel_process
     assert process.body is not None
-    process.body = Suspended(process, process.body, server)
+    process.body = suspended = Suspended(process, process.body, server)
     request.reply(None)
+    if isinstance(process.queue, BoundedQueue):
+        await suspended.stand_by()
     await pause()  # ends the activation: the next message goes to the new body
 
 
@@ -257,7 +261,10 @@ class Counting(Wrapper):
 
 
 class Suspended(Wrapper):
-    """Keeps the messages of a suspended process until it is resumed."""
+    """Keeps the messages of a suspended process until it is resumed.
+
+    Those of a bounded process stay in the mailbox, so that its limit holds: see `stand_by`.
+    """
 
     __slots__ = ("held", "resumed", "server")
 
@@ -286,6 +293,31 @@ class Suspended(Wrapper):
             self.process.calls.add(body)
         self.held.append(envelope)
         return None
+
+    async def stand_by(self) -> None:
+        """Until it is resumed take from the mailbox only what a suspended process answers, and leave the rest there."""
+        process = self.process
+        while not self.resumed:
+            envelope = take_where(process, self._concerns)
+            if envelope is not None and process.body is not None:
+                process.current = envelope
+                process.reductions += 1
+                process.node.scheduler.remember(envelope)
+                work = process.body.handle(envelope)
+                if work is not None:
+                    await work
+                process.current = None
+            if process.status == DEAD:
+                return
+            if process.status != RUNNING:  # held, for new code
+                await suspend()
+            elif envelope is None:
+                process.wait = RECEIVE
+                await suspend()
+
+    def _concerns(self, envelope: Envelope) -> bool:
+        kind, body = envelope[0], envelope[1]
+        return kind == "system" or (kind == "exit" and body.sender is self.process.parent)
 
     def _obey(self, message: SystemMessage) -> Work | None:
         match message.operation:

@@ -49,7 +49,7 @@ def release(process: Process) -> None:
         return
     process.wait = None
     take_where(process, _is_nudge)
-    if process.pending is None:
+    if process.pending is None and process.coro is None:
         process.status = WAITING
     else:
         process.node.scheduler.enqueue(process)
