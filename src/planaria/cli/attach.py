@@ -17,16 +17,26 @@ Python inside the node {name}, process {os_pid}. Each input runs as a process of
 ps()  tree()  info(pid)  state(pid)  trace(pid)  kill(pid)  whereis(name)  node  _   `await` works. Ctrl-D leaves."""
 
 
+class _Left(Exception):
+    """The input was `exit()`."""
+
+    def __init__(self, *, well: bool) -> None:
+        super().__init__()
+        self.well = well
+
+
 @click.command()
 @place_option
 @click.option("-c", "source", metavar="CODE", help="Run this and leave.")
 def attach(garden: Path | None, socket: Path | None, source: str | None) -> None:
     """A Python prompt inside the running node. You can do there whatever the node can."""
     with connected(find_socket(garden, socket)) as client:
-        if source is not None:
-            raise SystemExit(0 if _run(client, source) else 1)
-        if not sys.stdin.isatty():
-            raise SystemExit(0 if _run(client, sys.stdin.read()) else 1)
+        if source is not None or not sys.stdin.isatty():
+            try:
+                well = _run(client, sys.stdin.read() if source is None else source)
+            except _Left as left:
+                well = left.well
+            raise SystemExit(0 if well else 1)
         click.echo(WELCOME.format(**client.ask("node")))
         client.ask("eval", source="None")  # the prompt, and with it completion, begins with the first input
         with _editing(client):
@@ -44,7 +54,10 @@ def _converse(client: ObserverClient) -> None:
             click.echo()
             continue
         if source.strip():
-            _run(client, source)
+            try:
+                _run(client, source)
+            except _Left:
+                return
 
 
 def _input() -> str:
@@ -68,18 +81,31 @@ def _input() -> str:
 def _run(client: ObserverClient, source: str) -> bool:
     """Evaluate one input and show what comes back; Ctrl-C ends it in the node, too. Whether it went well."""
     number = client.send("eval", source=source)
+    interrupted = False
     while True:
         try:
             reply = client.read(None)
+            if reply.get("dropped"):
+                click.echo(f"[{reply['dropped']} pieces of output were dropped]", err=True)
+            if reply.get("id") == number and "event" in reply:
+                click.echo(output.clean(reply["event"]["output"]), nl=False)
         except KeyboardInterrupt:
+            if interrupted:
+                click.echo(
+                    "left alone; the loop of the node does not come to it (`planaria observe`)", err=True
+                )
+                return False
+            interrupted = True
             client.send("interrupt")
             continue
-        if reply.get("id") != number:
+        if reply.get("id") != number or "event" in reply:
             continue
-        if "event" in reply:
-            click.echo(output.clean(reply["event"]["output"]), nl=False)
-        else:
-            return bool((reply.get("result") or {}).get("ok"))
+        if "error" in reply:
+            click.echo(output.clean(reply["error"]["message"]), err=True)
+            return False
+        if reply["result"].get("left"):
+            raise _Left(well=reply["result"]["ok"])
+        return bool(reply["result"]["ok"])
 
 
 @contextlib.contextmanager

@@ -348,7 +348,7 @@ async def test_errors_are_shown_and_hurt_nobody(node, path):
     division, syntax, leaving, after = await asked(path, work)
     assert "ZeroDivisionError" in division[0] and not division[1]
     assert "SyntaxError" in syntax[0] and not syntax[1]
-    assert not leaving[1]
+    assert leaving == ("", True)
     assert after == ("42\n", True)
     assert pid.alive
 
@@ -364,19 +364,142 @@ async def test_names_last_as_long_as_the_connection_and_complete(node, path):
     assert await asked(path, work) == [("", True), ("12\n", True), ["number"]]
 
 
-@pytest.mark.parametrize("source", ["import asyncio; await asyncio.sleep(1000)", "while True: pass"])
+@pytest.mark.parametrize(
+    "source",
+    ["import asyncio; print('begun'); await asyncio.sleep(1000)", "print('begun')\nwhile True: pass"],
+)
 async def test_an_interrupt_ends_what_is_evaluated(node, path, source):
     def work(client: ObserverClient) -> str:
         number = client.send("eval", source=source)
         output = ""
         while True:
-            client.send("interrupt")
+            if output == "begun\n":
+                client.send("interrupt")
             reply = client.read(10.0)
             if reply["id"] == number and "result" in reply:
                 return output
             output += reply.get("event", {}).get("output", "")
 
     assert "ended: " in await asked(path, work)
+
+
+async def test_what_an_input_prints_without_end_does_not_swallow_its_answer(node, path, monkeypatch):
+    monkeypatch.setattr("planaria.otp.observe.outbox.MOST_BYTES", 10_000)
+
+    def work(client: ObserverClient) -> tuple[dict[str, Any], int]:
+        number = client.send("eval", source="for number in range(50_000): print(number)")
+        count = 0
+        while "event" in (reply := client.read(30.0)):
+            assert reply["id"] == number
+            count += 1 + reply.get("dropped", 0)
+        return reply, count + reply.get("dropped", 0)
+
+    reply, count = await asked(path, work)
+    assert reply["result"] == {"ok": True}
+    assert count == 50_000 * 2  # a line, and its end
+
+
+async def test_huge_output_is_cut(node, path):
+    for source in ("print('x' * 10**7)", "'x' * 10**7", "raise ValueError('x' * 10**7)"):
+        output, _ = await asked(path, partial(evaluate, source=source))
+        assert len(output) < 200_000
+        assert "characters" in output
+
+
+async def test_an_input_is_refused_while_the_one_before_still_runs(node, path):
+    def work(client: ObserverClient) -> str:
+        client.send("eval", source="import asyncio; await asyncio.sleep(1000)")
+        return evaluate(client, "1")[0]
+
+    assert "still runs" in await asked(path, work)
+
+
+async def test_an_input_that_waits_for_a_stuck_loop_can_be_taken_back(node, path):
+    await start(node)
+    server = node.state(node["busy"])
+
+    def work(client: ObserverClient) -> str:
+        server["stuck"].wait()
+        client.send("eval", source="print('ran')")
+        assert client.ask("interrupt") == {"interrupted": True}
+        server["release"].set()
+        while "event" not in (reply := client.read(10.0)):
+            pass
+        return str(reply["event"]["output"])
+
+    answer = asyncio.create_task(asked(path, work))
+    await asyncio.sleep(0)
+    Busy.hang(node["busy"])
+    assert "interrupted before it began" in await answer
+
+
+@pytest.mark.parametrize("source", ["input()", "breakpoint()", "help()"])
+async def test_what_needs_a_terminal_is_refused(node, path, source):
+    output, well = await asked(path, partial(evaluate, source=source))
+    assert "there is no terminal" in output
+    assert not well
+
+
+async def test_exit_leaves_the_prompt_and_the_standard_input_of_the_node_open(node, path, monkeypatch):
+    with open(os.devnull) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+
+        def work(client: ObserverClient) -> Any:
+            return client.ask("eval", source="exit()")
+
+        assert await asked(path, work) == {"ok": True, "left": True}
+        assert not stdin.closed
+
+
+async def test_others_find_standard_output_as_ever_while_an_input_runs(node, path):
+    source = "import sys; (sys.stdout.encoding, sys.stdout.errors, sys.stdout.writable())"
+    expected = f"{(sys.stdout.encoding, sys.stdout.errors, True)}\n"
+    assert await asked(path, partial(evaluate, source=source)) == (expected, True)
+
+
+# --- bad company --------------------------------------------------------------------------------------------------
+
+
+async def test_labels_that_no_encoding_can_write_are_told(node, path):
+    pid = node.spawn(asyncio.sleep, 1000)
+    pid.label = "\udc80"
+    rows = await asked(path, lambda client: client.ask("processes"))
+    assert [row["label"] for row in rows] == ["\udc80"]
+
+
+async def test_a_line_without_end_ends_the_connection(node, path, monkeypatch):
+    monkeypatch.setattr("planaria.otp.observe.observer.LONGEST_LINE", 1000)
+
+    def work() -> bytes:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(10.0)
+            client.connect(str(path))
+            client.sendall(b"x" * 1000)
+            found = b""
+            while chunk := client.recv(1000):
+                found += chunk
+            return found
+
+    assert b"too_long" in await asyncio.to_thread(work)
+
+
+async def test_one_connection_too_many_is_told_so(node, path, monkeypatch):
+    monkeypatch.setattr("planaria.otp.observe.observer.MOST_CONNECTIONS", 1)
+
+    def work(first: ObserverClient) -> None:
+        first.ask("node")
+        with ObserverClient(path) as second, pytest.raises(Asked, match="others are connected"):
+            second.read(10.0)
+        first.ask("node")
+
+    await asked(path, work)
+
+
+async def test_a_node_does_not_take_the_place_of_another(node, path):
+    async with Node("other") as other:
+        with pytest.raises(OSError, match="another program observes there"):
+            Observer(other, path).start()
+    assert (await asked(path, lambda client: client.ask("node")))["name"] == "seen"
 
 
 async def test_each_input_is_told_to_the_audit_before_it_runs(path):

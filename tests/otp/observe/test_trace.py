@@ -229,6 +229,16 @@ async def test_off_means_that_nothing_is_left_in_the_way(node, tracer):
     assert [each[1].handler for each in memory if each[0] == "call"] == ["deposit"]
 
 
+async def test_a_value_that_cannot_be_shown_hurts_nobody(node, caplog):
+    def refuses(name: str, value: object, limit: int) -> str:
+        raise RuntimeError("no")
+
+    await bank(node)
+    with Tracer(node, refuses).trace("*"):
+        assert await node.run(Account.deposit, "account", 1) == 1
+    assert "could not show" in caplog.text
+
+
 async def test_followers_get_each_event(node):
     heard: list[dict[str, Any]] = []
     tracer = Tracer(node)

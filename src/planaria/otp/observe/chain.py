@@ -15,7 +15,7 @@ from typing import Any
 
 from planaria.otp.kernel.process import DEAD, RECEIVING, RUNNING, SUSPENDED, Process, Request
 from planaria.otp.kernel.runner import RECEIVE
-from planaria.otp.observe.show import Show, pid_text, steady
+from planaria.otp.observe.show import Show, kind_name, member_of, pid_text, steady
 
 __all__ = ["await_chain", "await_frames", "frame_view", "waits_for"]
 
@@ -29,20 +29,21 @@ def await_frames(awaitable: Any) -> Iterator[FrameType | str]:
     for _ in range(MOST_FRAMES):
         if awaitable is None:
             return
-        if type(awaitable).__name__.startswith("async_generator_"):
+        kind: type = type(awaitable)
+        if kind_name(kind).startswith("async_generator_"):
             # The step of an async generator does not name it; only the collector knows what it refers to.
-            steps = [each for each in gc.get_referents(awaitable) if isinstance(each, AsyncGeneratorType)]
+            steps = [each for each in gc.get_referents(awaitable) if type(each) is AsyncGeneratorType]
             awaitable = steps[0] if steps else None
             continue
         frame = _first(awaitable, "cr_frame", "gi_frame", "ag_frame")
         if frame is not None:
             yield frame
-        elif isinstance(awaitable, asyncio.Task):
-            yield f"task {awaitable.get_name()}"
-            awaitable = awaitable.get_coro()
+        elif issubclass(kind, asyncio.Task):
+            yield f"task {asyncio.Task.get_name(awaitable)}"
+            awaitable = asyncio.Task.get_coro(awaitable)
             continue
-        elif asyncio.isfuture(awaitable):
-            yield f"a future, {'done' if awaitable.done() else 'pending'}"
+        elif issubclass(kind, asyncio.Future):
+            yield f"a future, {'done' if asyncio.Future.done(awaitable) else 'pending'}"
             return
         awaitable = _first(awaitable, "cr_await", "gi_yieldfrom", "ag_await")
 
@@ -50,7 +51,7 @@ def await_frames(awaitable: Any) -> Iterator[FrameType | str]:
 def _first(value: object, *names: str) -> Any:
     """The first of these attributes that is there and not None."""
     for name in names:
-        found = getattr(value, name, None)
+        found = member_of(value, name)
         if found is not None:
             return found
     return None

@@ -88,6 +88,8 @@ class ObserverClient:
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         reply: dict[str, Any] = json.loads(line)
+        if reply.get("id") is None and "error" in reply:
+            _result(reply)  # it concerns the connection
         return reply
 
     def close(self) -> None:

@@ -19,9 +19,9 @@ Does badly: answers take turns with the loop for the interpreter's lock; while a
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
-import queue
 import socket
 import stat
 import struct
@@ -45,6 +45,7 @@ from planaria.otp.kernel.process import Process, running
 from planaria.otp.kernel.signals import die
 from planaria.otp.observe import views
 from planaria.otp.observe.dump import StackDump
+from planaria.otp.observe.outbox import Outbox
 from planaria.otp.observe.prompt import Prompt
 from planaria.otp.observe.show import Show, pid_text, show
 from planaria.otp.observe.stack import Line, frames_of_thread, idle, lines
@@ -59,8 +60,6 @@ type Command = Callable[[Node, Params], Awaitable[object]]
 
 LONGEST_LINE = 1 << 20
 MOST_CONNECTIONS = 16
-MOST_WAITING = 10_000
-"""Lines that wait for a client that does not read; what follows is dropped and counted."""
 LOOP_PATIENCE = 5.0
 """Seconds the loop has for what only it can do."""
 LAG_PATIENCE = 0.25
@@ -181,9 +180,15 @@ class Observer:
             try:
                 connection, _ = listening.accept()
             except OSError:
-                return  # closed: the end
-            if len(self._connections) >= MOST_CONNECTIONS or not _same_user(connection):
+                if self._listening is not listening:
+                    return  # closed: the end
+                time.sleep(0.1)  # no descriptor left, or the client gave up: the next may have more luck
+                continue
+            if not _same_user(connection):
                 connection.close()
+                continue
+            if len(self._connections) >= MOST_CONNECTIONS:
+                _turn_away(connection)
                 continue
             self._connections.add(connection)
             threading.Thread(
@@ -194,7 +199,10 @@ class Observer:
         talk = _Connection(self, connection)
         try:
             with connection.makefile("rb") as reader:
-                while line := reader.readline(LONGEST_LINE):
+                while (line := reader.readline(LONGEST_LINE)) and talk.outbox.wait_for_room():
+                    if len(line) == LONGEST_LINE:
+                        talk.write(_refusal("too_long", f"a request has less than {LONGEST_LINE} bytes"))
+                        return
                     talk.take(line)
         except OSError:
             return  # the client is gone
@@ -333,11 +341,8 @@ class _Connection:
 
     def __init__(self, observer: Observer, connection: socket.socket) -> None:
         self.observer = observer
-        self.connection = connection
-        self.lines: queue.Queue[bytes | None] = queue.Queue(MOST_WAITING)
-        self.dropped = 0
-        self.writer = threading.Thread(target=self._send, name="planaria observer writer", daemon=True)
-        self.writer.start()
+        self.outbox = Outbox(connection)
+        self.write = self.outbox.write
         self.traces: list[Trace] = []
         self.prompt: Prompt | None = None
 
@@ -347,26 +352,7 @@ class _Connection:
             trace.stop()
         if self.prompt is not None:
             self.prompt.close()
-        with contextlib.suppress(queue.Full):
-            self.lines.put_nowait(None)
-        self.writer.join(1.0)
-
-    def write(self, value: dict[str, Any]) -> None:
-        """Send one line, soon: the loop writes here, too, and must not wait for a client that does not read."""
-        if self.dropped:
-            value = value | {"dropped": self.dropped}
-        try:
-            self.lines.put_nowait(json.dumps(value, ensure_ascii=False, default=str).encode() + b"\n")
-            self.dropped = 0
-        except queue.Full:
-            self.dropped += 1
-
-    def _send(self) -> None:
-        while (line := self.lines.get()) is not None:
-            try:
-                self.connection.sendall(line)
-            except OSError:
-                return  # gone; the reading side notices
+        self.outbox.close()
 
     def take(self, line: bytes) -> None:
         """Answer one line."""
@@ -462,6 +448,17 @@ class _Connection:
 METHODS = ("node", "processes", "tree", "info", "stack", "trace", "eval", "interrupt", "complete", "kill")
 
 
+def _refusal(code: str, message: str, mend: str = "") -> dict[str, Any]:
+    return {"id": None, "error": {"code": code, "message": message, "mend": mend}}
+
+
+def _turn_away(connection: socket.socket) -> None:
+    words = _refusal("busy", f"{MOST_CONNECTIONS} others are connected already", "end one of them")
+    with contextlib.suppress(OSError), connection:
+        connection.setblocking(False)
+        connection.send(json.dumps(words).encode() + b"\n")
+
+
 def _line_view(line: Line) -> dict[str, Any]:
     return {
         "file": line.file,
@@ -491,6 +488,8 @@ def _bind(path: str) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if _identity(path) is not None:
+            if _answers(path):
+                raise OSError(errno.EADDRINUSE, "another program observes there")
             os.unlink(path)
         listening.bind(path)
         os.chmod(path, 0o600)
@@ -499,6 +498,13 @@ def _bind(path: str) -> socket.socket:
         listening.close()
         raise OSError(error.errno, f"{error.strerror or error}: {path}") from error
     return listening
+
+
+def _answers(path: str) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.setblocking(False)
+        return client.connect_ex(path) != errno.ECONNREFUSED
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -19,7 +19,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from types import CodeType, FunctionType
-from typing import Any, TextIO
+from typing import Any, BinaryIO, NoReturn, TextIO
 
 from planaria.otp.kernel.node import Node
 from planaria.otp.kernel.process import Process
@@ -32,6 +32,9 @@ __all__ = ["Prompt"]
 
 LONGEST_VALUE = 20_000
 """Characters of one value that is shown."""
+
+LONGEST_OUTPUT = 100_000
+"""Characters of one piece of output that are sent."""
 
 VALUE = "__value__"
 
@@ -54,6 +57,25 @@ class _Split(io.TextIOBase):
             return self.usual.write(text)
         writer(text)
         return len(text)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Of the usual one."""
+        return self.usual.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        """Of the usual one."""
+        return self.usual.errors
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """Of the usual one; what is written there does not come back to who asked."""
+        return self.usual.buffer
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
 
     def flush(self) -> None:
         """As the usual one."""
@@ -88,6 +110,7 @@ class Prompt:
         self.tracer = tracer
         self.audit = audit
         self.process: Process | None = None
+        self._waiting: CodeType | None = None
         self.traces: list[Trace] = []
         self.names: dict[str, Any] = {
             "__name__": "__attach__",
@@ -100,6 +123,11 @@ class Prompt:
             "trace": self.trace,
             "kill": self.kill,
             "whereis": node.whereis,
+            "exit": _leave,
+            "quit": _leave,
+            "input": _no_terminal,
+            "breakpoint": _no_terminal,
+            "help": _no_terminal,
         }
 
     # --- evaluating ---------------------------------------------------------------------------------------------
@@ -115,10 +143,15 @@ class Prompt:
         """
         try:
             code = _compile(source)
-        except (SyntaxError, ValueError, OverflowError):
+        except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
             write("".join(traceback.format_exc(limit=0)))
             done({"ok": False})
             return
+        if self._waiting is not None or self.process is not None:
+            write("the input before still runs\n")
+            done({"ok": False})
+            return
+        self._waiting = code
         self.node.scheduler.loop.call_soon_threadsafe(self._begin, source, code, write, done)
 
     def _begin(
@@ -128,6 +161,11 @@ class Prompt:
         write: Callable[[str], None],
         done: Callable[[dict[str, Any]], None],
     ) -> None:
+        if self._waiting is not code:
+            write("interrupted before it began\n")
+            done({"ok": False})
+            return
+        self._waiting = None
         if self.audit is None:
             log.info("prompt: %s", source)
         else:
@@ -136,10 +174,15 @@ class Prompt:
         split = usual if isinstance(usual, _Split) else _Split(usual)
         sys.stdout = split
         split.users += 1
-        succeeded: list[bool] = []
+        outcome: dict[str, Any] = {}
+
+        def tell(text: str) -> None:
+            write(
+                text if len(text) <= LONGEST_OUTPUT else f"{text[:LONGEST_OUTPUT]}… {len(text)} characters\n"
+            )
 
         async def prompt() -> None:
-            _writer.set(write)
+            _writer.set(tell)
             try:
                 value = FunctionType(code, self.names)()
                 if inspect.iscoroutine(value):
@@ -147,12 +190,19 @@ class Prompt:
                 value = self.names.pop(VALUE, None)
                 if value is not None:
                     self.names["_"] = value
-                    write(f"{repr(value)[:LONGEST_VALUE]}\n")
-                succeeded.append(True)
-            except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  shown; exit() is not for the node
+                    text = repr(value)
+                    if len(text) > LONGEST_VALUE:
+                        text = f"{text[:LONGEST_VALUE]}… {len(text)} characters"
+                    tell(f"{text}\n")
+                outcome["ok"] = True
+            except SystemExit as error:  # it leaves the prompt, not the node
+                if error.code not in (None, 0):
+                    tell(f"{error.code}\n")
+                outcome.update(ok=error.code in (None, 0), left=True)
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  shown to who asked
                 trace = error.__traceback__
-                write("".join(traceback.format_exception(type(error), error, trace and trace.tb_next)))
-                succeeded.append(False)
+                tell("".join(traceback.format_exception(type(error), error, trace and trace.tb_next)))
+                outcome["ok"] = False
 
         process = self.node.spawn(prompt)
         process.label = "prompt"
@@ -163,9 +213,9 @@ class Prompt:
             split.users -= 1
             if split.users == 0 and sys.stdout is split:
                 sys.stdout = split.usual
-            if not succeeded:
+            if not outcome:
                 write(f"ended: {future.result()}\n")
-            done({"ok": bool(succeeded and succeeded[0])})
+            done({"ok": False} | outcome)
 
         self.node.wait_exit(process).add_done_callback(ended)
 
@@ -173,7 +223,8 @@ class Prompt:
         """End what is being evaluated; from any thread. False if nothing is."""
         process = self.process
         if process is None:
-            return False
+            waited, self._waiting = self._waiting is not None, None
+            return waited
         if self.watchdog is not None:
             self.watchdog.break_now(process)
         self.node.scheduler.loop.call_soon_threadsafe(die, process, "killed")
@@ -233,6 +284,15 @@ class Prompt:
         if process is None:
             raise LookupError(f"no process {what!r}")
         return process
+
+
+def _leave(code: object = None) -> NoReturn:
+    # The interpreter's own `exit` would close the node's standard input.
+    raise SystemExit(code)
+
+
+def _no_terminal(*_: object, **__: object) -> NoReturn:
+    raise RuntimeError("there is no terminal to read from inside the node, and everybody would wait for it")
 
 
 def _compile(source: str) -> CodeType:

@@ -9,27 +9,56 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from itertools import islice
-from pathlib import PurePath
-from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from pathlib import PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+    NoneType,
+)
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from planaria.otp.kernel.message import Envelope, ExitSignal
 from planaria.otp.kernel.process import Process, Request
 
-__all__ = ["MASK", "Show", "fields_of", "message_text", "names_secret", "pid_text", "show", "steady"]
+__all__ = [
+    "MASK",
+    "Show",
+    "fields_of",
+    "kind_name",
+    "kind_qualname",
+    "member_of",
+    "message_text",
+    "names_secret",
+    "pid_text",
+    "show",
+    "steady",
+]
 
 type Show = Callable[[str, object, int], str]
 """(name of the value or "", value, most characters) -> text. How secrets are hidden is its business."""
 
 MASK = "[secret]"
+_WORDS = "api[_-]?key|key|token|secret|password|passwd|passphrase|credential|authorization|cookie"
 _SECRET_NAME = re.compile(
-    r"(?i)(?:^|[_-])(?:api[_-]?key|key|token|secret|password|passwd|credentials?|authorization|cookie)s?$"
+    # `api_key`, `X-API-KEY`, and `openaiApiKey`, but not `monkey`.
+    rf"(?:(?i:(?:^|[_\-. ])(?:{_WORDS})s?)|(?<=[a-z0-9])(?:Api|API)?(?:Key|Token|Secret|Password|Cookie|Credential)s?)$"
 )
+_PLAIN = (date, timedelta, Decimal, UUID)
+_PATHS = (PosixPath, WindowsPath, PurePosixPath, PureWindowsPath, PurePath)
+_NAME_OF: Any = type.__dict__["__name__"]
+_QUALNAME_OF: Any = type.__dict__["__qualname__"]
+_MRO_OF: Any = type.__dict__["__mro__"]
+_DICT_OF: Any = type.__dict__["__dict__"]
 _MOST_ITEMS = 20
 _LONGEST_TEXT = 300
 _DEEPEST = 4
@@ -98,22 +127,48 @@ def _call(handler: str, args: tuple[Any, ...], kwargs: dict[str, Any], shower: S
 def fields_of(value: object) -> dict[str, Any]:
     """The attributes of an object, read past its own code; those that begin with `_` are left out."""
     found: dict[str, Any] = {}
-    for kind in type(value).__mro__:
-        for name, member in vars(kind).items():
+    for kind in _MRO_OF.__get__(type(value)):
+        for name, member in _DICT_OF.__get__(kind).items():
             if type(member) is MemberDescriptorType and not name.startswith("_"):
                 try:
                     found[name] = member.__get__(value)
                 except AttributeError:
                     continue  # a slot that is not set
-    try:
-        own = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return found
+    own = member_of(value, "__dict__")
     if type(own) is dict:
         members: list[tuple[str, Any]] = []
-        members = steady(lambda: [(k, v) for k, v in own.items() if str(k)[:1] != "_"], members)
+        members = steady(lambda: [(k, v) for k, v in own.items() if type(k) is str and k[:1] != "_"], members)
         found.update(members)
     return found
+
+
+def member_of(value: object, name: str) -> Any:
+    """An attribute that the interpreter itself keeps in an object, as `cr_frame`; None if there is none.
+
+    Whatever a class of Python code has under that name (a property, `__getattr__`) is not asked.
+    """
+    kind: type = type(value)
+    for each in _MRO_OF.__get__(kind):
+        member = _DICT_OF.__get__(each).get(name)
+        if member is None:
+            continue
+        if type(member) is MemberDescriptorType or type(member) is GetSetDescriptorType:
+            try:
+                return member.__get__(value)
+            except AttributeError:
+                return None
+        return None
+    return None
+
+
+def kind_name(kind: type) -> str:
+    """The name of a class, past what its metaclass may say."""
+    return str(_NAME_OF.__get__(kind))
+
+
+def kind_qualname(kind: type) -> str:
+    """The qualified name of a class, past what its metaclass may say."""
+    return str(_QUALNAME_OF.__get__(kind))
 
 
 def _parts(value: Any, depth: int) -> Iterator[str]:
@@ -125,33 +180,50 @@ def _parts(value: Any, depth: int) -> Iterator[str]:
         yield repr(value) if value.bit_length() < 512 else f"<integer of {value.bit_length()} bits>"
     elif kind is str:
         yield repr(clip(value[: _LONGEST_TEXT + 1], _LONGEST_TEXT))
-    elif kind in (bytes, bytearray, memoryview):
+    elif kind in (bytes, bytearray):
         yield f"<{kind.__name__}, {len(value)} bytes>"
-    elif kind in (datetime, date, time, timedelta, Decimal, UUID):
+    elif kind is memoryview:
+        yield "<memoryview>"  # a released one refuses to tell its length
+    elif kind in _PLAIN:
         yield repr(value)
-    elif issubclass(kind, PurePath):
+    elif kind in (datetime, time):  # a time zone may be code
+        yield repr(
+            value if type(value.tzinfo) in (NoneType, timezone, ZoneInfo) else value.replace(tzinfo=None)
+        )
+    elif kind in _PATHS:
         yield repr(PurePath.__str__(value))
     elif issubclass(kind, Enum):
-        yield f"{kind.__name__}.{object.__getattribute__(value, '_name_')}"
+        yield f"{kind_name(kind)}.{_member_name(value)}"
     elif issubclass(kind, Process):
         yield pid_text(value) or ""
     elif issubclass(kind, type):
-        yield type.__getattribute__(value, "__qualname__")
-    elif kind in (FunctionType, MethodType, BuiltinFunctionType):
+        yield kind_qualname(value)
+    elif kind is FunctionType:
         yield f"<function {value.__qualname__}>"
+    elif kind is MethodType and type(value.__func__) is FunctionType:
+        yield f"<function {value.__func__.__qualname__}>"
+    elif kind is BuiltinFunctionType:
+        yield f"<function {value.__name__}>"
     elif kind is ModuleType:
-        yield f"<module {value.__name__}>"
+        name = member_of(value, "__dict__").get("__name__")
+        yield f"<module {name if type(name) is str else '?'}>"
     elif depth >= _DEEPEST:
-        yield f"{kind.__name__}(…)"
+        yield f"{kind_name(kind)}(…)"
     elif kind in (list, tuple, set, frozenset, deque):
         yield from _collection(value, depth)
     elif kind is dict:
         yield from _mapping(value, depth)
     elif issubclass(kind, BaseException):
         args = BaseException.args.__get__(value)  # type: ignore[attr-defined]
-        yield from _fields(kind.__name__, [("", each) for each in args], depth)
+        yield from _fields(kind_name(kind), [("", each) for each in args], depth)
     else:
-        yield from _fields(kind.__name__, list(fields_of(value).items()), depth)
+        yield from _fields(kind_name(kind), list(fields_of(value).items()), depth)
+
+
+def _member_name(value: Enum) -> str:
+    own = member_of(value, "__dict__")
+    name = own.get("_name_") if type(own) is dict else None
+    return name if type(name) is str else "?"
 
 
 def _collection(value: Any, depth: int) -> Iterator[str]:

@@ -16,6 +16,7 @@ message of the node costs a little more.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from planaria.otp.kernel.node import Node
 from planaria.otp.kernel.process import DEAD, Process, Request
 from planaria.otp.observe.show import Show, message_text, pid_text, show
 from planaria.otp.observe.views import matches, matching, reason_view, state_view
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Trace", "TraceEvent", "Tracer"]
 
@@ -95,7 +98,10 @@ class _Recorder(deque[Envelope]):
     def append(self, envelope: Envelope, /) -> None:
         super().append(envelope)
         self.memory.append(envelope)
-        self.saw(envelope)
+        try:
+            self.saw(envelope)
+        except Exception:  # who looks must not end what is looked at
+            log.exception("a trace could not show a message")
 
     def pop(self) -> Envelope:  # type: ignore[override]
         self.memory.pop()

@@ -19,7 +19,7 @@ from planaria.otp.kernel.node import Node
 from planaria.otp.kernel.process import DEAD, STATUS_NAMES, Process
 from planaria.otp.kernel.reason import Crash, reason_text
 from planaria.otp.observe.chain import await_chain, waits_for
-from planaria.otp.observe.show import Show, fields_of, message_text, pid_text, steady
+from planaria.otp.observe.show import Show, fields_of, kind_qualname, message_text, pid_text, steady
 from planaria.otp.observe.stall import Stall
 from planaria.otp.servers.wrapper import server_of
 
@@ -40,12 +40,15 @@ LONGEST_VALUE = 2000
 LONGEST_MESSAGE = 500
 MOST_WEIGHED = 2000
 """Objects looked at to estimate the memory of a process."""
+HEAP_TYPE = 1 << 9
+"""Flag of classes made while the program runs, which may have code of their own for everything."""
+_FLAGS_OF: Any = type.__dict__["__flags__"]
 
 
 def kind_of(process: Process) -> str:
     """The class of its server, or `function`."""
     server = server_of(process)
-    return "function" if server is None else type(server).__qualname__
+    return "function" if server is None else kind_qualname(type(server))
 
 
 def processes(node: Node) -> list[Process]:
@@ -184,12 +187,13 @@ def weigh(process: Process) -> dict[str, Any]:
             continue
         seen.add(id(value))
         kind = type(value)
-        total += sys.getsizeof(value) if kind.__module__ == "builtins" else object.__sizeof__(value)
+        own = _FLAGS_OF.__get__(kind) & HEAP_TYPE
+        total += object.__sizeof__(value) if own else sys.getsizeof(value)
         if kind in (list, tuple, set, frozenset):
             waiting += steady(partial(_some, value), [])
         elif kind is dict:
             waiting += steady(partial(_some, value.values()), [])
-        elif kind.__module__ != "builtins" and kind is not Process and not issubclass(kind, type):
+        elif own and kind is not Process and not issubclass(kind, type):
             waiting += fields_of(value).values()
     return {"bytes": total, "complete": not waiting}
 
