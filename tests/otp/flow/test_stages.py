@@ -21,6 +21,7 @@ from planaria.otp import (
 )
 from planaria.otp.flow.subscription import demand_range
 from planaria.testing.node import TestNode
+from tests.otp.support import idle
 
 from .support import Collector, Hand, Numbers, Times
 
@@ -344,7 +345,24 @@ async def test_wrong_use_is_told_to_the_caller_and_hurts_nobody(node: TestNode) 
         await Collector.subscribe(consumer, producer, cancel="never")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="itself"):
         await Collector.subscribe(consumer, consumer)
+    with pytest.raises(ValueError, match=r"\(Collector\) is no producer"):
+        await Collector.subscribe(consumer, await started(node, Collector))
+    with pytest.raises(ValueError, match=r"\(idle\) is no producer"):
+        await Collector.subscribe(consumer, node.spawn(idle))
     assert consumer.alive
+
+
+async def test_a_demand_answered_with_no_events_names_the_callback(node: TestNode) -> None:
+    class Wrong(Producer):
+        def handle_demand(self, demand: int) -> int:
+            return demand
+
+    producer = await started(node, Wrong)
+    await started(node, Collector, producer, cancel="temporary")
+    await node.settle()
+    assert "Wrong.handle_demand answered 1000: it answers an iterable of events, or None" in str(
+        producer.reason
+    )
 
 
 async def test_a_stage_without_its_callback_says_which_is_missing(node: TestNode) -> None:

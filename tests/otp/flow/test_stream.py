@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from planaria.otp import IterableProducer, NotAProcess, Pid, ServerExited, events_of
+from planaria.otp import IterableProducer, NotAProcess, Pid, ServerExited, events_of, sleep
 from planaria.testing.node import TestNode
 
 from .support import Collector, Hand, Numbers, Times
@@ -126,3 +126,28 @@ async def test_a_list_is_an_iterable_too(node: TestNode) -> None:
         return [event async for event in events_of(pid)]
 
     assert await node.run(work) == ["a", "b"]
+
+
+async def test_a_process_outlives_the_streams_it_has_read_or_left(node: TestNode) -> None:
+    async def work() -> list[list[int]]:
+        producer = await Numbers.start(0, 10)
+        whole = events_of(producer)
+        read = [[event async for event in whole]]
+        await sleep(0)
+        read.append([event async for event in whole])  # it has ended, and stays so
+        async with events_of(await Numbers.start(), max_demand=4) as some:
+            read.append([await anext(some)])
+        await sleep(0)
+        read.append([event async for event in some])
+        return read
+
+    assert await node.run(work) == [list(range(10)), [], [0], []]
+
+
+async def test_the_reader_ends_with_its_stream_and_the_stream_with_its_reader(node: TestNode) -> None:
+    async def work() -> None:
+        await anext(events_of(await Numbers.start(name="numbers"), max_demand=4))
+
+    await node.run(work)
+    await node.settle()
+    assert node.processes() == [node["numbers"]]

@@ -15,12 +15,15 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from planaria.otp.flow.producer import Producer
 from planaria.otp.flow.stage import Stage, finished
 from planaria.otp.flow.subscription import MAX_DEMAND, MODES, CancelMode, Subscription, demand_range
 from planaria.otp.kernel.ambient import Server, resolve
+from planaria.otp.kernel.process import DEAD
 from planaria.otp.kernel.reason import NoProcess, is_orderly
 from planaria.otp.servers.handler import Deferred, call, cast
 from planaria.otp.servers.remote import Cast
+from planaria.otp.servers.wrapper import server_of
 
 send_subscribe: Cast[[Subscription]] = Cast(Stage.flow_lost, "flow_subscribe", Stage)
 send_ask: Cast[[Subscription, int]] = Cast(Stage.flow_lost, "flow_ask", Stage)
@@ -69,11 +72,16 @@ class Consumer(Stage):
             partition, select: see `Subscription`.
         Raises:
             NoProcess: nobody has that name.
-            ValueError: limits that make no sense.
+            ValueError: limits that make no sense; a plain function or a mere consumer instead of a producer.
         """
         target = resolve(producer)
         if target is self.pid:
             raise ValueError("a stage cannot subscribe to itself")
+        body = server_of(target)
+        if target.status != DEAD and (
+            body is None or (isinstance(body, Stage) and not isinstance(body, Producer))
+        ):
+            raise ValueError(f"{target!r} ({target.label}) is no producer: it would never give an event")
         if cancel not in MODES:
             raise ValueError(f"unknown cancel mode {cancel!r}; there are: {', '.join(MODES)}")
         high, low = demand_range(max_demand, min_demand)

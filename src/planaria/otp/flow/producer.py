@@ -162,8 +162,16 @@ class Producer(Stage):
             outlet.asked += wanted
             events = await finished(self.handle_demand(wanted))
             if events is not None:
-                self.emit(events)
+                self.flow_give_on("handle_demand", events)
         self.flow_end_if_done()
+
+    def flow_give_on(self, callback: str, events: Any) -> None:
+        """Emit what a callback has returned."""
+        if not isinstance(events, Iterable):
+            raise TypeError(
+                f"{type(self).__qualname__}.{callback} answered {events!r}: it answers an iterable of events, or None"
+            )
+        self.emit(events)
 
     def flow_end_if_done(self) -> None:
         """Stop if `finish` was said and nothing is left."""

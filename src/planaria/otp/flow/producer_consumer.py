@@ -104,7 +104,7 @@ class ProducerConsumer(Consumer, Producer):
                 self.flow_waiting.popleft()
             made = await finished(self.handle_events(events, subscription))
             if made is not None:
-                self.emit(made)
+                self.flow_give_on("handle_events", made)
             self.flow_handled(subscription, len(events))
         self.flow_end_if_done()
 

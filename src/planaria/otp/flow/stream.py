@@ -18,10 +18,11 @@ from typing import Any, ClassVar, Self
 
 from planaria.otp.flow.consumer import Consumer
 from planaria.otp.flow.subscription import MAX_DEMAND, Subscription
-from planaria.otp.kernel.ambient import Server, resolve
+from planaria.otp.kernel.ambient import Server, monitor, resolve
+from planaria.otp.kernel.message import Down
 from planaria.otp.kernel.process import Process, running
 from planaria.otp.kernel.reason import NotAProcess, ServerExited, is_orderly
-from planaria.otp.kernel.signals import signal
+from planaria.otp.kernel.signals import signal, unlink
 from planaria.otp.servers.handler import Deferred, call
 
 
@@ -30,8 +31,9 @@ class Tap(Consumer):
 
     call_timeout: ClassVar[float | None] = None
 
-    def init(self, producers: list[Process], max_demand: int) -> None:
-        """Subscribe to all."""
+    def init(self, producers: list[Process], max_demand: int, reader: Process | None = None) -> None:
+        """Subscribe to all; end with the reader."""
+        self.reading = None if reader is None else monitor(reader)
         self.ready: deque[tuple[Subscription, list[Any]]] = deque()
         self.taken: tuple[Subscription, int] | None = None
         self.taker: Deferred[list[Any] | None] | None = None
@@ -54,6 +56,13 @@ class Tap(Consumer):
         self.taker = taker = self.defer()
         self._serve()
         return taker
+
+    def handle_info(self, message: Any) -> None:
+        """The reader has ended, perhaps in an orderly way, of which a link says nothing."""
+        if isinstance(message, Down) and message.ref is self.reading:
+            self.stop("shutdown")
+        else:
+            super().handle_info(message)
 
     def handle_events(self, events: list[Any], source: Subscription) -> None:
         """Keep them until they are taken."""
@@ -90,17 +99,21 @@ class Stream:
         self.producers = producers
         self.max_demand = max_demand
         self.tap: Process | None = None
+        self.owner: Process | None = None  # who the tap is linked to
+        self.closed = False
         self.events: deque[Any] = deque()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
-        """The next event.
+        """The next event; none any more once it is closed.
 
         Raises:
             ServerExited: a producer ended abnormally.
         """
+        if self.closed:
+            raise StopAsyncIteration
         if not self.events:
             if self.tap is None:
                 self.tap = await self._open()
@@ -124,13 +137,19 @@ class Stream:
         self.close()
 
     def close(self) -> None:
-        """Let go of the producers. Also at the end of the events."""
+        """Let go of the producers, and of what was not read. Also at the end of the events."""
+        self.closed = True
+        self.events.clear()
         if self.tap is not None:
+            if self.owner is not None:
+                unlink(self.owner, self.tap)  # whose end this is not
             signal(self.tap, None, "shutdown")
 
     async def _open(self) -> Process:
-        if running.process is not None:
-            return await Tap.start_link([resolve(each) for each in self.producers], self.max_demand)
+        self.owner = running.process
+        if self.owner is not None:
+            producers = [resolve(each) for each in self.producers]
+            return await Tap.start_link(producers, self.max_demand, self.owner)
         pids = [each for each in self.producers if isinstance(each, Process)]
         if len(pids) != len(self.producers):
             raise NotAProcess("outside a process a name means nothing: use events_of(node[name])")
