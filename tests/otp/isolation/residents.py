@@ -4,6 +4,7 @@ import ctypes
 import gc
 import logging
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -138,6 +139,36 @@ class Desk(GenServer):
     @call
     def refused_locally(self) -> Deferred[int]:
         return self.refuse(make_error())
+
+    @call
+    def last_words(self, size: int) -> bytes:
+        self.stop("said")
+        return bytes(size)
+
+    @cast
+    def end_by_handle(self) -> None:
+        self.stop(Handle(3))
+
+    @call
+    def ends_by_handle(self) -> Pid:
+        return spawn(end_by_handle)
+
+    @cast
+    def signal_handle(self, pid: Pid) -> None:
+        exit_signal(pid, Handle(4))
+
+    @cast
+    def keep_interpreter(self, nesting: int) -> None:
+        re.match(r"(a+)+$", "a" * nesting + "b")
+
+    @call
+    def streams_of_commands(self) -> str:
+        read, write = os.pipe()
+        os.set_inheritable(write, True)
+        os.system(f"ls -l /proc/self/fd >&{write}")
+        os.close(write)
+        with open(read) as listed:
+            return listed.read()
 
     @call
     def crash(self) -> None:
@@ -341,6 +372,12 @@ async def echo_back() -> None:
                 raise Boom("child")
             case _:
                 pass
+
+
+async def end_by_handle() -> None:
+    """Ends with a reason home does not let in."""
+    await receive()
+    raise Exit(Handle(5))
 
 
 async def adder(total: int) -> None:

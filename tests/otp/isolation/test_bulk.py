@@ -1,7 +1,10 @@
 """Large buffers: they arrive whole, and move without copies where they can."""
 
+import asyncio
+import errno
 import mmap
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +20,7 @@ from planaria.otp.isolation.bulk import (
     Piece,
     piece_of,
 )
+from planaria.otp.isolation.channel import MESSAGE, Channel, Frame
 from tests.otp.isolation.residents import Desk, Point
 from tests.otp.isolation.support import start
 
@@ -123,3 +127,41 @@ async def test_descriptors_are_given_back(home):
     for _ in range(40):
         await Desk.echo(desk, [bytes(SHARED_FROM), memoryview(bytearray(SHARED_FROM))])
     assert len(os.listdir("/proc/self/fd")) <= before + 12  # the pool may have forked meanwhile
+
+
+async def test_without_shared_memory_pieces_go_in_the_stream(home, monkeypatch):
+    def refuse(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    desk = await start(home, Desk)
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    assert await Desk.sum_up(desk, bytes([1]) * (1 << 20)) == ("bytes", 16)
+
+
+class Crowded(socket.socket):
+    """The system has too many descriptors on their way, at first."""
+
+    refused = 0
+
+    def sendmsg(self, *args: Any) -> int:
+        if self.refused < 2:
+            self.refused += 1
+            raise OSError(errno.ETOOMANYREFS, "Too many references")
+        return super().sendmsg(*args)
+
+
+async def test_a_crowded_system_delays_descriptors_and_loses_none():
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    crowded = Crowded(fileno=ours.detach())
+    came: list[Frame] = []
+    sender = Channel(crowded, loop, came.append, lambda error: None)
+    receiver = Channel(theirs, loop, came.append, lambda error: None)
+    for number in range(2):
+        sender.send(MESSAGE, number, b"pickle", [piece_of(bytes(SHARED_FROM), BYTES)])
+    while len(came) < 2:
+        await asyncio.sleep(0)
+    assert [frame.number for frame in came] == [0, 1]
+    assert crowded.refused == 2
+    sender.close()
+    receiver.close()

@@ -22,9 +22,12 @@ from planaria.otp import (
     sleep,
     stop,
     supervisor,
+    warm_up,
 )
+from planaria.otp.isolation.bulk import SHARED_FROM
 from planaria.otp.isolation.channel import MAGIC
 from planaria.otp.isolation.errors import WorkerBroken
+from planaria.otp.isolation.home import WINDOW
 from planaria.otp.isolation.limits import Worker
 from planaria.otp.isolation.pool import worker_pool
 from planaria.otp.isolation.proxy import worker_of
@@ -215,6 +218,27 @@ async def test_a_worker_that_does_not_read_holds_up_neither_the_node_nor_its_mem
     assert await home.wait_exit(desk) == "killed"
 
 
+async def test_messages_that_could_not_be_sent_take_no_room(home):
+    desk = await start(home, Desk)
+    for _ in range(WINDOW + 1):
+        home.send(desk, lambda: 1)
+    assert await Desk.add(desk) == 1
+
+
+async def test_a_worker_that_does_not_read_costs_few_descriptors(home):
+    desk = await start(home, Desk)
+    Desk.hold_up(desk, 60)
+    payload = bytes(SHARED_FROM)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(WINDOW):
+        home.send(desk, payload)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert len(os.listdir("/proc/self/fd")) - before < 64
+    home.spawn(kill, desk)
+    assert await home.wait_exit(desk) == "killed"
+
+
 async def test_a_slow_worker_gets_every_message_once_and_in_order(home):
     desk = await start(home, Desk)
     for number in range(3000):
@@ -235,6 +259,74 @@ async def test_a_crash_in_a_thread_of_the_pool_is_a_new_worker(home):
     again = await start(home, Desk)
     assert await Desk.add(again) == 1
     assert pool.template_pid != template
+
+
+async def test_a_worker_that_was_killed_while_it_waited_is_not_handed_out(home):
+    pool = await warm_up(home, 2)
+    victims = [worker.os_pid for worker in pool._idle]
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+        while alive(pid):
+            time.sleep(0.001)  # blocks: the node must not hear of it before it starts one
+    desk = await start(home, Desk)
+    assert os_pid_of(desk) not in victims
+    assert pool.template_pid is not None
+    os.kill(pool.template_pid, signal.SIGKILL)
+    while alive(pool.template_pid):
+        time.sleep(0.001)
+    assert await Desk.add(await start(home, Desk)) == 1
+
+
+async def test_what_a_worker_has_started_does_not_outlive_the_template(home):
+    desk = await start(home, Desk)
+    command = await Desk.spawn_command(desk)
+    template = worker_pool(home).template_pid
+    assert template is not None
+    os.kill(template, signal.SIGKILL)
+    assert await home.wait_exit(desk) == "killed"
+    while alive(command):
+        await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize("size", [100, 20 << 20])
+async def test_the_last_answer_arrives_before_the_end_however_large_it_is(home, size):
+    desk = await start(home, Desk)
+    gone = home.wait_exit(desk)
+    assert len(await Desk.last_words.within(60)(desk, size)) == size
+    assert await gone == "said"
+
+
+async def test_a_reason_that_is_not_let_in_arrives_as_text(home):
+    desk = await start(home, Desk)
+    child = await Desk.ends_by_handle(desk)
+    over = home.wait_exit(child)
+    home.send(child, "end")
+    assert "Handle object" in str(await over)
+    over = home.wait_exit(other := await start(home, Desk))
+    Desk.signal_handle(desk, other)
+    assert "Handle object" in str(await over)
+    over = home.wait_exit(desk)
+    Desk.end_by_handle(desk)
+    assert "Handle object" in str(await over)
+
+
+async def test_a_listener_to_output_that_raises_hurts_nobody(home, caplog):
+    def listen(line: object) -> None:
+        raise BrokenPipeError("nobody reads")
+
+    desk = await start(home, Desk)
+    worker = worker_of(desk)
+    assert worker is not None
+    worker_pool(home, output=listen)
+    Desk.say(desk, "hello")
+    assert await Desk.add(desk) == 1
+    worker._out.rest = b"half a line"
+    assert await end_of(home, desk, lambda: Desk.die_by(desk, signal.SIGKILL)) == "killed"
+    assert any("listens to the output" in record.getMessage() for record in caplog.records)
+
+
+async def test_commands_of_a_worker_do_not_hold_its_streams(home):
+    assert "socket" not in await Desk.streams_of_commands(await start(home, Desk))
 
 
 async def test_a_crash_of_the_server_ends_its_worker_too(home):

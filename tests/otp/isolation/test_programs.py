@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,11 @@ def run(*command: str, folder: Path, stdin: str | None = None) -> subprocess.Com
     )
 
 
-@pytest.mark.parametrize("command", [["script.py"], ["-m", "script"]])
+@pytest.mark.parametrize("command", [["script.py"], ["-m", "script"], ["an archive.pyz"]])
 def test_classes_of_a_script_run_in_workers_and_in_workers_of_workers(tmp_path, command):
     (tmp_path / "script.py").write_text(GUARDED)
+    with zipfile.ZipFile(tmp_path / "an archive.pyz", "w") as archive:
+        archive.writestr("__main__.py", GUARDED)
     ran = run(*command, folder=tmp_path)
     assert (ran.stdout, ran.stderr) == ("3 Point\nTrue True\n", "")
 
@@ -77,6 +80,42 @@ def test_what_is_typed_in_is_refused_with_a_word_what_to_do(tmp_path):
     ran = run("-", folder=tmp_path, stdin=GUARDED)
     assert "put it into a module that can be imported" in ran.stderr
     assert ran.returncode == 1
+
+
+AWKWARD = """
+import asyncio, os, resource, sys, threading
+from planaria.otp import *
+
+class Server(GenServer):
+    @call
+    def answer(self): return 42
+
+async def main():
+    async with Node("n") as node:
+        print(await Server.answer(await node.start(child(Server, isolation="worker"))))
+
+if __name__ == "__main__":
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1030)]
+    os.rmdir(os.getcwd()) if sys.argv[1:] else None
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    thread.join()
+"""
+
+
+def test_a_node_in_a_thread_with_many_files_open_in_a_folder_that_is_gone(tmp_path):
+    (tmp_path / "script.py").write_text(AWKWARD)
+    (tmp_path / "gone").mkdir()
+    ran = run(str(tmp_path / "script.py"), "gone", folder=tmp_path / "gone")
+    assert (ran.stdout, ran.stderr) == ("42\n", "")
+
+
+def test_modules_of_the_working_folder_are_not_imported_unless_the_node_does(tmp_path):
+    (tmp_path / "script.py").write_text(AWKWARD)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "json.py").write_text("raise SystemExit('imported from the working folder')")
+    ran = run("../script.py", folder=tmp_path / "folder")
+    assert (ran.stdout, ran.stderr) == ("42\n", "")
 
 
 BROKEN = """

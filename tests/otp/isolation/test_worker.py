@@ -483,17 +483,30 @@ async def keep(heard: list[Any]) -> None:
 
 async def test_a_worker_that_computes_answers_questions(home):
     desk = await start(home, Desk, 42)
-    Desk.hold_up(desk, 30)
+    Desk.hold_up(desk, 600)
     home.send(desk, "waits")
-    while not (info := await inspect_worker(desk)).queued or info.stack[-1].function != "hold_up":
+    while not (info := await inspect_worker(desk, 60)).queued or info.stack[-1].function != "hold_up":
         await sleep(0.002)
     assert info.os_pid == os_pid_of(desk)
     assert info.status == "running"
-    assert info.current == "hold_up(30)"
+    assert info.current == "hold_up(600)"
     assert info.queued == ["'waits'"]
     assert info.state["count"] == "42"
     assert 0 < info.memory < 1 << 30
     assert home.info(desk).kind == "Desk"
+
+
+async def test_a_late_answer_is_not_taken_for_the_next_one(home):
+    desk = await start(home, Desk)
+    Desk.keep_interpreter(desk, 24)
+    late = False
+    while not late:
+        try:
+            await inspect_worker(desk, 0.01)
+        except TimeoutError:
+            late = True
+    await Desk.add.within(60)(desk)
+    assert (await inspect_worker(desk, 60)).current is None
 
 
 async def test_what_the_kernel_tells_of_a_worker_is_heard_at_home(home):

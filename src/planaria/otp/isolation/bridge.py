@@ -16,7 +16,7 @@ from typing import Any
 
 from planaria.otp.isolation.bulk import Piece
 from planaria.otp.isolation.channel import CONTROL, FAIL, MESSAGE, REPLY, Channel, Frame
-from planaria.otp.isolation.codec import decode, encode, explain
+from planaria.otp.isolation.codec import decode, encode, explain, sealed
 from planaria.otp.isolation.errors import NotAdmitted, WorkerBroken
 from planaria.otp.kernel.introspection import message_text, safe_repr
 from planaria.otp.kernel.mailbox import deliver
@@ -123,7 +123,7 @@ class Bridge:
     def _shown_died(self, process: Process) -> None:
         if self.shown.pop(process.id, None) is not None and not self.over:
             self._remember(process)
-            self.tell("dead", process.id, process.reason)
+            self.tell("dead", process.id, sealed(process.reason))
 
     def _remember(self, process: Process) -> None:
         self.gone[process.id] = process
@@ -235,10 +235,10 @@ class Bridge:
             request = call_body
             content = (call_body.handler, call_body.args, call_body.kwargs)
         elif kind == "exit":
-            content = (body.sender, body.reason, body.sender is target.parent)
+            content = (body.sender, sealed(body.reason), body.sender is target.parent)
         elif kind == "system":
             if type(body) is Terminate:
-                content = body.reason
+                content = sealed(body.reason)
             elif isinstance(body, SystemMessage):
                 request = body.request
                 content = (body.operation, body.argument)

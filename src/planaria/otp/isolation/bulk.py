@@ -67,16 +67,11 @@ class Piece:
         view = self.data
         if view is None or not HAS_MEMFD or self.length < SHARED_FROM:
             return
-        known = _descriptor_of(view)
-        if known is not None:
-            self.fd = os.dup(known)
-        else:
-            fd = os.memfd_create("planaria", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-            self.fd = fd
-            done = 0
-            while done < self.length:
-                done += os.write(fd, view[done:])
-            fcntl.fcntl(fd, _ADD_SEALS, _SEAL_SHRINK | _SEAL_GROW | _SEAL_WRITE)
+        try:
+            known = _descriptor_of(view)
+            self.fd = _copied(view) if known is None else os.dup(known)
+        except OSError:  # no descriptor or no memory for it, or the system forbids it: it goes in the stream
+            return
         self.data = None
 
     def load(self) -> bytes | bytearray | memoryview:
@@ -103,6 +98,19 @@ class Piece:
 
 # From 3.13 on a mapping need not hold a descriptor of its own.
 _UNTRACKED: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+
+
+def _copied(view: memoryview) -> int:
+    fd = os.memfd_create("planaria", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        done = 0
+        while done < len(view):
+            done += os.write(fd, view[done:])
+        fcntl.fcntl(fd, _ADD_SEALS, _SEAL_SHRINK | _SEAL_GROW | _SEAL_WRITE)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _read(fd: int, length: int) -> bytes:

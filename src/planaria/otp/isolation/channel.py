@@ -10,9 +10,11 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
+import errno
 import select
 import socket
 import struct
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,8 +27,13 @@ _HEADER = struct.Struct("<4sBxHQQ")
 _ENTRY = struct.Struct("<QBB6x")
 MAX_PICKLE = 2 << 30
 """Bytes of the longest pickle that is read; a longer one is garbage."""
-MAX_DESCRIPTORS = 64
-"""Descriptors sent beside one frame; the system allows 253."""
+MAX_DESCRIPTORS = 16
+"""Descriptors sent beside one frame; the system allows 253, a worker may be allowed 32 in all."""
+MAX_WAITING = 32
+"""Descriptors waiting to be written from which senders should pause."""
+_CROWDED = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
+"""The system can take no more just now; others must read first."""
+_PAUSE = 0.01
 HIGH = 1 << 20
 """Bytes waiting to be written from which senders should pause."""
 _READ = 256 * 1024
@@ -84,6 +91,8 @@ class Channel:
         self.apart = apart
         self.open = True
         self.waiting = 0
+        self.descriptors = 0  # waiting too
+        self._crowded = False
         self._out: deque[_Chunk] = deque()
         self._small = bytearray()  # frames of this turn that go out together
         self._planned = False
@@ -92,6 +101,7 @@ class Channel:
         self._in = bytearray()
         self._descriptors: deque[int] = deque()
         self._paused = False
+        self._then: Callable[[], None] | None = None
         loop.add_reader(sock, self._readable)
 
     # --- writing --------------------------------------------------------------------------------------------
@@ -121,6 +131,7 @@ class Channel:
                 small.clear()
                 # The descriptors must ride on the bytes of their own frame, which begins inside `head`.
                 self._out.append(_Chunk(memoryview(head), with_fd))
+                self.descriptors += len(with_fd)
             else:
                 self._cut()
             self._out.append(_Chunk(memoryview(data), []))
@@ -146,27 +157,35 @@ class Channel:
         while self._out:
             if not self._write_first():
                 self._blocked = True
-                self.loop.add_writer(self.sock, self._writable)
+                if self._crowded:
+                    self.loop.call_later(_PAUSE, self._writable)
+                else:
+                    self.loop.add_writer(self.sock, self._writable)
                 return
         self._drained()
 
     def _write_first(self) -> bool:
         """Write from the first chunk; False if the other side takes nothing now."""
         chunk = self._out[0]
+        self._crowded = False
         try:
             if chunk.pieces:
                 fds = array.array("i", [piece.fd for piece in chunk.pieces])
                 count = self.sock.sendmsg([chunk.data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
                 for piece in chunk.pieces:
                     piece.close()
+                self.descriptors -= len(chunk.pieces)
                 chunk.pieces = []
             else:
                 count = self.sock.send(chunk.data)
         except BlockingIOError:
             return False
-        except OSError:  # the other side is gone: reading tells
-            self._out.clear()
-            self.waiting = 0
+        except OSError as error:
+            if error.errno in _CROWDED:
+                self._crowded = True
+                return False
+            self._out.clear()  # the other side is gone: reading tells
+            self.waiting = self.descriptors = 0
             return True
         if count == len(chunk.data):
             self._out.popleft()
@@ -176,20 +195,27 @@ class Channel:
         return True
 
     def _writable(self) -> None:
+        if not self.open:
+            return
         self._blocked = False
         self.loop.remove_writer(self.sock)
         self.flush()
 
     def _drained(self) -> None:
-        self.waiting = 0
+        self.waiting = self.descriptors = 0
         room, self._room = self._room, []
         for future in room:
             if not future.done():
                 future.set_result(None)
 
+    @property
+    def full(self) -> bool:
+        """Whether so much waits to be written that senders should pause."""
+        return self.open and (self.waiting > HIGH or self.descriptors > MAX_WAITING)
+
     async def room(self) -> None:
         """Return when little waits to be written, or the channel is closed."""
-        while self.open and self.waiting > HIGH:
+        while self.full:
             future = self.loop.create_future()
             self._room.append(future)
             await future
@@ -199,9 +225,20 @@ class Channel:
         self._cut()
         while self._out and self.open:
             if not self._write_first():
-                if not select.select([], [self.sock], [], seconds)[1]:
+                if self._crowded:
+                    time.sleep(_PAUSE)
+                elif not self._ready(select.POLLOUT, seconds):
                     return False
         return True
+
+    def wait_readable(self) -> None:
+        """Block until something can be read."""
+        self._ready(select.POLLIN, None)
+
+    def _ready(self, event: int, seconds: float | None) -> bool:
+        poll = select.poll()  # takes descriptors of any number, unlike select()
+        poll.register(self.sock, event)
+        return bool(poll.poll(None if seconds is None else seconds * 1000))
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -302,6 +339,12 @@ class Channel:
 
     def _resume(self, copied: asyncio.Future[Frame]) -> None:
         self._paused = False
+        self._go_on(copied)
+        then, self._then = self._then, None
+        if then is not None:
+            self.finish(then)
+
+    def _go_on(self, copied: asyncio.Future[Frame]) -> None:
         if not self.open or copied.cancelled():
             return
         error = copied.exception()
@@ -315,6 +358,15 @@ class Channel:
             self._lose(broken)
         if self.open and not self._paused:
             self.loop.add_reader(self.sock, self._readable)
+
+    def finish(self, then: Callable[[], None]) -> None:
+        """The other side has ended: read its last words, then call `then`; copies that are being made come first."""
+        if self.open and not self._paused:
+            self._readable()
+        if self._paused:
+            self._then = then
+        else:
+            then()
 
     def _lose(self, error: Exception | None) -> None:
         if self.open:

@@ -33,6 +33,8 @@ from planaria.otp.kernel.process import Process, Request
 
 BULK_DEPTH = 3
 """How deep large `bytes` are looked for in a message; deeper ones are copied through the pickle."""
+LONGEST_REASON = 1000
+"""Characters of the text that arrives in the place of a reason which cannot."""
 BULK_WIDTH = 64
 """How many entries of each container are looked at."""
 
@@ -68,6 +70,31 @@ def _keep_apart(pieces: list[Piece], buffer: pickle.PickleBuffer) -> bool:
     return False
 
 
+class Sealed:
+    """A reason, in a pickle of its own: where it cannot be sent or is not let in, its `repr` arrives instead."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def parts(self, names: Names) -> tuple[bytes | None, str]:
+        """Its pickle, if there is one, and its text."""
+        file = io.BytesIO()
+        pieces: list[Piece] = []
+        text = safe_repr(self.value)[:LONGEST_REASON]
+        try:
+            _Encoder(file, names, pieces).dump(self.value)
+        except Exception:  # noqa: BLE001  whatever a user's __reduce__ raises
+            return None, text
+        return (None if pieces else file.getvalue()), text
+
+
+def sealed(reason: object) -> object:
+    """A reason as it is sent."""
+    return reason if reason is None or isinstance(reason, str) else Sealed(reason)
+
+
 class _Encoder(pickle.Pickler):
     def __init__(self, file: io.BytesIO, names: Names, pieces: list[Piece]) -> None:
         # Not a method: a pickler that knows itself would keep what it pickled until the next garbage collection.
@@ -76,6 +103,8 @@ class _Encoder(pickle.Pickler):
         self.pieces = pieces
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Sealed):
+            return _a_sealed, obj.parts(self.names)
         if isinstance(obj, Process):
             return _a_process, self.names.process_token(obj)
         if isinstance(obj, BaseException):
@@ -117,6 +146,7 @@ def _a_process() -> None: ...
 def _a_request() -> None: ...
 def _a_ref() -> None: ...
 def _an_error() -> None: ...
+def _a_sealed() -> None: ...
 def _a_view() -> None: ...
 
 
@@ -151,10 +181,18 @@ class _Decoder(pickle.Unpickler):
                 return self.names.ref_of
             case "_an_error":
                 return self._error
+            case "_a_sealed":
+                return self._unsealed
             case "_a_view":
                 return _view
             case _:
                 raise pickle.UnpicklingError(f"nothing is called {name}")
+
+    def _unsealed(self, inside: bytes | None, text: str) -> Any:
+        if inside is not None:
+            with contextlib.suppress(*_UNREADABLE):
+                return decode(inside, (), self.names)
+        return str(text)
 
     def _error(self, kind: str, text: str, trace: str, where: str | None, inside: bytes | None) -> Any:
         error: BaseException = RemoteError(str(kind), str(text))

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from planaria.otp.isolation.admission import Admission
 from planaria.otp.isolation.bridge import Bridge, Work
 from planaria.otp.isolation.bulk import Piece
-from planaria.otp.isolation.channel import APART, HIGH, Channel
+from planaria.otp.isolation.channel import APART, Channel
 from planaria.otp.isolation.errors import WorkerBroken
 from planaria.otp.isolation.limits import Worker
 from planaria.otp.isolation.output import log_at_home
@@ -169,26 +169,25 @@ class HomeBridge(Bridge):
     # --- no more than is wanted -----------------------------------------------------------------------------
 
     def ship(self, target: Process, envelope: Envelope) -> Work | None:
-        if self.sent - self.taken >= WINDOW or self.channel.waiting > HIGH:
+        if self.sent - self.taken >= WINDOW or self.channel.full:
             return self._ship_later(target, envelope)
-        self.sent += 1
         return super().ship(target, envelope)
 
     async def _ship_later(self, target: Process, envelope: Envelope) -> None:
         """Hold the message in hand until there is room; what comes meanwhile waits in the mailbox here."""
-        while not self.over and (self.sent - self.taken >= WINDOW or self.channel.waiting > HIGH):
-            if self.channel.waiting > HIGH:
+        while not self.over and (self.sent - self.taken >= WINDOW or self.channel.full):
+            if self.channel.full:
                 await self.channel.room()
             else:
                 if self._room is None or self._room.done():
                     self._room = self.channel.loop.create_future()
                 await asyncio.shield(self._room)
-        self.sent += 1
         work = super().ship(target, envelope)
         if work is not None:
             await work
 
     def send_message(self, call: int, data: bytes, pieces: list[Piece]) -> Work | None:
+        self.sent += 1  # here, since what could not be encoded never arrives and is never taken
         if pieces and sum(piece.unshared() for piece in pieces) >= APART:
             return self._send_apart(call, data, pieces)
         return super().send_message(call, data, pieces)

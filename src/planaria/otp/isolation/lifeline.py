@@ -14,14 +14,15 @@ HAS_DEATH_SIGNAL = sys.platform == "linux"
 """Where it is missing, the end of the control stream is noticed instead, by a thread in each worker."""
 
 
-def die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
     """Ask the system to kill this OS process when its parent dies; end at once if it is dead already.
 
     Args:
         parent: the OS pid the parent is known to have.
+        number: the signal; one that can be answered leaves time to take others along.
     """
     if HAS_DEATH_SIGNAL:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 

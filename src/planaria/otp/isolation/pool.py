@@ -91,10 +91,11 @@ class WorkerPool:
 
     def take(self) -> WorkerProcess:
         """A worker nobody has used: a waiting one, else one that is being forked now. Returns at once."""
+        self._look_after_template()
         worker = None
         while self._idle and worker is None:
             worker = self._idle.popleft()
-            if worker.ended:
+            if worker.gone():
                 worker = None
         if worker is None:
             worker = self._fork()
@@ -104,6 +105,7 @@ class WorkerPool:
     def fill(self) -> None:
         """Fork until `warm` workers wait."""
         self._refilling = False
+        self._look_after_template()
         while not self._closed and len(self._idle) < self.warm:
             try:
                 worker = self._fork()
@@ -164,6 +166,11 @@ class WorkerPool:
 
     # --- the template ---------------------------------------------------------------------------------------
 
+    def _look_after_template(self) -> None:
+        """Notice that it was killed a moment ago, before anybody gets one of its workers."""
+        if self._template is not None and self._template.poll() is not None:
+            self._template_lost()
+
     def _start_template(self) -> None:
         if self._template is not None:
             return
@@ -171,7 +178,8 @@ class WorkerPool:
         data = {"path": this_program().path, "fd": theirs.fileno(), "parent": os.getpid()}
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
         self._template = subprocess.Popen(
-            [sys.executable, *flags, "-c", _BOOT, json.dumps(data)],
+            # -P: modules are the node's, never those of the folder it happens to be in
+            [sys.executable, *flags, "-P", "-c", _BOOT, json.dumps(data)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env=safe_env(os.environ),
@@ -185,8 +193,20 @@ class WorkerPool:
         if self._control is None:
             return
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        with contextlib.suppress(OSError):  # the template is gone: the end of its stream tells
+        try:
             self._control.sendmsg([REQUEST.pack(operation, serial)], ancillary)
+        except (BrokenPipeError, ConnectionError):
+            pass  # the template is gone: the end of its stream tells
+        except OSError as error:  # too many descriptors on their way
+            worker = self._workers.get(serial)
+            if operation == FORK and worker is not None:
+                self.process.node.scheduler.loop.call_soon(self._refused, worker, error.errno or 0)
+            else:
+                log.warning("the template could not be told to end a worker: %s", error)
+
+    def _refused(self, worker: WorkerProcess, number: int) -> None:
+        self._gone(worker)
+        worker.not_forked(number)
 
     def _told(self) -> None:
         assert self._control is not None
@@ -225,6 +245,9 @@ class WorkerPool:
         workers, self._workers = self._workers, {}
         self._idle.clear()
         for worker in workers.values():
+            if worker.os_pid:  # nobody else can end what it has started
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(worker.os_pid, signal.SIGKILL)
             worker.exited(signal.SIGKILL, 0, 0.0)
 
     def _let_go(self) -> None:

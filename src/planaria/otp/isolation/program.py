@@ -10,6 +10,7 @@ import os
 import runpy
 import sys
 import types
+import zipfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ class Program:
 
     Attributes:
         path: `sys.path`, folders absolute.
-        folder: the working directory.
+        folder: the working directory; empty if it was removed.
         main: how `__main__` was started: `("module", name)`, `("file", path)`, or why it cannot be run again.
         argv: the program's arguments.
     """
@@ -35,8 +36,17 @@ class Program:
 
 def this_program() -> Program:
     """The program that runs now."""
-    path = tuple(os.path.abspath(each) if each else os.getcwd() for each in sys.path)
-    return Program(path, os.getcwd(), _main(), tuple(sys.argv))
+    folder = _folder()
+    path = tuple(os.path.join(folder, each) if folder else each for each in sys.path)
+    return Program(path, folder, _main(), tuple(sys.argv))
+
+
+def _folder() -> str:
+    """The working directory; empty if it was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
 
 def _main() -> tuple[str, str]:
@@ -47,6 +57,10 @@ def _main() -> tuple[str, str]:
             return "none", f"{spec.name} is the program itself"
         return "module", spec.name
     file = getattr(module, "__file__", None)
+    if spec is not None and file is not None and zipfile.is_zipfile(os.path.dirname(file)):
+        return "file", os.path.abspath(os.path.dirname(file))  # an archive with a `__main__.py`
+    if file is not None and not file.startswith("<") and not os.path.exists(file):
+        return "none", f"its file {file} is not there any more"
     if file is None or not os.path.exists(file):
         return "none", "it was typed in or read from standard input, so a worker cannot run it again"
     if os.path.splitext(file)[0].endswith("ipython"):
@@ -114,7 +128,7 @@ def settle_in(program: Program) -> None:
     """In the worker: take over paths, folder and arguments."""
     sys.path[:] = program.path
     sys.argv[:] = program.argv
-    if program.folder != os.getcwd():
+    if program.folder and program.folder != _folder():
         os.chdir(program.folder)
 
 

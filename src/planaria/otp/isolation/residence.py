@@ -13,7 +13,6 @@ import faulthandler
 import importlib
 import logging
 import os
-import select
 import socket
 import sys
 import threading
@@ -25,6 +24,7 @@ from typing import Any
 from planaria.otp.isolation.admission import MAIN
 from planaria.otp.isolation.bridge import Bridge
 from planaria.otp.isolation.channel import FAIL, MESSAGE, REPLY, Channel, Frame
+from planaria.otp.isolation.codec import sealed
 from planaria.otp.isolation.errors import WorkerBroken
 from planaria.otp.isolation.home_groups import HomeGroups
 from planaria.otp.isolation.home_log import HomeLog
@@ -253,7 +253,7 @@ class WorkerBridge(Bridge):
         server._kernel_process = process
         server.__init__()  # type: ignore[misc]  # as in start_server
         process.body = server
-        process.trap_exit = self.trapping = cls.trap_exit
+        process.trap_exit = self.trapping = bool(getattr(cls, "trap_exit", False))
         request = new_request("init", args, kwargs, None, process)
         self.expect(request, request_number)
         envelope: Envelope = ("start", request, parent, *current, self.node.now, process)
@@ -312,7 +312,7 @@ class WorkerBridge(Bridge):
         self.tell("ask", number, what, *args)
         self.channel.write_out()
         while number not in self._answers:
-            select.select([self.channel.sock], [], [])
+            self.channel.wait_readable()
             if self.channel.read_some() == 0:
                 os._exit(BROKEN)
             while (frame := self.channel.next_frame()) is not None:
@@ -351,7 +351,7 @@ class WorkerBridge(Bridge):
         if self.limits.memory is not None and isinstance(reason, Crash) and _is_memory(reason.error):
             traceback.clear_frames(reason.error.__traceback__)
             reason = "out_of_memory"
-        self.tell("ended", reason)
+        self.tell("ended", sealed(reason))
         self.channel.write_out(5.0)
         if not self.done.done():
             self.done.set_result(0)

@@ -21,7 +21,7 @@ import traceback
 from planaria.otp.isolation import residence
 from planaria.otp.isolation.lifeline import call_it, die_with_parent, oom_kills
 
-FORK, KILL, RELEASE = 1, 2, 3
+FORK, KILL = 1, 2
 FORKED, ENDED, FAILED = 1, 2, 3
 REQUEST = struct.Struct("<BxxxxxxxQ")
 """operation, serial number of the worker."""
@@ -33,11 +33,16 @@ DESCRIPTORS = 4
 
 def main(control_fd: int, parent: int) -> None:
     """Serve until the other end closes."""
-    die_with_parent(parent)
+    # By a signal it can answer: it takes the workers along, and what they have started.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    die_with_parent(parent, signal.SIGTERM)
     os.setsid()  # Ctrl-C at the terminal is for the node, which stops its workers in order
     call_it("worker template")
     control = socket.socket(fileno=control_fd)
     Template(control).serve()
+
+
+_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class Template:
@@ -59,16 +64,21 @@ class Template:
         gc.freeze()  # what is here now stays shared with the workers
         buffer = b""
         fds: list[int] = []
+        poll = select.poll()  # takes descriptors of any number, unlike select()
+        for fd in (self.control.fileno(), self.wake_read):
+            poll.register(fd, select.POLLIN)
         while True:
-            ready, _, _ = select.select([self.control.fileno(), self.wake_read], [], [])
+            ready = {fd for fd, _ in poll.poll()}
             if self.wake_read in ready:
                 with contextlib.suppress(BlockingIOError):
-                    os.read(self.wake_read, 4096)
+                    if signal.SIGTERM in os.read(self.wake_read, 4096):
+                        self.end()
                 self.reap()
             if self.control.fileno() in ready:
                 size = socket.CMSG_SPACE(64 * array.array("i").itemsize)
                 try:
-                    data, ancillary, _, _ = self.control.recvmsg(4096, size)
+                    # Not inheritable: what a worker starts has no business with its streams.
+                    data, ancillary, _, _ = self.control.recvmsg(4096, size, _CLOEXEC)
                 except OSError:
                     data, ancillary = b"", []
                 if not data:
@@ -120,11 +130,12 @@ class Template:
 
     def become(self, template: int, mine: list[int], others: list[int]) -> None:
         """In the child: keep nothing of the template but what is imported."""
+        signal.set_wakeup_fd(-1)  # first: its signals are not the template's
         os.setsid()  # a group of its own: what it starts can be killed with it
         die_with_parent(template)
         call_it("worker, idle")
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         self.control.close()
         for fd in (self.wake_read, self.wake_write, *others):
             os.close(fd)

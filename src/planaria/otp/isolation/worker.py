@@ -6,9 +6,11 @@ import asyncio
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -29,6 +31,8 @@ from planaria.otp.kernel.signals import die
 
 GRACE = 2.0
 """Seconds a worker has to leave after its process has ended."""
+LONGEST_ANSWER = 64 << 20
+"""Bytes of the longest answer to a question that is read."""
 
 
 class Owner(Protocol):
@@ -68,6 +72,8 @@ class WorkerProcess:
         self._handle = -1
         self._kill_wanted = False
         self._looking = threading.Lock()
+        self._asked = 0  # questions whose answers are still to come
+        self._told = b""
         self._spare: list[tuple[str, tuple[Any, ...]]] = []
         self._out = LineReader(out, loop, lambda text: self._line("stdout", text))
         self._err = LineReader(err, loop, lambda text: self._line("stderr", text))
@@ -77,7 +83,20 @@ class WorkerProcess:
         return f"<worker {self.os_pid or 'being forked'}>"
 
     def _line(self, stream: Any, text: str) -> None:
-        self.pool.output(OutputLine(self.process, self.os_pid, stream, text))
+        try:
+            self.pool.output(OutputLine(self.process, self.os_pid, stream, text))
+        except Exception as error:  # noqa: BLE001  event delivery: its end must be told whoever listens to its words
+            self.loop.call_exception_handler(
+                {"message": f"what listens to the output of {self!r} raised", "exception": error}
+            )
+
+    def gone(self) -> bool:
+        """Whether it has ended and the template has not said so yet, as far as the system can tell."""
+        if self.ended or self._handle < 0:
+            return self.ended
+        poll = select.poll()
+        poll.register(self._handle, select.POLLIN)
+        return bool(poll.poll(0))
 
     # --- its life, told by the template ---------------------------------------------------------------------
 
@@ -100,9 +119,11 @@ class WorkerProcess:
 
     def exited(self, status: int, kills: int, seconds: float) -> None:
         """It has ended and was reaped."""
-        if self.bridge is not None and self.bridge.channel.open:
-            self.bridge.channel._readable()  # its last words may still be in the socket
-        self._over(self._reason(status, kills, seconds))
+        if self.bridge is None:
+            self._over(self._reason(status, kills, seconds))
+            return
+        # Its last words may still be in the socket, or be copied just now.
+        self.bridge.channel.finish(lambda: self._over(self._reason(status, kills, seconds)))
 
     def _reason(self, status: int, kills: int, seconds: float) -> object:
         if self.reason is not None:
@@ -280,12 +301,16 @@ class WorkerProcess:
         with self._looking:
             if self.ended:
                 raise ProcessLookupError(f"{self!r} has ended")
-            look = self.look
-            look.settimeout(seconds)
             try:
-                look.sendall(ASK)
-                size = LENGTH.unpack(_exactly(look, LENGTH.size))[0]
-                told = json.loads(_exactly(look, min(size, 64 << 20)))
+                self.look.settimeout(seconds)
+                self.look.sendall(ASK)
+                self._asked += 1
+                until = time.monotonic() + seconds
+                answer = b""
+                while self._asked:  # answers nobody waited for come first
+                    answer = self._next_answer(until)
+                    self._asked -= 1
+                told = json.loads(answer)
             except (ValueError, RecursionError) as error:
                 raise WorkerBroken(f"{self!r} told nonsense about itself: {error}") from None
             except (OSError, EOFError) as error:
@@ -296,15 +321,19 @@ class WorkerProcess:
                 raise WorkerBroken("an answer that says nothing")
             return told
 
-
-def _exactly(sock: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        more = sock.recv(size - len(data))
-        if not more:
-            raise EOFError
-        data += more
-    return data
+    def _next_answer(self, until: float) -> bytes:
+        size = LENGTH.size
+        while True:
+            if len(self._told) >= LENGTH.size:
+                size = LENGTH.size + min(LENGTH.unpack_from(self._told)[0], LONGEST_ANSWER)
+                if len(self._told) >= size:
+                    answer, self._told = self._told[LENGTH.size : size], self._told[size:]
+                    return answer
+            self.look.settimeout(max(0.001, until - time.monotonic()))
+            more = self.look.recv(size - len(self._told))
+            if not more:
+                raise EOFError
+            self._told += more
 
 
 def _plain(program: Program) -> tuple[Any, ...]:
