@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from inspect import CO_COROUTINE
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, overload
 
 from planaria.otp.kernel.alias import AliasMode, AliasMonitor, AnyAlias, watch_with_alias
@@ -123,7 +125,15 @@ def spawn_monitor(
     """Like `spawn`, watched by the running process from the first moment; with `link`, linked to it as well."""
     me = self_()
     process = _spawn(me, fn, args, name, label, me if link else None, mailbox)
-    return process, watch(process, me)
+    ref = Monitor()  # `watch`, written out
+    ref.target = ref.watched_as = process
+    ref.watcher = me
+    process.watchers = {ref: None}
+    if me.monitors is None:
+        me.monitors = {ref}
+    else:
+        me.monitors.add(ref)
+    return process, ref
 
 
 def _spawn(
@@ -136,11 +146,23 @@ def _spawn(
     mailbox: Bound | None,
 ) -> Process:
     node = me.node
-    process = create(node, label or name_of(fn), name, linked_to, linked_to)
-    process.coro = fn(*args) if is_async(fn) else _plain(fn, args)
+    plain = type(fn) is not FunctionType
+    if name is not None or linked_to is not None or node.closed:
+        process = create(node, label or name_of(fn), name, linked_to, linked_to)
+    else:  # `create`, written out
+        process = new_process(node, label or (name_of(fn) if plain else fn.__qualname__))
+        node.table[process.id] = process
+    if plain or not fn.__code__.co_flags & CO_COROUTINE:
+        process.coro = fn(*args) if plain and is_async(fn) else _plain(fn, args)
+    else:
+        process.coro = fn(*args)
     if node.listeners:
         announce(process)
-    node.scheduler.enqueue(process)
+    process.status = READY  # `enqueue`, written out
+    scheduler = node.scheduler
+    scheduler.ready.append(process)
+    if not scheduler.scheduled:
+        scheduler.schedule()
     if mailbox is not None:
         limit_process(process, mailbox)
     return process

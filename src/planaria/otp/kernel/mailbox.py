@@ -39,17 +39,21 @@ def deliver_kernel(target: Process, kind: Kind, body: object, sender: Process | 
     envelope: Envelope = (kind, body, sender, node.next_id(), None, 0, node.now, target)
     queue = target.queue
     if queue is None:
-        if target.status == RECEIVING and target.pending is None:  # `deliver` and `wake`, written out
-            target.pending = envelope
+        if target.pending is not None or target.status == DEAD:
+            deliver(target, envelope)
+            return
+        target.pending = envelope  # `deliver` and `wake`, written out
+        status = target.status
+        if status == RECEIVING:
             target.wait = None
             target.resume = None
-            scheduler = node.scheduler
-            target.status = READY
-            scheduler.ready.append(target)
-            if not scheduler.scheduled:
-                scheduler.schedule()
-        else:
-            deliver(target, envelope)
+        elif status != WAITING:
+            return
+        target.status = READY
+        scheduler = node.scheduler
+        scheduler.ready.append(target)
+        if not scheduler.scheduled:
+            scheduler.schedule()
         return
     queue.extend((envelope,))  # not `append`: a bounded mailbox always takes the kernel's own
     if target.pending is None:  # only a bounded mailbox has an empty queue

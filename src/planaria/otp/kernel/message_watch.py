@@ -271,7 +271,7 @@ def frames_of(process: Process) -> Iterator[FrameType]:
     stack: list[FrameType] = []
     below: FrameType | None = sys._getframe(1)
     while below is not None:
-        if below.f_code.co_name in ("run_now", "_activate") and KERNEL in below.f_code.co_filename:
+        if below.f_code.co_name in ("run_now", "_turn") and KERNEL in below.f_code.co_filename:
             # What was above it ran as this process.
             if below.f_locals.get("process") is process:
                 yield from stack
@@ -358,7 +358,8 @@ class Hooks:
             (deliver, ends, self._delivered),
             (BoundedQueue.append, begins, self._bounded),
             (Request.reply, begins, self._reply),
-            (Scheduler._activate, begins, self._activate),
+            (Scheduler._begin, begins, self._goes_on),
+            (Scheduler._go_on, begins, self._goes_on),
             (Scheduler.run_now, ends, self._run_now),
             *((fn, ends, self._sent) for fn in senders),
         ]
@@ -413,7 +414,7 @@ class Hooks:
         if watch is not None and not request.done:
             watch.replied(request, seen["value"])
 
-    def _activate(self, seen: Mapping[str, Any]) -> None:
+    def _goes_on(self, seen: Mapping[str, Any]) -> None:
         watch = self._of(seen["process"].node)
         if watch is not None:
             watch.switch(seen["process"])

@@ -77,14 +77,15 @@ class Scheduler:
         self.loop.call_soon(self._turn)
 
     def _turn(self) -> None:
+        """Activate ready processes: each goes on with its code, then handles up to `BATCH` messages."""
         node = self.node
         node.now = node.clock.now()
         self.budget = TURN_REDUCTIONS
         ready = self.ready
         zombies = self.zombies
         random = self.random
-        activate = self._activate
         try:
+            # The one loop every message goes through, so what it calls is written out.
             while self.budget > 0:
                 if zombies:
                     self._let_go(zombies.popleft(), Throw(Killed()))
@@ -94,9 +95,96 @@ class Scheduler:
                 if random is not None and len(ready) > 1:
                     ready.rotate(-random.randrange(len(ready)))
                 process = ready.popleft()
-                if process.status == READY:
-                    activate(process)
+                if process.status != READY:
+                    continue
+                running.process = process
+                process.status = RUNNING
+                left = BATCH
+                try:
+                    coro = process.coro
+                    if coro is not None:
+                        if process.runner is None and process.resume is None:
+                            ended = self._begin(process, coro)
+                        else:
+                            ended = self._go_on(process)
+                        if not ended or process.status != RUNNING:  # it waits, or is dead or held
+                            if ended:
+                                process.current = None
+                            self.budget -= 1
+                            running.process = None
+                            continue
+                    body = process.body
+                    if body is None:
+                        die(process, "normal")  # a plain function has returned
+                        self.budget -= 1
+                        running.process = None
+                        continue
+                    direct: dict[str, Callable[..., Any]] | None = getattr(body, "_kernel_direct", None)
+                    remember = self.remember
+                    envelope = process.pending
+                    while envelope is not None:
+                        if not left:  # to the end of the run queue with the rest
+                            process.current = None
+                            self.enqueue(process)
+                            break
+                        queue = process.queue  # `mailbox.take`
+                        if queue is None:
+                            process.pending = None
+                        else:
+                            process.pending = queue.popleft()
+                            if not queue:
+                                process.queue = None
+                        left -= 1
+                        process.current = envelope
+                        remember(envelope)
+                        if direct is None:
+                            work = body.handle(envelope)
+                        elif envelope[0] == "info":  # most messages of quiet servers, without a call more
+                            server: Any = body
+                            try:
+                                result = server.handle_info(envelope[1])
+                            except BaseException as error:  # noqa: BLE001  the server decides what it ends with
+                                work = server._kernel_failed(error)
+                            else:
+                                quiet = result is None and not server._kernel_told
+                                work = None if quiet else server._kernel_after(result)
+                        elif envelope[0] == "cast":
+                            name, args, keywords = envelope[1]
+                            handler = direct.get(name)
+                            if handler is None or keywords or len(args) != 1:
+                                work = body.handle(envelope)
+                            else:
+                                server = body
+                                try:
+                                    result = handler(server, args[0])
+                                except BaseException as error:  # noqa: BLE001  as above
+                                    work = server._kernel_failed(error)
+                                else:
+                                    if result is None and not server._kernel_told:
+                                        envelope = process.pending
+                                        continue
+                                    work = server._kernel_after(result)
+                        else:
+                            work = body.handle(envelope)
+                            direct = None  # the message may have changed the server's code, or have begun a silence
+                        if work is not None:
+                            if not self._begin(process, work):
+                                break
+                            direct = None  # as above
+                        if process.status != RUNNING:  # dead, or held by the body it had
+                            break
+                        envelope = process.pending
+                    else:
+                        process.current = None
+                        if process.status == RUNNING:
+                            process.status = WAITING
+                except BaseException as error:  # noqa: BLE001  the process loop: what the code raised is its reason
+                    _crash(process, error)
+                process.reductions += BATCH - left
+                self.budget -= BATCH + 1 - left  # one for the activation itself
+                running.process = None
         except BaseException:  # Ctrl-C in a handler: the node must still be able to stop
+            running.process = None
             self.loop.call_soon(self._turn)
             raise
         if ready or zombies:
@@ -108,76 +196,6 @@ class Scheduler:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
-
-    def _activate(self, process: Process) -> None:
-        """One activation: go on with suspended code, then handle up to `BATCH` messages."""
-        running.process = process
-        process.status = RUNNING
-        left = BATCH
-        try:
-            if process.coro is not None and not self._go_on(process):
-                return
-            body = process.body
-            if body is None:
-                die(process, "normal")  # a plain function has returned
-                return
-            handle = body.handle
-            direct: dict[str, Callable[..., Any]] | None = getattr(body, "_kernel_direct", None)
-            remember = self.remember
-            # The one loop every message goes through, so what it calls is written out.
-            while True:
-                envelope = process.pending
-                if envelope is None or not left:
-                    process.current = None
-                    if process.status != RUNNING:  # dead, which empties the mailbox too
-                        pass
-                    elif envelope is None:
-                        process.status = WAITING
-                    else:  # the batch is used up: to the end of the run queue with the rest
-                        self.enqueue(process)
-                    return
-                queue = process.queue  # `mailbox.take`
-                if queue is None:
-                    process.pending = None
-                else:
-                    process.pending = queue.popleft()
-                    if not queue:
-                        process.queue = None
-                left -= 1
-                process.current = envelope
-                remember(envelope)
-                if direct is None:
-                    coro = handle(envelope)
-                elif envelope[0] != "cast":
-                    coro = handle(envelope)
-                    direct = None  # the message may have changed the server's code, or have begun a silence
-                else:  # a quiet server's cast with one argument, of which there are most, without a call more
-                    name, args, keywords = envelope[1]
-                    handler = direct.get(name)
-                    if handler is None or keywords or len(args) != 1:
-                        coro = handle(envelope)
-                    else:
-                        server: Any = body
-                        try:
-                            result = handler(server, args[0])
-                        except BaseException as error:  # noqa: BLE001  the server decides what it ends with
-                            coro = server._kernel_failed(error)
-                        else:
-                            if result is None and not server._kernel_told:
-                                continue
-                            coro = server._kernel_after(result)
-                if coro is not None:
-                    if not self._begin(process, coro):
-                        return
-                    direct = None  # as above
-                elif process.status != RUNNING:  # dead, or held by the body it had
-                    return
-        except BaseException as error:  # noqa: BLE001  the process loop: whatever the code raised is its exit reason
-            _crash(process, error)
-        finally:
-            self.budget -= BATCH + 1 - left  # one for the activation itself
-            process.reductions += BATCH - left
-            running.process = None
 
     def run_now(self, process: Process, envelope: Envelope) -> bool:
         """Handle a message for an idle process at once, on the caller's stack. False if it has to queue.

@@ -6,11 +6,15 @@ Source: Erlang/OTP 25; see `tests/otp/vectors/RULES.md`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from planaria.otp.kernel.event import ProcessExited
 from planaria.otp.kernel.mailbox import deliver_kernel, mailbox
 from planaria.otp.kernel.message import Down, ExitSignal
-from planaria.otp.kernel.process import DEAD, READY, RECEIVING, SUSPENDED, Monitor, Process, Request, running
+from planaria.otp.kernel.process import DEAD, RUNNING, WAITING, Monitor, Process, Request, running
+
+if TYPE_CHECKING:
+    from planaria.otp.kernel.node import Node
 
 
 def link(one: Process, other: Process) -> None:
@@ -138,7 +142,7 @@ def die(process: Process, reason: object) -> None:
     node.table.pop(process.id, None)
     if node.restarts:
         node.restarts.pop(process, None)
-    if process.coro is not None and was in (SUSPENDED, RECEIVING, READY):
+    if process.coro is not None and was != RUNNING and was != WAITING:
         process.wait = None
         node.scheduler.unwind(process)
     dying = node.dying
@@ -150,23 +154,23 @@ def die(process: Process, reason: object) -> None:
     running.process = None
     try:
         for dead in dying:  # it grows meanwhile
-            _bury(dead)
+            _bury(dead, node)
     finally:
         dying.clear()
         running.process = before
 
 
-def _bury(process: Process) -> None:
+def _bury(process: Process, node: Node) -> None:
     reason = process.reason
-    node = process.node
     current = process.current
-    if (
-        process.pending is not None
-        or (node.deferred and process in node.deferred)
-        or (current is not None and (current[0] == "call" or current[0] == "start"))
-    ):
-        _fail_callers(process, reason)
-        process.pending = process.queue = None
+    if process.pending is not None or current is not None or node.deferred:
+        if (
+            process.pending is not None
+            or process in node.deferred
+            or (current is not None and (current[0] == "call" or current[0] == "start"))
+        ):
+            _fail_callers(process, reason)
+            process.pending = process.queue = None
     monitors = process.monitors
     if monitors is not None:
         process.monitors = None
@@ -185,17 +189,29 @@ def _bury(process: Process) -> None:
     if node.hooks:
         for hook in node.hooks.pop(process, ()):
             hook(process)
-    if node.trapping:
-        node.trapping.discard(process)
+    trapping = node.trapping
+    if trapping:
+        trapping.discard(process)
     if links is not None:
         # Sets have no order of their own; ids make a run repeatable.
         for peer in sorted(links, key=lambda p: p.id) if len(links) > 1 else links:
             if peer.links is not None:
                 peer.links.discard(process)
-            _arrive(peer, process, reason, explicit=False)
+            if peer.status == DEAD:
+                continue
+            if peer in trapping:  # `_arrive`, written out
+                deliver_kernel(peer, "exit", ExitSignal(process, reason), process)
+            elif reason != "normal":
+                die(peer, reason)
     if watchers is not None:
-        for monitor in watchers:
-            _tell(monitor, reason)
+        for monitor in watchers:  # `_tell`, written out
+            watcher = monitor.watcher
+            if isinstance(watcher, Process):
+                if watcher.monitors is not None:
+                    watcher.monitors.discard(monitor)
+                deliver_kernel(watcher, "info", Down(monitor, monitor.watched_as, reason))
+            else:
+                watcher(Down(monitor, monitor.watched_as, reason))
 
 
 def _fail_callers(process: Process, reason: object) -> None:

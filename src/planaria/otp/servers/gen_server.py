@@ -34,9 +34,10 @@ from planaria.otp.kernel.bounded import Bound, limit_process
 from planaria.otp.kernel.event import MessageDropped
 from planaria.otp.kernel.mailbox import deliver, deliver_kernel
 from planaria.otp.kernel.message import Envelope, Kind
-from planaria.otp.kernel.process import DEAD, WAITING, Monitor, Process, Request, new_request
+from planaria.otp.kernel.process import DEAD, WAITING, Monitor, Process, Request, new_process, running
 from planaria.otp.kernel.reason import (
     CallError,
+    CallFailed,
     Exit,
     Ignore,
     Killed,
@@ -210,7 +211,8 @@ class GenServer:
         Raises:
             StartFailed: with the reason; `"ignore"` if `init` declined.
         """
-        process = await start_server(cls, args, kwargs, name, None, timeout, mailbox, link=False)
+        request = begin_server(cls, args, kwargs, name, None, timeout, mailbox, False)
+        process = request.value if request.done and request.error is None else await started(request)
         if process is None:
             raise StartFailed(cls.__qualname__, "ignore")
         return process
@@ -225,7 +227,8 @@ class GenServer:
         **kwargs: Any,
     ) -> Process:
         """Like `start`, linked to the running process, which becomes the parent."""
-        process = await start_server(cls, args, kwargs, name, None, timeout, mailbox, link=True)
+        request = begin_server(cls, args, kwargs, name, None, timeout, mailbox, True)
+        process = request.value if request.done and request.error is None else await started(request)
         if process is None:
             raise StartFailed(cls.__qualname__, "ignore")
         return process
@@ -295,6 +298,8 @@ class GenServer:
         if type(result) is CoroutineType:
             return self.__run(result)
         if result is _KERNEL:
+            if kind == "start":
+                return self.__begin(body)
             return self.__kernel(kind, body)
         if self._kernel_told:
             return self.__follow(request, result)
@@ -314,9 +319,10 @@ class GenServer:
 
     def __kernel(self, kind: Kind, body: Any) -> Work | None:
         """The messages that begin and end a server; what these raise is its end."""
-        if kind == "start":
-            return self.__begin(body)
-        if kind == "exit" or type(body) is Terminate:
+        if kind == "exit":
+            return self.__end_now(body.reason)
+        if type(body) is Terminate:
+            body.taken = True
             return self.__end_now(body.reason)
         if type(body) is SystemMessage:
             return obey(self, body)
@@ -454,9 +460,12 @@ class GenServer:
         except Exception as error:  # noqa: BLE001  the starter is told, then the process ends
             self.__not_begun(request, error)
         else:
-            if type(value) is CoroutineType:
+            if value is not None and type(value) is CoroutineType:
                 return self.__begin_later(value, request)
-        return self.__begun(request)
+        if self._kernel_told or self._kernel_process.node.listeners:
+            return self.__begun(request)
+        request.reply(self._kernel_process)
+        return None
 
     async def __begin_later(self, initialising: Coroutine[Any, Any, Any], request: Request) -> None:
         try:
@@ -507,28 +516,71 @@ async def start_server(
     Raises:
         StartFailed: with the reason.
     """
-    me = self_()
+    request = begin_server(cls, args, kwargs, name, label, timeout, mailbox, link)
+    return request.value if request.done and request.error is None else await started(request)
+
+
+def begin_server(
+    cls: type[ServerBody],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    name: str | None,
+    label: str | None,
+    timeout: float | None,
+    mailbox: Bound | None,
+    link: bool,
+) -> Request:
+    """`start_server` as far as it goes without waiting: the request to begin, mostly `done`; `started` does the rest."""
+    me = running.process
+    if me is None or me.status == DEAD:
+        me = self_()  # raises
     node = me.node
-    parent = me if link else None
-    process = create(node, label or name or cls.__qualname__, name, parent, parent)
+    if name is not None or node.closed:
+        process = create(node, label or name or cls.__qualname__, name)
+    else:  # `create`, written out
+        process = new_process(node, label or cls.__qualname__)
+        node.table[process.id] = process
     server = cls.__new__(cls)
     server._kernel_process = process
     if cls.__init__ is not object.__init__:
-        server.__init__()  # type: ignore[misc]  # a user's __init__ takes no arguments
+        try:
+            server.__init__()  # type: ignore[misc]  # a user's __init__ takes no arguments
+        except BaseException:
+            die(process, "killed")  # nobody has heard of it yet
+            raise
     process.body = server
+    if link:
+        process.parent = me
+        process.links = {me}
+        if me.links is None:
+            me.links = {process}
+        else:
+            me.links.add(process)
     if cls.trap_exit:  # type: ignore[attr-defined]  # every server has it; see ServerBody
         process.trap_exit = True
     if mailbox is not None:
         limit_process(process, mailbox)
-    request = new_request("init", args, kwargs, me, process)
+    request = Request()
+    request.handler = "init"
+    request.args = args
+    request.kwargs = kwargs
+    request.caller = me
+    request.target = process
     envelope: Envelope = ("start", request, me, node.next_id(), None, 0, node.now, process)
     if not node.scheduler.run_now(process, envelope):
         deliver(process, envelope)
     elif me.status == DEAD:
         raise Killed
+    if timeout is not None and not request.done:
+        node.timers.limit(request, timeout)
+    return request
+
+
+async def started(request: Request) -> Process | None:
+    """Wait for the end of a start that `begin_server` began; None if `init` declined. Raises as `start_server`."""
+    me = self_()
+    process = request.target
     if not request.done:
-        if timeout is not None:
-            node.timers.limit(request, timeout)
         me.wait = request
         try:
             await suspend()
@@ -551,7 +603,7 @@ async def stop(server: Server, reason: object = "normal", timeout: float | None 
     Raises:
         NoProcess: it is not there.
         TimeoutError: it has not ended within `timeout` seconds; it still may.
-        Exit: it ended with another reason.
+        Exit: it ended with another reason; with `CallFailed` of it, as OTP says, if it ended before it got to this.
     """
     me = self_()
     process = server if isinstance(server, Process) else resolve(server)
@@ -568,7 +620,7 @@ async def stop(server: Server, reason: object = "normal", timeout: float | None 
         raise Killed
     ended = process.reason if process.status == DEAD else await wait_down(process, timeout)
     if ended != reason:
-        raise Exit(ended)
+        raise Exit(ended if request.taken else CallFailed(ended))
 
 
 def _no_handler(server: GenServer, request: Request) -> CallError:

@@ -21,9 +21,9 @@ from planaria.otp.isolation.lazy import proxy
 from planaria.otp.isolation.limits import Limits
 from planaria.otp.kernel.ambient import spawn, spawn_link
 from planaria.otp.kernel.bounded import Bound
-from planaria.otp.kernel.process import Process, name_of
+from planaria.otp.kernel.process import Process, Request, name_of
 from planaria.otp.kernel.versions import latest
-from planaria.otp.servers.gen_server import start_server
+from planaria.otp.servers.gen_server import begin_server, started
 from planaria.otp.servers.system import ServerBody
 
 type Restart = Literal["permanent", "transient", "temporary"]
@@ -105,13 +105,15 @@ def child(
     """
     serves = class_apart(cls, isolation, limits)
 
-    async def start(*, link: bool = True) -> Process | None:
+    def begin(link: bool) -> Request:
         newest = latest(cls)
         chosen = serves if newest is cls else class_apart(newest, isolation, limits)
-        return await start_server(
-            chosen, args, {}, name=name, label=label, timeout=start_timeout, mailbox=mailbox, link=link
-        )
+        return begin_server(chosen, args, {}, name, label, start_timeout, mailbox, link)
 
+    async def start(*, link: bool = True) -> Process | None:
+        return await started(begin(link))
+
+    start.begin = begin  # type: ignore[attr-defined]  # the quick way for supervisors
     return ChildSpec(id or name or cls.__qualname__, start, restart, shutdown, "worker", significant)
 
 

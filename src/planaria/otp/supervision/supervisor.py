@@ -6,20 +6,21 @@ restart, retries through a message to itself so that it stays responsive, the es
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from planaria.otp.kernel.ambient import node_, now, self_, wait_down
+from planaria.otp.kernel.ambient import node_, self_, wait_down
 from planaria.otp.kernel.event import ChildRestarted, RestartsExceeded
 from planaria.otp.kernel.mailbox import deliver_kernel
 from planaria.otp.kernel.message import ExitSignal
-from planaria.otp.kernel.process import DEAD, Process
+from planaria.otp.kernel.process import DEAD, Process, Request
 from planaria.otp.kernel.reason import (
     AlreadyStarted,
     ChildError,
     Exit,
     FailedToStartChild,
+    Killed,
     Shutdown,
     StartFailed,
     StartRaised,
@@ -27,7 +28,7 @@ from planaria.otp.kernel.reason import (
     is_orderly,
     reason_of,
 )
-from planaria.otp.servers.gen_server import GenServer, start_server
+from planaria.otp.servers.gen_server import GenServer, start_server, started
 from planaria.otp.servers.handler import Deferred, call
 from planaria.otp.supervision.child import ChildKind, ChildSpec, Restart, ShutdownTime
 from planaria.otp.supervision.restart_window import RestartWindow, check_budget
@@ -91,10 +92,27 @@ ORPHAN_PATIENCE = 5.0
 """Seconds a start waits for the previous holder of its name, whose supervisor is dead, to end."""
 
 
-async def start_of(spec: ChildSpec) -> Process | None:
-    """Start a child; whatever its start function raises becomes the reason of a `StartFailed`."""
+def begin_child(spec: ChildSpec) -> Request | None:
+    """Begin to start a child of `child(...)`, for `start_of`; None if that can only be done by waiting, or fails."""
+    begin: Callable[[bool], Request] | None = getattr(spec.start, "begin", None)
+    if begin is None:
+        return None
     try:
-        return await spec.start(link=True)
+        return begin(True)
+    except Killed:
+        raise
+    except Exception:  # noqa: BLE001  the start function will raise it again, where it becomes a reason
+        return None
+
+
+async def start_of(spec: ChildSpec, begun: Request | None = None) -> Process | None:
+    """Start a child; whatever its start function raises becomes the reason of a `StartFailed`.
+
+    Args:
+        begun: what `begin_child` gave, to go on with.
+    """
+    try:
+        return await (spec.start(link=True) if begun is None else started(begun))
     except StartFailed as error:
         if not await _orphan_is_gone(error.reason):
             raise
@@ -239,17 +257,18 @@ class Supervisor(GenServer):
 
     # --- ends and restarts ---------------------------------------------------------------------------------------
 
-    async def handle_info(self, message: Any) -> None:
+    def handle_info(self, message: Any) -> Coroutine[Any, Any, None] | None:
         """The end of a child, or another try at a restart."""
         if isinstance(message, ExitSignal):
+            ended = message.sender
             for known in self.children.values():
-                if known.process is message.sender:
-                    await self._ended(known, message.reason)
-                    return
+                if known.process is ended:
+                    return self._ended(known, message.reason)
         elif isinstance(message, TryAgain):
             known_again = self.children.get(message.id)
             if known_again is not None and known_again.restarting:
-                await self._restart(known_again, "restart failed")
+                return self._restart(known_again, "restart failed")
+        return None
 
     def children_now(self) -> list[tuple[object, Process | None, int]]:
         """(id, process, restarts) of the children in order, for those who look."""
@@ -259,11 +278,10 @@ class Supervisor(GenServer):
         """Stop the children, last first."""
         await self._stop_all(list(self.children.values()))
 
-    async def _ended(self, known: Child, reason: object) -> None:
+    def _ended(self, known: Child, reason: object) -> Coroutine[Any, Any, None] | None:
         kind = known.spec.restart
         if kind == "permanent" or (kind == "transient" and not is_orderly(reason)):
-            await self._restart(known, reason)
-            return
+            return self._restart(known, reason)
         self._clear(known)
         if known.spec.significant and self.flags.auto_shutdown != "never":
             others = any(
@@ -271,17 +289,36 @@ class Supervisor(GenServer):
             )
             if self.flags.auto_shutdown == "any_significant" or not others:
                 self.stop("shutdown")
+        return None
 
-    async def _restart(self, known: Child, reason: object) -> None:
-        node = node_()
-        if not self.window.allow(now()):
-            node.emit(RestartsExceeded(self_(), known.spec.id, reason))
+    def _restart(self, known: Child, reason: object) -> Coroutine[Any, Any, None] | None:
+        """Start it again; at once if nothing has to be waited for, else in the coroutine that is returned."""
+        pid = self.pid
+        node = pid.node
+        if not self.window.allow(node.clock.now()):
+            node.emit(RestartsExceeded(pid, known.spec.id, reason))
             self._clear(known)
             self.stop("shutdown")
-            return
+            return None
+        begun = None
+        if self.flags.strategy == "one_for_one":
+            begun = begin_child(known.spec)
+            if begun is not None and begun.done and begun.error is None:
+                process = begun.value
+                self._started(known, process)
+                known.restarts += 1
+                if process is not None:
+                    node.restarts[process] = known.restarts
+                    if node.listeners:
+                        node.emit(ChildRestarted(pid, known.spec.id, process, reason))
+                return None
+        return self._restart_waiting(known, reason, begun)
+
+    async def _restart_waiting(self, known: Child, reason: object, begun: Request | None) -> None:
+        node = node_()
         strategy = self.flags.strategy
         if strategy == "one_for_one":
-            failed = await self._start_all([known])
+            failed = await self._start_all([known], begun)
         else:
             group = list(self.children.values())
             if strategy == "rest_for_one":
@@ -308,15 +345,21 @@ class Supervisor(GenServer):
         if known.spec.restart == "temporary":
             self.children.pop(known.spec.id, None)
 
-    async def _start_all(self, children: list[Child]) -> FailedToStartChild | None:
+    def _started(self, known: Child, process: Process | None) -> None:
+        known.process = process
+        known.restarting = False
+        if process is None and known.spec.restart == "temporary":
+            self.children.pop(known.spec.id, None)
+
+    async def _start_all(
+        self, children: list[Child], begun: Request | None = None
+    ) -> FailedToStartChild | None:
         for known in children:
             try:
-                known.process = await start_of(known.spec)
+                self._started(known, await start_of(known.spec, begun))
             except StartFailed as error:
                 return FailedToStartChild(known.spec.id, error.reason)
-            known.restarting = False
-            if known.process is None and known.spec.restart == "temporary":
-                self.children.pop(known.spec.id, None)
+            begun = None
         return None
 
     async def _stop_all(self, children: list[Child], keep: Child | None = None) -> None:
