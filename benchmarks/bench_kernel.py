@@ -38,8 +38,8 @@ PEER_LIMIT = 20.0
 """Seconds one round of a peer may take."""
 PEER_ROUNDS = 3
 PROFILE = "profile:"
-PROFILED = {"ns": 10, "us": 20, "ms": 10}
-"""How much more than a round a profile looks at, by unit: a second or more of work."""
+PROFILED = {"ns": 300_000, "us": 30_000, "ms": 100_000, "s": 100_000}
+"""What a profile looks at, by unit: about a second of work."""
 WARM_UP = 20
 """The part of a round, 1/20, that comes before the rounds that count."""
 
@@ -117,7 +117,7 @@ class Bench:
     def profile(self, row: Row) -> str:
         """Where the time of the pure kernel goes in `row`."""
         with self._start("ours", ours) as subject:
-            return subject.words(f"{PROFILE}{row.operation}", row.n * PROFILED.get(row.unit, 1), LIMIT)
+            return subject.words(f"{PROFILE}{row.operation}", PROFILED.get(row.unit, row.n), LIMIT)
 
     def close(self) -> None:
         """End the peers."""
