@@ -239,6 +239,7 @@ class Bridge:
         elif kind == "system":
             if type(body) is Terminate:
                 content = sealed(body.reason)
+                body.taken = True  # as far as this end can tell
             elif isinstance(body, SystemMessage):
                 request = body.request
                 content = (body.operation, body.argument)

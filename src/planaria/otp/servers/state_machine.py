@@ -266,6 +266,7 @@ class StateMachine:
         elif kind == "start":
             yield from self.__begin(body, envelope)
         elif type(body) is Terminate:
+            body.taken = True
             yield from self.__end(body.reason)
         elif type(body) is Expired and self.__timeouts is not None:
             event = self.__timeouts.take(body)

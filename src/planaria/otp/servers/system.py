@@ -50,10 +50,12 @@ class SystemMessage:
 class Terminate:
     """The body of the kernel message that asks a server to end (`stop`)."""
 
-    __slots__ = ("reason",)
+    __slots__ = ("reason", "taken")
 
     def __init__(self, reason: object) -> None:
         self.reason = reason
+        self.taken = False
+        """Whether the server has got to it."""
 
     def __repr__(self) -> str:
         return f"<stop {reason_text(self.reason)}>"
