@@ -191,3 +191,20 @@ async def test_what_is_no_process_is_refused_and_hurts_nobody(node: TestNode) ->
     assert len(await node.run(work)) == 1
     with pytest.raises(TypeError, match="which processes"):
         await Groups.join(await node.run(Groups.start), "g")
+
+
+async def test_what_one_caller_gets_wrong_hurts_no_other_member(node: TestNode) -> None:
+    no_group: Any = ["a", "list"]
+    no_pids: Any = 5
+
+    async def work() -> None:
+        scope = await Groups.start(name="s")
+        await Groups.join("s", "g")
+        for request in (Groups.join, Groups.leave, Groups.monitor):
+            with pytest.raises(TypeError, match="cannot be a group: unhashable"):
+                await request("s", no_group)
+        with pytest.raises(TypeError, match="5 is no process"):
+            await Groups.join("s", "g", no_pids)
+        assert scope.alive and Groups.members("s", "g") == [self_()]
+
+    await node.run(work)

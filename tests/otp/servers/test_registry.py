@@ -208,3 +208,18 @@ async def test_what_is_no_registry_says_so(node: TestNode) -> None:
             await Registry.start("single")
 
     await node.run(work)
+
+
+async def test_what_one_caller_gets_wrong_hurts_nobody_else(node: TestNode) -> None:
+    registry = await start(node)
+    pid = node.spawn(idle)
+    await Registry.register(registry, "k", 1, pid)
+    no_key: Any = ["a", "list"]
+    with pytest.raises(TypeError, match=r"\['a', 'list'\] cannot be a key: unhashable"):
+        await Registry.register(registry, no_key, 1, pid)
+    with pytest.raises(TypeError, match="'me' is no process"):
+        await Registry.register(registry, "other", 1, "me")  # type: ignore[arg-type]
+    for request in (Registry.unregister, Registry.replace_value, Registry.put_meta):
+        with pytest.raises(TypeError, match="cannot be a key"):
+            await request(registry, no_key, pid)
+    assert node["r"] is registry and Registry.keys(registry, pid) == ["k"]

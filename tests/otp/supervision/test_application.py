@@ -224,3 +224,23 @@ async def test_an_application_without_a_tree_says_what_is_missing(node: TestNode
 
     await node.start(describe())
     assert await node.run(work)
+
+
+async def test_an_application_that_is_made_wrong_leaves_the_others_alone(node: TestNode) -> None:
+    class Unmade(Part):
+        def __init__(self, settings: object) -> None:
+            raise Boom("not made")
+
+    class Rootless(Part):
+        def start(self) -> Any:
+            return None
+
+    await node.start(describe(Disk))
+    controller = node["applications"]
+    with pytest.raises(StartFailed, match=r"Unmade did not start: .*Boom\('not made'\)"):
+        await Applications.start_application(controller, Unmade)
+    with pytest.raises(StartFailed, match=r"Rootless.start answered None: it answers child\(...\)"):
+        await Applications.start_application(controller, Rootless)
+    with pytest.raises(TypeError, match="<class 'int'> is no application"):
+        await Applications.start_application(controller, int)  # type: ignore[arg-type]
+    assert [each.name for each in await Applications.which_applications(controller)] == ["Disk"]

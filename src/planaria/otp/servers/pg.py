@@ -17,7 +17,7 @@ Source: OTP 25's pg, on one node. Differs: joining nobody (an empty list) change
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -29,6 +29,7 @@ from planaria.otp.kernel.reason import NoProcess
 from planaria.otp.kernel.table import publish, read_table
 from planaria.otp.servers.gen_server import GenServer
 from planaria.otp.servers.handler import Deferred, call
+from planaria.otp.servers.keys import unfit
 
 type Group = Hashable
 type Pids = Process | Sequence[Process]
@@ -99,9 +100,9 @@ class Groups(GenServer):
             pids: one, or several at once, a process as often as it stands there. One that is dead joins and
                 leaves at once.
         Raises:
-            TypeError: something among `pids` is no process.
+            TypeError: something among `pids` is no process; the group has no hash.
         """
-        joining = self._who(pids)
+        joining = unfit(group, "group") or self._who(pids)
         if isinstance(joining, TypeError):
             return self.refuse(joining)
         for pid in joining:
@@ -121,9 +122,9 @@ class Groups(GenServer):
         Watchers are told of all of `pids`, as in OTP, also of those that were no members.
 
         Raises:
-            TypeError: something among `pids` is no process.
+            TypeError: something among `pids` is no process; the group has no hash.
         """
-        leaving = self._who(pids)
+        leaving = unfit(group, "group") or self._who(pids)
         if isinstance(leaving, TypeError):
             return self.refuse(leaving)
         left = [pid for pid in leaving if self.table.remove(group, pid)]
@@ -146,7 +147,7 @@ class Groups(GenServer):
         Returns:
             The reference that the messages carry, and the members as of now.
         """
-        ref = self._watch((group,))
+        ref = unfit(group, "group") or self._watch((group,))
         if isinstance(ref, TypeError):
             return self.refuse(ref)
         return ref, self.table.members(group)
@@ -225,7 +226,7 @@ class Groups(GenServer):
         if pids is None:
             caller = self.caller()
             return TypeError("code outside has no pid: say which processes") if caller is None else (caller,)
-        who = (pids,) if isinstance(pids, Process) else tuple(pids)
+        who = (pids,) if isinstance(pids, Process) or not isinstance(pids, Iterable) else tuple(pids)
         strangers = [pid for pid in who if not isinstance(pid, Process)]
         return TypeError(f"{strangers[0]!r} is no process: groups are made of pids") if strangers else who
 

@@ -33,6 +33,7 @@ from planaria.otp.kernel.reason import AlreadyStarted, StartFailed
 from planaria.otp.kernel.table import publish, read_table
 from planaria.otp.servers.gen_server import GenServer
 from planaria.otp.servers.handler import Deferred, call
+from planaria.otp.servers.keys import no_process, unfit
 from planaria.otp.servers.registry_table import DuplicateTable, Entry, Key, RegistryTable, UniqueTable
 
 
@@ -92,11 +93,14 @@ class Registry(GenServer):
 
         Raises:
             StartFailed: with `AlreadyStarted`: a living process has the key, which is to be unique.
-            TypeError: code outside did not say which process.
+            TypeError: code outside did not say which process; that is no process; the key has no hash.
         """
         process = process or self.caller()
         if process is None:
             return self.refuse(TypeError("code outside has no pid: say which process"))
+        bad = unfit(key, "key") or no_process(process)
+        if bad is not None:
+            return self.refuse(bad)
         if isinstance(self.table, UniqueTable):
             holder = self.table.holder(key)
             if holder is not None and holder.status != DEAD:
@@ -110,9 +114,12 @@ class Registry(GenServer):
         return None
 
     @call
-    def unregister(self, key: Hashable, process: Process | None = None) -> bool:
+    def unregister(self, key: Hashable, process: Process | None = None) -> bool | Deferred[bool]:
         """Give up what a process, the caller unless told otherwise, has under `key`; False if that is nothing."""
         process = process or self.caller()
+        bad = unfit(key, "key")
+        if bad is not None:
+            return self.refuse(bad)
         if process is None or not self.table.remove(key, process):
             return False
         if process not in self.table.keys_of:
@@ -121,18 +128,25 @@ class Registry(GenServer):
         return True
 
     @call
-    def replace_value(self, key: Hashable, value: Any) -> bool:
+    def replace_value(self, key: Hashable, value: Any) -> bool | Deferred[bool]:
         """Put another value beside the caller's unique key; False if the key is not the caller's."""
         caller = self.caller()
+        bad = unfit(key, "key")
+        if bad is not None:
+            return self.refuse(bad)
         if not isinstance(self.table, UniqueTable) or caller is None or self.table.holder(key) is not caller:
             return False
         self.table.add(key, Entry(caller, value))
         return True
 
     @call
-    def put_meta(self, name: Hashable, value: Any) -> None:
+    def put_meta(self, name: Hashable, value: Any) -> Deferred[None] | None:
         """Remember a fact about the registry itself."""
+        bad = unfit(name, "key")
+        if bad is not None:
+            return self.refuse(bad)
         self.table.meta[name] = value
+        return None
 
     @staticmethod
     async def update_value(registry: Server, key: Hashable, change: Callable[[Any], Any]) -> tuple[Any, Any]:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Any, ClassVar, Literal
 
 from planaria.otp.kernel.ambient import Server, resolve, spawn, wait_down
@@ -170,8 +171,13 @@ class Applications(GenServer):
             The names of those started, in order; empty if it runs already.
         Raises:
             StartFailed: one of them did not start; those started before it by this request are stopped again.
-            ValueError: a setting it does not have, an unknown kind.
+            ValueError: a setting it does not have, an unknown kind, applications that need each other.
+            TypeError: it is no application.
         """
+        if not _is_application(application):
+            return self.refuse(
+                TypeError(f"{application!r} is no application: give a subclass of Application")
+            )
         if kind not in ("permanent", "transient", "temporary"):
             return self.refuse(ValueError(f"kind={kind!r}: it is 'permanent', 'transient' or 'temporary'"))
         before = list(self.running)
@@ -243,20 +249,26 @@ class Applications(GenServer):
                 await self._start(each, kind)
 
     async def _start(self, application: type[Application], kind: Kind) -> None:
-        instance = application(self.settings)
+        instance: Application | None = None
         spec: ChildSpec | None = None
 
         async def begin(*, link: bool = True) -> Process | None:
-            nonlocal spec
-            found = instance.start()
-            spec = found if isinstance(found, ChildSpec) else await found
+            nonlocal instance, spec
+            instance = application(self.settings)
+            found: Any = instance.start()
+            spec = await found if isawaitable(found) else found
+            if not isinstance(spec, ChildSpec):
+                answered, spec = spec, None
+                raise TypeError(
+                    f"{application.name}.start answered {answered!r}: it answers child(...) or supervisor(...)"
+                )
             return await spec.start(link=link)
 
         try:
             process = await start_of(ChildSpec(application.name, begin))
         except StartFailed as error:
             raise StartFailed(application.name, error.reason) from error
-        if process is None or spec is None:
+        if process is None or spec is None or instance is None:
             raise StartFailed(application.name, "ignore")
         self.running[application] = _Running(instance, kind, process, spec)
 
@@ -329,6 +341,10 @@ def get_env(
         NoProcess: no applications run in this node.
     """
     return read_table(controller, resolve(controller), Settings).of(application).get(key, default)
+
+
+def _is_application(thing: object) -> bool:
+    return isinstance(thing, type) and issubclass(thing, Application)
 
 
 async def _finish(callback: Callable[[], Any]) -> None:
