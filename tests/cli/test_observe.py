@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import socket
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from planaria.cli.attach import read_input
 from planaria.otp import GenServer, Node, call, child, sleep, supervisor, task_child
 from planaria.otp.observe.observer import Observer
 from planaria.otp.observe.watchdog import Watchdog
@@ -123,3 +126,53 @@ def test_attach_shows_errors_and_says_so_in_its_exit_code(program):
     result = program.run("attach", "-c", "1/0")
     assert result.exit_code == 1
     assert "ZeroDivisionError" in result.output
+
+
+def test_following_ends_in_peace_with_ctrl_c(program, monkeypatch):
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("planaria.cli.observe.time", SimpleNamespace(sleep=interrupted))
+    result = program.run("observe", "--follow")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["node"]["name"] == "plain"
+
+
+def test_a_node_that_goes_away_is_told_in_words(tmp_path):
+    path = tmp_path / "o.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        closer = threading.Thread(target=lambda: listening.accept()[0].close())
+        closer.start()
+        result = planaria("observe", "--socket", str(path))
+        closer.join(10)
+    assert result.exit_code != 0
+    assert "has closed the connection" in result.output
+
+
+def test_attach_ends_with_the_input_that_leaves(program):
+    assert program.run("attach", "-c", "exit()").exit_code == 0
+    assert program.run("attach", "-c", "exit('no')").exit_code == 1
+
+
+def test_attach_says_what_the_node_refuses(program):
+    result = program.run("attach", "-c", "(" * 10_000)
+    assert result.exit_code == 1
+    assert "too many nested parentheses" in result.output
+
+
+@pytest.mark.parametrize(
+    ("lines", "source"),
+    [
+        (["for n in x:", "  a", "  b", ""], "for n in x:\n  a\n  b\n"),
+        (["x = 1; x"], "x = 1; x"),
+        (["await x"], "await x"),
+        (["f(1,", "2)"], "f(1,\n2)"),
+        (["def f(:"], "def f(:"),
+    ],
+)
+def test_an_empty_line_ends_a_block(lines, source, monkeypatch):
+    given = iter(lines)
+    monkeypatch.setattr("builtins.input", lambda prompt: next(given))
+    assert read_input() == source

@@ -2,12 +2,18 @@
 
 import pytest
 
-from planaria.cli.output import clean, print_table, seconds
+from planaria.cli.output import clean, print_json_line, print_table, seconds
 
 
 def test_text_from_outside_cannot_drive_the_terminal():
     assert clean("\x1b[2Jred\x07\r\x9b31m\u202egnp") == "[2Jred31mgnp"
     assert clean("two\nlines\tand a tab, ünïcode 蠕虫") == "two\nlines\tand a tab, ünïcode 蠕虫"
+
+
+def test_half_a_character_is_left_out_of_text_and_escaped_in_json(capsys):
+    assert clean("a\udc80b") == "ab"
+    print_json_line({"name": "\udc80", "other": "ü"})
+    assert capsys.readouterr().out == '{"name": "\\udc80", "other": "\\u00fc"}\n'
 
 
 def test_a_cell_cannot_break_its_row(capsys):

@@ -46,7 +46,7 @@ def attach(garden: Path | None, socket: Path | None, source: str | None) -> None
 def _converse(client: ObserverClient) -> None:
     while True:
         try:
-            source = _input()
+            source = read_input()
         except EOFError:
             click.echo()
             return
@@ -60,7 +60,7 @@ def _converse(client: ObserverClient) -> None:
                 return
 
 
-def _input() -> str:
+def read_input() -> str:
     """One input: a line, or a block that an empty line ends."""
     import ast
     import codeop
@@ -71,10 +71,10 @@ def _input() -> str:
     while True:
         source = "\n".join(lines)
         try:
-            if compiler(source, "<attach>", "exec") is not None:
+            if compiler(source, "<attach>", "single") is not None:
                 return source
         except (SyntaxError, ValueError, OverflowError):
-            return source  # the node says what is wrong with it
+            return source  # several statements, or the node says what is wrong with it
         lines.append(input("... "))
 
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,9 @@ def connected(path: Path) -> Generator[ObserverClient]:
         raise CliError(NOT_RUNNING, f"no node listens at {path}", mend, "not_running") from error
     except TimeoutError as error:
         raise _frozen(path) from error
+    except ConnectionError as error:
+        mend = "it has ended: start it with `planaria up`"
+        raise CliError(NO_ANSWER, f"the node at {path} has closed the connection", mend, "closed") from error
     except OSError as error:
         raise CliError(NO_ANSWER, f"{path}: {error}", "see whether the node still runs", "closed") from error
 
@@ -111,12 +114,14 @@ def observe(
         raise click.UsageError(f"--{act} needs a PROCESS")
     with connected(path) as client:
         if traced is not None:
-            _trace(client, traced, as_json)
+            with suppress(KeyboardInterrupt):
+                _trace(client, traced, as_json)
         elif act is not None:
             result = client.ask(act, process=process)
             output.print_json(result) if as_json else click.echo(f"{act}: {process}")
         elif follow:
-            _follow(client, process, as_json)
+            with suppress(KeyboardInterrupt):
+                _follow(client, process, as_json)
         else:
             view = _look(client, process)
             if as_json:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 PATIENCE = 1.0
 """Seconds after which somebody who waits is shown that work goes on."""
 
-# C0 and C1 controls but newline and tab, and the characters that turn the direction of text around them.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# C0 and C1 controls but newline and tab, the characters that turn the direction of text around them, and halves of
+# characters, which no encoding can write.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 STATUS_STYLES = {
     "running": "green",
@@ -41,12 +42,21 @@ def clean(text: object) -> str:
 
 def print_json(value: Any) -> None:
     """A value as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(_json(value, indent=2))
 
 
 def print_json_line(value: Any) -> None:
     """A value as one line of JSON, at once; for streams."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(_json(value))
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, as in the name of a file in another encoding
+        return json.dumps(value, indent=indent)
+    return text
 
 
 def console() -> "Console":

@@ -489,7 +489,7 @@ async def test_one_connection_too_many_is_told_so(node, path, monkeypatch):
     def work(first: ObserverClient) -> None:
         first.ask("node")
         with ObserverClient(path) as second, pytest.raises(Asked, match="others are connected"):
-            second.read(10.0)
+            second.ask("node")
         first.ask("node")
 
     await asked(path, work)

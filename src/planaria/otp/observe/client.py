@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +29,7 @@ class ObserverClient:
 
     Args:
         path: of its socket.
+        within: seconds to be let in.
     Raises:
         OSError: nobody listens there, or it is not yours.
     """
@@ -35,8 +37,16 @@ class ObserverClient:
     def __init__(self, path: str | os.PathLike[str], within: float = 5.0) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(within)
+        until = time.monotonic() + within
         try:
-            self._socket.connect(os.fspath(path))
+            while True:
+                try:
+                    self._socket.connect(os.fspath(path))
+                    break
+                except BlockingIOError:  # many others are at the door
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.02)
         except OSError:
             self._socket.close()
             raise
@@ -74,7 +84,11 @@ class ObserverClient:
         self._last += 1
         given = {name: value for name, value in params.items() if value is not None}
         request = {"id": self._last, "method": method, "params": given}
-        self._socket.sendall(json.dumps(request).encode() + b"\n")
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+        except BrokenPipeError:
+            self.read(ANSWER_TIME)  # it may have said why
+            raise
         return self._last
 
     def read(self, within: float | None) -> dict[str, Any]:
