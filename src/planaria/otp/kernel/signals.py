@@ -212,6 +212,8 @@ def _bury(process: Process, node: Node) -> None:
                 deliver_kernel(watcher, "info", Down(monitor, monitor.watched_as, reason))
             else:
                 watcher(Down(monitor, monitor.watched_as, reason))
+    # What refers to itself is only freed by the collector.
+    process.body = process.current = None
 
 
 def _fail_callers(process: Process, reason: object) -> None:

@@ -530,7 +530,7 @@ def begin_server(
     mailbox: Bound | None,
     link: bool,
 ) -> Request:
-    """`start_server` as far as it goes without waiting: the request to begin, mostly `done`; `started` does the rest."""
+    """`start_server` without its wait: the request to begin, mostly `done` already; `started` does the rest."""
     me = running.process
     if me is None or me.status == DEAD:
         me = self_()  # raises
