@@ -75,24 +75,39 @@ class Bench:
         if row.fresh:
             return self._fresh_rounds(row)
         running = {name: self._start(name, start) for name, start in self.starts.items()}
+        found: dict[str, Rounds] = {name: [] for name in running}
         try:
-            for subject in running.values():
-                subject.ask(row.operation, max(10, row.n // WARM_UP), LIMIT)
-            found: dict[str, Rounds] = {name: [] for name in running}
-            for turn in range(row.rounds):
-                for name in _turned(list(running), turn):
-                    found[name].append(running[name].ask(row.operation, row.n, LIMIT))
+            for turn in range(-1, row.rounds):  # the first is a short one, to warm up
+                for name in _turned(list(found), turn):
+                    n = row.n if turn >= 0 else max(10, row.n // WARM_UP)
+                    try:
+                        values = running[name].ask(row.operation, n, LIMIT)
+                    except Absent as error:
+                        self._failed(name, row, error)
+                        del found[name]
+                        continue
+                    if turn >= 0:
+                        found[name].append(values)
             return found
         finally:
             for subject in running.values():
                 subject.close()
 
+    def _failed(self, name: str, row: Row, error: Absent) -> None:
+        """One row of one subject is missing; the others go on."""
+        print(f"bench_kernel: {name} has no {row.operation} ({row.n:,}): {error}", file=sys.stderr)
+        self.about[f"{name}, {row.operation}"] = f"failed: {error}"
+
     def _fresh_rounds(self, row: Row) -> dict[str, Rounds]:
         found: dict[str, Rounds] = {name: [] for name in self.starts}
         for turn in range(row.rounds):
-            for name in _turned(list(self.starts), turn):
-                with self._start(name, self.starts[name]) as subject:
-                    found[name].append(subject.ask(row.operation, row.n, LIMIT))
+            for name in _turned(list(found), turn):
+                try:
+                    with self._start(name, self.starts[name]) as subject:
+                        found[name].append(subject.ask(row.operation, row.n, LIMIT))
+                except Absent as error:
+                    self._failed(name, row, error)
+                    del found[name]
         return found
 
     def _start(self, name: str, start: Start) -> Subject:

@@ -35,13 +35,22 @@ def compiled(folder: Path) -> Start:
     if not wheels:
         raise Absent("no platform wheel in dist/: make wheels")
     with zipfile.ZipFile(wheels[-1]) as wheel:
-        for name in wheel.namelist():
-            if name.startswith("planaria/otp/") and name.endswith(".py"):
-                source = ROOT / "src" / name
-                if not source.exists() or source.read_bytes() != wheel.read(name):
-                    raise Absent(f"{wheels[-1].name} was built from other sources ({name}): make wheels")
+        other = stale(wheel, ROOT / "src")
+        if other is not None:
+            raise Absent(f"{wheels[-1].name} was built from other sources ({other}): make wheels")
         wheel.extractall(folder)
     return lambda: _python(sys.executable, "planaria_kernel", folder)
+
+
+def stale(wheel: zipfile.ZipFile, sources: Path) -> str | None:
+    """A kernel file of the wheel that reads otherwise in `sources`, if there is one; what the build made is its own."""
+    for name in wheel.namelist():
+        made = name.endswith("_interpreted.py")
+        if name.startswith("planaria/otp/") and name.endswith(".py") and not made:
+            source = sources / name
+            if not source.exists() or source.read_bytes() != wheel.read(name):
+                return name
+    return None
 
 
 def beam(folder: Path) -> Start:

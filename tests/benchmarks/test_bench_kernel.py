@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from benchmarks.bench_kernel import worst
+from benchmarks.bench_kernel import Bench, worst
 from benchmarks.figures import figure, ratio
 from benchmarks.kernel_page import notes, tables
+from benchmarks.kernel_rows import Row
+from benchmarks.kernel_subjects import stale
 from benchmarks.subject import Absent, Subject
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +82,29 @@ def test_a_subject_that_takes_too_long_is_ended():
         with pytest.raises(Absent, match="took longer"):
             subject.ask("hang", 1, 0.01)
         assert not subject.alive
+
+
+@pytest.mark.parametrize(("text", "other"), [("here", None), ("gone", "planaria/otp/a.py")])
+def test_a_wheel_built_from_other_sources_is_not_measured(tmp_path, text, other):
+    (tmp_path / "planaria" / "otp").mkdir(parents=True)
+    (tmp_path / "planaria" / "otp" / "a.py").write_text("here")
+    with zipfile.ZipFile(tmp_path / "w.whl", "w") as wheel:
+        wheel.writestr("planaria/otp/a.py", text)
+        wheel.writestr("planaria/otp/_a_interpreted.py", "made by the build")
+    with zipfile.ZipFile(tmp_path / "w.whl") as wheel:
+        assert stale(wheel, tmp_path) == other
+
+
+def test_a_subject_that_fails_in_a_row_leaves_the_others_theirs(tmp_path, capsys):
+    bench = Bench(tmp_path, with_peers=False, hurry=True)
+    bench.starts = {"ours": echo, "beam": echo}
+    assert bench.rounds(Row("double", "ns", 2, rounds=2)) == {
+        "ours": [[2.0, 4.0]] * 2,
+        "beam": [[2.0, 4.0]] * 2,
+    }
+    bench.starts["beam"] = lambda: Subject([sys.executable, "-c", "print('x', flush=True)"])
+    assert bench.rounds(Row("double", "ns", 2, rounds=1)) == {"ours": [[2.0, 4.0]]}
+    assert "beam has no double" in capsys.readouterr().err
 
 
 def row(operation: str, **more: object) -> dict[str, object]:
