@@ -19,6 +19,7 @@ from planaria.otp import (
     WorkerExited,
     child,
     exit_signal,
+    receive,
     sleep,
     stop,
     supervisor,
@@ -195,6 +196,22 @@ async def test_a_worker_that_writes_garbage_is_killed_and_hurts_nobody(home, gar
     while alive(pid):
         await asyncio.sleep(0.002)
     assert await Desk.add(await start(home, Desk)) == 1
+
+
+async def test_a_pickle_of_a_worker_cannot_change_a_process_of_home(home):
+    desk = await start(home, Desk)
+    victim = home.spawn(waits_for_ever)
+    name = f"cplanaria.otp.isolation.codec\n_a_process\n(I{victim.id}\nX\x01\x00\x00\x00xNtR".encode()
+    state = b"(N}X\x05\x00\x00\x00labelX\x05\x00\x00\x00ownedst"
+    data = b"(X\x05\x00\x00\x00event" + name + state + b"bt."
+    frame = MAGIC + bytes([4, 0, 0, 0]) + len(data).to_bytes(8, "little") + bytes(8) + data
+    reason = await end_of(home, desk, lambda: Desk.write_garbage(desk, frame))
+    assert "no pickle changes a process" in str(reason)
+    assert victim.label == "waits_for_ever"
+
+
+async def waits_for_ever() -> None:
+    await receive()
 
 
 async def kill(process: object) -> None:

@@ -12,6 +12,8 @@ from planaria.otp import (
     CallError,
     CallFailed,
     CallTimeout,
+    CodeLoaded,
+    CodeRolledBack,
     Crash,
     Down,
     ExitSignal,
@@ -533,6 +535,15 @@ async def test_the_pool_renews_the_workers_that_wait(home):
     pool = await warm_up(home, 2)
     before = {worker.os_pid for worker in pool._idle}
     pool.renew()
+    await warm_up(home, 2)
+    assert not before & {worker.os_pid for worker in pool._idle}
+
+
+@pytest.mark.parametrize("event", [CodeLoaded(("shop",), 2, 0), CodeRolledBack(("shop",), 1, 0, "by hand")])
+async def test_workers_that_wait_are_replaced_when_code_has_changed(home, event):
+    pool = await warm_up(home, 2)
+    before = {worker.os_pid for worker in pool._idle}
+    home.emit(event)
     await warm_up(home, 2)
     assert not before & {worker.os_pid for worker in pool._idle}
 

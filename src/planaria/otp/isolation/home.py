@@ -16,6 +16,7 @@ from planaria.otp.isolation.limits import Worker
 from planaria.otp.isolation.output import log_at_home
 from planaria.otp.isolation.residence import SPAN
 from planaria.otp.kernel.birth import announce
+from planaria.otp.kernel.bounded import BoundedQueue
 from planaria.otp.kernel.event import KernelEvent
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.node import Node
@@ -25,6 +26,13 @@ from planaria.otp.kernel.signals import die, link, unlink
 
 WINDOW = 512
 """Messages a worker may have in its mailbox; more wait in the mailbox at home, where they are seen and bounded."""
+
+
+def window_of(process: Process) -> int:
+    """The window of one process: of a bounded one so small that its limit means something, a quarter of that."""
+    queue = process.queue
+    return min(WINDOW, max(1, queue.bound.limit // 4)) if isinstance(queue, BoundedQueue) else WINDOW
+
 
 _EVENTS: tuple[type, ...] = KernelEvent.__value__.__args__
 
@@ -54,6 +62,7 @@ class HomeBridge(Bridge):
         self.admission = Admission(options.admits)
         self.find_class = self.admission.find  # type: ignore[method-assign]
         self.process: Process | None = None
+        self.window = WINDOW
         self.base = 0
         self.sent = 0
         self.taken = 0
@@ -65,6 +74,7 @@ class HomeBridge(Bridge):
         """The worker that waited begins to serve `process`."""
         self.node = node
         self.process = process
+        self.window = window_of(process)
         self.shown[process.id] = process
         self.admission.admits = options.admits
 
@@ -169,13 +179,13 @@ class HomeBridge(Bridge):
     # --- no more than is wanted -----------------------------------------------------------------------------
 
     def ship(self, target: Process, envelope: Envelope) -> Work | None:
-        if self.sent - self.taken >= WINDOW or self.channel.full:
+        if self.sent - self.taken >= self.window or self.channel.full:
             return self._ship_later(target, envelope)
         return super().ship(target, envelope)
 
     async def _ship_later(self, target: Process, envelope: Envelope) -> None:
         """Hold the message in hand until there is room; what comes meanwhile waits in the mailbox here."""
-        while not self.over and (self.sent - self.taken >= WINDOW or self.channel.full):
+        while not self.over and (self.sent - self.taken >= self.window or self.channel.full):
             if self.channel.full:
                 await self.channel.room()
             else:

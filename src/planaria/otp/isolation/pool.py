@@ -25,6 +25,7 @@ from planaria.otp.isolation.program import check_not_importing, this_program
 from planaria.otp.isolation.template import ENDED, FORK, FORKED, KILL, REPLY, REQUEST
 from planaria.otp.isolation.worker import WorkerProcess
 from planaria.otp.kernel.birth import announce, create
+from planaria.otp.kernel.event import CodeLoaded, CodeRolledBack, KernelEvent
 from planaria.otp.kernel.message import Envelope
 from planaria.otp.kernel.node import Node
 from planaria.otp.kernel.process import Process
@@ -68,6 +69,7 @@ class WorkerPool:
         self._refilling = False
         self._closed = False
         watched(process.node, self._name_changed)
+        process.node.listeners.append(self._heard)
 
     @property
     def idle(self) -> int:
@@ -272,11 +274,17 @@ class WorkerPool:
         names = self.process.node.names
         if isinstance(names, WatchedNames) and self._name_changed in names.watchers:
             names.watchers.remove(self._name_changed)
+        if self._heard in self.process.node.listeners:
+            self.process.node.listeners.remove(self._heard)
         self._let_go()
         workers, self._workers = self._workers, {}
         self._idle.clear()
         for worker in workers.values():
             worker.exited(signal.SIGKILL, 0, 0.0)
+
+    def _heard(self, event: KernelEvent) -> None:
+        if isinstance(event, CodeLoaded | CodeRolledBack):
+            self.renew()
 
     # --- names ----------------------------------------------------------------------------------------------
 

@@ -335,7 +335,7 @@ class WorkerBridge(Bridge):
         if resident is None or resident.status == DEAD:
             return
         taken = self.received - queue_length(resident)
-        step = self.window // 4
+        step = max(1, self.window // 4)
         progress = taken - self.reported
         if progress >= step:
             self.reported = taken

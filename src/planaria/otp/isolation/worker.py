@@ -18,7 +18,7 @@ from planaria.otp.isolation.bridge import named_arguments
 from planaria.otp.isolation.channel import CONTROL
 from planaria.otp.isolation.codec import encode, explain
 from planaria.otp.isolation.errors import WorkerBroken
-from planaria.otp.isolation.home import WINDOW, HomeBridge
+from planaria.otp.isolation.home import HomeBridge
 from planaria.otp.isolation.limits import Worker, env_of
 from planaria.otp.isolation.output import LineReader, OutputLine
 from planaria.otp.isolation.program import Program, by_place, this_program
@@ -238,7 +238,7 @@ class WorkerProcess:
             env_of(options, os.environ),
             (limits.memory, limits.cpu, limits.files),
             logging.getLogger().level,
-            WINDOW,
+            bridge.window,
         )
         if names:
             bridge.tell("names", names)

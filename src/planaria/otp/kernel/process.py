@@ -122,6 +122,9 @@ class Process:
     def __str__(self) -> str:
         return f"<{self.node.name}.{self.id}>"
 
+    def __setstate__(self, state: object) -> None:
+        raise TypeError("no pickle changes a process")  # one from elsewhere may name it, and could try
+
     @property
     def alive(self) -> bool:
         """Whether it has not ended; it may end at any moment."""
@@ -215,6 +218,9 @@ class Request:
     error: BaseException | None = None
     notify: Callable[[], None] | None = None  # for callers that are not processes
     due = 0.0
+
+    def __setstate__(self, state: object) -> None:
+        raise TypeError("no pickle changes a call under way")
 
     def reply(self, value: Any) -> None:
         """Answer the caller. A caller that has given up, or is dead, notices nothing."""
