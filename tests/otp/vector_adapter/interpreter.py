@@ -126,8 +126,6 @@ async def run_callback(actor: Actor, program: Iterable[Op]) -> Answer:
     except (Exit, VectorError):
         actor.state = answer.state_before
         raise
-    if answer.bad_return is not None:
-        actor.state = answer.state_before
     return answer
 
 

@@ -112,6 +112,7 @@ class VectorMachine(StateMachine):
     async def _by_program(self, program: Json, event: Event) -> Any:
         answer = await self._run_program(program)
         if answer.bad_return is not None:
+            self.actor.state = answer.state_before
             return Nonsense(answer.bad_return[0])
         replies = [] if answer.reply is None else [Reply(answer.reply[0])]
         if answer.stop is not None:
@@ -124,8 +125,11 @@ class VectorMachine(StateMachine):
         rule = next((one for one in self.worker["rules"] if self._fits(one, kind, message)), None)
         if rule is None:
             return Keep(reply={"unhandled": message}) if isinstance(event, Call) else Keep()
-        await self._run_program(rule.get("ops", ()))
-        return self._transition(rule.get("then", "keep"), self._actions(rule.get("actions", ())))
+        answer = await self._run_program(rule.get("ops", ()))
+        transition = self._transition(rule.get("then", "keep"), self._actions(rule.get("actions", ())))
+        if isinstance(transition, Nonsense):
+            self.actor.state = answer.state_before
+        return transition
 
     def _fits(self, rule: Json, kind: Json, message: Json) -> bool:
         states = rule.get("state", self.name_of_state)

@@ -11,16 +11,23 @@ from planaria.otp import (
     AlreadyStarted,
     BadReturn,
     CallFailed,
+    Cast,
     Crash,
     Down,
+    EventTimeout,
     Exit,
     ExitSignal,
     FailedToStartChild,
     GroupChanged,
+    Info,
+    Internal,
+    NextEvent,
     Pid,
     Postpone,
     Shutdown,
     StartRaised,
+    StateTimeout,
+    Timeout,
     TimerFired,
 )
 
@@ -48,6 +55,26 @@ def reason_from(value: Json) -> object:
     if isinstance(value, Mapping) and set(value) == {"shutdown"}:
         return Shutdown(value["shutdown"])
     return value
+
+
+def inserted(event: object) -> Json:
+    """An action that inserts an event, as Erlang writes it."""
+    match event:
+        case Internal(message):
+            kind: Json = "internal"
+        case Info(message):
+            kind = "info"
+        case Cast(_, (message,)):
+            kind = "cast"
+        case StateTimeout(message):
+            kind = "state_timeout"
+        case EventTimeout(message):
+            kind = "timeout"
+        case Timeout(name, message):
+            kind = {"timeout": name}
+        case _:
+            return repr(event)
+    return {"t": ["next_event", kind, message]}
 
 
 class Translation:
@@ -81,6 +108,8 @@ class Translation:
     def error(self, error: BaseException) -> Json:
         if isinstance(error, BadReturn) and isinstance(error.value, Postpone):
             return {"bad_state_enter_action_from_state_function": "postpone"}
+        if isinstance(error, BadReturn) and error.where == "enter" and isinstance(error.value, NextEvent):
+            return {"bad_state_enter_action_from_state_function": inserted(error.value.event)}
         if isinstance(error, BadReturn):
             where = "init" if error.where == "init" else "state_function"
             value = error.value.value if isinstance(error.value, Nonsense) else repr(error.value)

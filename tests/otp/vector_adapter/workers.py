@@ -118,6 +118,7 @@ class VectorServer(GenServer):
         # A Python handler's return value is its answer, so there is no nonsense to return; stopping with OTP's
         # reason is what a handler that noticed would do (docs/otp-differences.md).
         if answer.bad_return is not None:
+            self.actor.state = answer.state_before
             raise Stop({"bad_return_value": answer.bad_return[0]})
 
     def _go_on(self, answer: Answer) -> None:
