@@ -420,3 +420,66 @@ def test_the_environment_must_be_understood(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PLANARIA_DEBUG_MESSAGES", "yes")
     with pytest.raises(ValueError, match="say 1, crash, or 0"):
         debug_messages_from_environment()
+
+
+class Touchy:
+    """An object whose own code raises whenever somebody looks at it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise LookupError(name)
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        raise LookupError("compared")
+
+
+class TouchyDict(dict[str, int]):
+    def items(self) -> Any:
+        raise LookupError("items")
+
+
+class TouchyList(list[int]):
+    def __iter__(self) -> Any:
+        raise LookupError("iterated")
+
+
+class Forgetful:
+    """A key whose hash is known once."""
+
+    asked = 0
+
+    def __hash__(self) -> int:
+        self.asked += 1
+        if self.asked > 1:
+            raise LookupError("no hash")
+        return 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Touchy,
+        lambda: {Touchy()},
+        lambda: TouchyDict(a=1),
+        lambda: TouchyList([1]),
+        lambda: {Forgetful(): [1]},
+    ],
+    ids=["attributes", "comparison", "items", "iteration", "hash"],
+)
+async def test_looking_breaks_nothing_that_does_not_like_to_be_looked_at(
+    watched: TestNode, changes: list[MessageChanged], make: Any
+) -> None:
+    async def work() -> None:
+        pid = await Shelf.start()
+        touchy, plain = make(), [1]
+        Shelf.put(pid, [touchy, plain])
+        await sleep(0)
+        plain.append(2)
+        await sleep(0)
+        assert await Shelf.numbers(pid)
+
+    await watched.run(work)
+    await watched.settle()
+    assert [change.path for change in changes] == ["args[0][1][1]"]  # what can be looked at is watched

@@ -88,6 +88,8 @@ def bounded(
 ) -> Bound:
     """At most `limit` messages wait; the one in hand does not count.
 
+    Of a process in a worker a quarter of that, at least 1, may wait in the worker besides.
+
     Args:
         limit: at least 1.
         policy: what happens to a message that comes when the mailbox is full:

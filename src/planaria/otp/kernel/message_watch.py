@@ -12,7 +12,8 @@ A copy of each message and reply is made when it is sent (`snapshot.py`, of boun
   Handing something over and forgetting it is no sharing.
 
 A report is a `MessageChanged` event and a line in the log; once for each message.
-Does badly: what code outside any process keeps is not seen; a message that changes and changes back meanwhile is not
+Does badly: what code outside any process keeps is not seen; what a thread changes is put down to the process whose code
+ran meanwhile; a message that changes and changes back meanwhile is not
 either. Watches the last `HELD` messages of each process, and at most `WAITING` that wait.
 """
 

@@ -5,7 +5,9 @@ classes), cycles included, without recursion. What it does not look into counts 
 modules, pids and other things of the kernel, objects of the standard library.
 
 The effort is bounded: `MAX_OBJECTS` containers, `MAX_ITEMS` items in all, `MAX_BYTES` of each bytearray (its length
-always). Beyond that a change goes unseen; `Snapshot.complete` says whether there was a beyond.
+always). Beyond that a change goes unseen; `Snapshot.complete` says whether there was a beyond. So does a change in
+objects whose own code raises when they are looked at (`__hash__`, `__getattribute__`, a `keys` of one's own): looking
+must not break what is looked at.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ class Snapshot:
             if len(self.parts) >= MAX_OBJECTS or items >= MAX_ITEMS:
                 self.complete = False
                 return
-            content = content_of(each)
+            content = _copy(each)
+            if content is None:
+                self.complete = False
+                continue
             items += len(content)
             # Immutable containers are only looked through: what they hold stays what it is.
             if not isinstance(each, tuple | frozenset):
@@ -58,8 +63,10 @@ class Snapshot:
     def change(self) -> Change | None:
         """The first difference between then and now, None if there is none."""
         for path, each, before in self.parts:
-            now = content_of(each)
-            found = difference(before, now, path, type(each))
+            try:
+                found = difference(before, content_of(each), path)
+            except Exception:  # noqa: BLE001  the objects' own code: what cannot be looked at counts as unchanged
+                continue
             if found is not None:
                 where, was, became = found
                 return Change(where, each, was, became)
@@ -98,7 +105,10 @@ def walk(value: object, root: str) -> Iterator[tuple[str, Any]]:
             continue
         seen.add(id(each))
         yield path, each
-        queue.extend(inside(each, path))
+        try:
+            queue.extend(inside(each, path))
+        except Exception:  # noqa: BLE001  the object's own code: it is not looked into
+            continue
 
 
 def inside(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -121,6 +131,13 @@ def inside(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         for name, each in attributes(value).items():
             if type(each) not in PLAIN:
                 yield f"{path}.{name}", each
+
+
+def _copy(value: Any) -> Content | None:
+    try:
+        return content_of(value)
+    except Exception:  # noqa: BLE001  the object's own code: it is not watched
+        return None
 
 
 def content_of(value: Any) -> Content:
@@ -152,7 +169,7 @@ class _Content:
         return min(self.size, MAX_ITEMS) + (0 if self.own is None else len(self.own))
 
 
-def difference(before: Any, now: Any, path: str, kind: type) -> tuple[str, object, object] | None:
+def difference(before: Any, now: Any, path: str) -> tuple[str, object, object] | None:
     """The first difference of two copies of one container: (path, was, is)."""
     old, new = before.held, now.held
     if isinstance(old, dict):
@@ -187,7 +204,10 @@ def same(one: object, other: object) -> bool:
 
 def attributes(value: Any) -> dict[str, Any]:
     """What an object holds in its `__dict__` and its slots."""
-    found: dict[str, Any] = dict(getattr(value, "__dict__", ()))
+    try:
+        found: dict[str, Any] = dict(getattr(value, "__dict__", ()))
+    except Exception:  # noqa: BLE001  the object's own code
+        found = {}
     for name in slots_of(type(value)):
         try:
             found[name] = object.__getattribute__(value, name)
