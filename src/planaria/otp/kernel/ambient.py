@@ -123,7 +123,9 @@ def spawn_monitor(
     mailbox: Bound | None = None,
 ) -> tuple[Process, Monitor]:
     """Like `spawn`, watched by the running process from the first moment; with `link`, linked to it as well."""
-    me = self_()
+    me = running.process
+    if me is None or me.status == DEAD:
+        me = self_()  # raises
     process = _spawn(me, fn, args, name, label, me if link else None, mailbox)
     ref = Monitor()  # `watch`, written out
     ref.target = ref.watched_as = process
@@ -465,7 +467,9 @@ def demonitor(ref: Monitor, *, flush: bool = False) -> bool:
 
 def exit_signal(pid: Process, reason: object) -> None:
     """Send an exit signal; `"kill"` cannot be trapped and ends `pid` at once, as `"killed"`."""
-    me = self_()
+    me = running.process
+    if me is None or me.status == DEAD:
+        me = self_()  # raises
     signal_process(pid, me, reason)
     if me.status == DEAD:
         raise Killed

@@ -33,6 +33,7 @@ TURN_REDUCTIONS = 2000
 """Reductions before the event loop gets a turn."""
 BATCH = 16
 """Messages one process handles before the next has its turn."""
+LEFT = range(BATCH - 1, -1, -1)
 POOL = 64
 """Runners kept for the next coroutine."""
 MAX_DEPTH = 12
@@ -121,11 +122,13 @@ class Scheduler:
                         continue
                     direct: dict[str, Callable[..., Any]] | None = getattr(body, "_kernel_direct", None)
                     remember = self.remember
-                    envelope = process.pending
-                    while envelope is not None:
-                        if not left:  # to the end of the run queue with the rest
+                    for left in LEFT:
+                        envelope = process.pending
+                        if envelope is None:
+                            left += 1
                             process.current = None
-                            self.enqueue(process)
+                            if process.status == RUNNING:
+                                process.status = WAITING
                             break
                         queue = process.queue  # `mailbox.take`
                         if queue is None:
@@ -134,36 +137,35 @@ class Scheduler:
                             process.pending = queue.popleft()
                             if not queue:
                                 process.queue = None
-                        left -= 1
                         process.current = envelope
                         remember(envelope)
+                        # Most messages of quiet servers go to their handlers without a call more.
                         if direct is None:
                             work = body.handle(envelope)
-                        elif envelope[0] == "info":  # most messages of quiet servers, without a call more
-                            server: Any = body
-                            try:
-                                result = server.handle_info(envelope[1])
-                            except BaseException as error:  # noqa: BLE001  the server decides what it ends with
-                                work = server._kernel_failed(error)
-                            else:
-                                quiet = result is None and not server._kernel_told
-                                work = None if quiet else server._kernel_after(result)
                         elif envelope[0] == "cast":
                             name, args, keywords = envelope[1]
                             handler = direct.get(name)
                             if handler is None or keywords or len(args) != 1:
                                 work = body.handle(envelope)
                             else:
-                                server = body
+                                server: Any = body
                                 try:
                                     result = handler(server, args[0])
-                                except BaseException as error:  # noqa: BLE001  as above
+                                except BaseException as error:  # noqa: BLE001  the server decides what it ends with
                                     work = server._kernel_failed(error)
                                 else:
                                     if result is None and not server._kernel_told:
-                                        envelope = process.pending
                                         continue
                                     work = server._kernel_after(result)
+                        elif envelope[0] == "info":
+                            server = body
+                            try:
+                                result = server.handle_info(envelope[1])
+                            except BaseException as error:  # noqa: BLE001  as above
+                                work = server._kernel_failed(error)
+                            else:
+                                quiet = result is None and not server._kernel_told
+                                work = None if quiet else server._kernel_after(result)
                         else:
                             work = body.handle(envelope)
                             direct = None  # the message may have changed the server's code, or have begun a silence
@@ -173,11 +175,14 @@ class Scheduler:
                             direct = None  # as above
                         if process.status != RUNNING:  # dead, or held by the body it had
                             break
-                        envelope = process.pending
                     else:
                         process.current = None
-                        if process.status == RUNNING:
+                        if process.status != RUNNING:
+                            pass
+                        elif process.pending is None:
                             process.status = WAITING
+                        else:  # to the end of the run queue with the rest
+                            self.enqueue(process)
                 except BaseException as error:  # noqa: BLE001  the process loop: what the code raised is its reason
                     _crash(process, error)
                 process.reductions += BATCH - left

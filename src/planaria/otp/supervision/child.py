@@ -22,7 +22,7 @@ from planaria.otp.isolation.limits import Limits
 from planaria.otp.kernel.ambient import spawn, spawn_link
 from planaria.otp.kernel.bounded import Bound
 from planaria.otp.kernel.process import Process, Request, name_of
-from planaria.otp.kernel.versions import latest
+from planaria.otp.kernel.versions import latest, superseded
 from planaria.otp.servers.gen_server import begin_server, started
 from planaria.otp.servers.system import ServerBody
 
@@ -106,8 +106,11 @@ def child(
     serves = class_apart(cls, isolation, limits)
 
     def begin(link: bool) -> Request:
-        newest = latest(cls)
-        chosen = serves if newest is cls else class_apart(newest, isolation, limits)
+        chosen = serves
+        if superseded:
+            newest = latest(cls)
+            if newest is not cls:
+                chosen = class_apart(newest, isolation, limits)
         return begin_server(chosen, args, {}, name, label, start_timeout, mailbox, link)
 
     async def start(*, link: bool = True) -> Process | None:

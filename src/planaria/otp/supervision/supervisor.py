@@ -293,7 +293,7 @@ class Supervisor(GenServer):
 
     def _restart(self, known: Child, reason: object) -> Coroutine[Any, Any, None] | None:
         """Start it again; at once if nothing has to be waited for, else in the coroutine that is returned."""
-        pid = self.pid
+        pid = self._kernel_process
         node = pid.node
         if not self.window.allow(node.clock.now()):
             node.emit(RestartsExceeded(pid, known.spec.id, reason))
