@@ -143,7 +143,11 @@ def test_a_node_that_goes_away_is_told_in_words(tmp_path):
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
-        closer = threading.Thread(target=lambda: listening.accept()[0].close())
+
+        def turn_away() -> None:
+            listening.accept()[0].close()
+
+        closer = threading.Thread(target=turn_away)
         closer.start()
         result = planaria("observe", "--socket", str(path))
         closer.join(10)

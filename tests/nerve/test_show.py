@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from planaria.cortex.redact import Redactor
 from planaria.membrane.secret import Secret
 from planaria.nerve.show import public_attributes, show, show_named
+from tests.otp.observe.test_show import HOSTILE, Meta
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -160,3 +161,12 @@ _values = st.recursive(
 @given(_values, st.integers(min_value=2, max_value=100))
 def test_any_value_is_shown_within_its_limit(value, limit):
     assert len(show(value, limit=limit)) <= limit
+
+
+@pytest.mark.parametrize("make", HOSTILE)
+def test_no_code_of_a_value_is_run_whatever_it_is(make, monkeypatch):
+    value = make()
+    monkeypatch.setattr(Meta, "armed", True)
+    text = show([value])
+    monkeypatch.setattr(Meta, "armed", False)
+    assert text.startswith("[")

@@ -20,6 +20,7 @@ from planaria.nerve.protocol import OBSERVER, place_socket, remove_pointer
 from planaria.nerve.show import show_named
 from planaria.otp import Node, Pid, sys
 from planaria.otp.observe.observer import Observer, ObserverError
+from planaria.otp.observe.show import steady
 from planaria.otp.observe.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ def watched(
     folder = private_folder(garden)
 
     def show(name: str, value: object, limit: int) -> str:
-        return show_named(name, value, redactor, limit)
+        # Another thread changes what is shown meanwhile.
+        return steady(lambda: show_named(name, value, redactor, limit), "(changed while it was read)")
 
     def audit(source: str) -> None:
         chronicle = node.whereis("chronicle")

@@ -7,32 +7,36 @@ Secrets are masked by their name (`api_key`, `password`), their type (`Secret`) 
 Does badly: a type of your own shows its fields, not what its `__repr__` would say.
 """
 
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import ModuleType, NoneType
 from typing import Any
 from uuid import UUID
-
-import msgspec
+from zoneinfo import ZoneInfo
 
 from planaria.cortex.redact import Redactor
 from planaria.membrane.secret import Secret
 from planaria.otp import Pid
+from planaria.otp.observe.show import (
+    PATHS,
+    fields_of,
+    function_name,
+    kind_name,
+    kind_qualname,
+    member_name,
+    module_name,
+    says_secret,
+)
 
 MASK = "[secret]"
 UNKNOWN_SECRETS = Redactor()
 """Masks what has the shape of a secret; a node's own redactor also knows the values in its environment."""
 
-_SECRET_NAME = re.compile(
-    r"(?i)(?:^|[_-])(?:api[_-]?key|key|token|secret|password|passwd|credentials?|authorization|cookie)s?$"
-)
-_PLAIN = (datetime, date, time, timedelta, Decimal, UUID, range, complex)
+_PLAIN = (date, timedelta, Decimal, UUID, range, complex)
 _LONGEST_TEXT = 300
 _SLACK = 4096  # a secret cut in two would not be known any more, so the cut comes after the masking
 _MOST_ITEMS = 20
@@ -51,7 +55,7 @@ def show_named(name: str, value: object, redactor: Redactor = UNKNOWN_SECRETS, l
 
 def names_secret(name: str, value: Any) -> bool:
     """Whether a value of this name must not be shown. Numbers are counts (`tokens`), not secrets."""
-    return issubclass(type(value), str | bytes) and len(value) > 0 and _SECRET_NAME.search(name) is not None
+    return issubclass(type(value), str | bytes) and len(value) > 0 and says_secret(name)
 
 
 def clip(text: str, limit: int) -> str:
@@ -72,36 +76,42 @@ def _parts(value: Any, redactor: Redactor, depth: int) -> Iterator[str]:
     """The text of `value`, bit by bit, so that whoever has enough can stop."""
     # Never `isinstance`: for want of a match it reads the value's `__class__`, which may be code.
     kind: type = type(value)
-    if value is None or kind in (bool, int, float) or kind in _PLAIN:
+    if kind in (datetime, time):  # a time zone may be code
+        known = type(value.tzinfo) in (NoneType, timezone, ZoneInfo)
+        yield repr(value if known else value.replace(tzinfo=None))
+    elif value is None or kind in (bool, int, float) or kind in _PLAIN:
         yield clip(_number(value) if kind is int else repr(value), _LONGEST_TEXT)
     elif kind is str:
         yield repr(clip(redactor.text(value[: _LONGEST_TEXT + _SLACK]), _LONGEST_TEXT))
-    elif kind in (bytes, bytearray, memoryview):
-        yield f"<{kind.__name__}, {len(value)} bytes>"
+    elif kind in (bytes, bytearray):
+        yield f"<{kind_name(kind)}, {len(value)} bytes>"
+    elif kind is memoryview:
+        yield "<memoryview>"  # a released one refuses to tell its length
     elif issubclass(kind, Secret):
         yield MASK
     elif issubclass(kind, Pid):
         yield str(value) if value.name is None else f"{value.name} {value}"
     elif issubclass(kind, Enum):
-        yield f"{kind.__name__}.{value.name}"
-    elif issubclass(kind, PurePath):
-        yield redactor.text(str(value))
+        yield f"{kind_name(kind)}.{member_name(value)}"
+    elif kind in PATHS:
+        yield redactor.text(PurePath.__str__(value))
     elif issubclass(kind, type):
-        yield value.__qualname__
-    elif issubclass(kind, FunctionType | MethodType | BuiltinFunctionType):
-        yield f"<function {value.__qualname__}>"
-    elif issubclass(kind, ModuleType):
-        yield f"<module {value.__name__}>"
+        yield kind_qualname(value)
+    elif (name := function_name(value)) is not None:
+        yield f"<function {name}>"
+    elif kind is ModuleType:
+        yield f"<module {module_name(value)}>"
     elif issubclass(kind, BaseException):
-        yield from _call(kind.__name__, [("", item) for item in value.args], redactor, depth)
+        args: Any = BaseException.args
+        yield from _call(kind_name(kind), [("", item) for item in args.__get__(value)], redactor, depth)
     elif depth >= _DEEPEST:
-        yield f"{kind.__name__}(…)"
+        yield f"{kind_name(kind)}(…)"
     elif kind in (list, tuple, set, frozenset, deque):
         yield from _collection(value, redactor, depth)
     elif kind is dict:
         yield from _mapping(value, redactor, depth)
     else:
-        yield from _call(kind.__name__, list(public_attributes(value).items()), redactor, depth)
+        yield from _call(kind_name(kind), list(public_attributes(value).items()), redactor, depth)
 
 
 def _number(value: Any) -> str:
@@ -160,37 +170,4 @@ def _joined(items: Iterable[Iterator[str]], count: int) -> Iterator[str]:
 
 def public_attributes(value: object) -> dict[str, Any]:
     """Public attributes, read without running any code of the value's class."""
-    kind: Any = type(value)
-    if issubclass(kind, msgspec.Struct):
-        names: Iterable[str] = kind.__struct_fields__
-    elif is_dataclass(kind):
-        names = [field.name for field in fields(kind)]
-    else:
-        names = [slot for parent in kind.__mro__ for slot in _slots(parent)]
-    found = {name: item for name in names for item in _read(value, name)}
-    # `object.__getattribute__`: a class may define its own, which is code.
-    try:
-        own = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        own = {}
-    if type(own) is dict:
-        found |= {name: item for name, item in own.items() if isinstance(name, str)}
-    return {name: item for name, item in found.items() if not name.startswith("_")}
-
-
-def _slots(kind: type) -> Iterable[str]:
-    slots = kind.__dict__.get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else slots
-
-
-def _read(value: object, name: str) -> list[Any]:
-    """The stored attribute in a list; empty if it was never set or is a property."""
-    for kind in type(value).__mro__:
-        if name in kind.__dict__:
-            if isinstance(kind.__dict__[name], property):
-                return []
-            break
-    try:
-        return [object.__getattribute__(value, name)]
-    except AttributeError:
-        return []
+    return fields_of(value)

@@ -1,5 +1,6 @@
 """Live trace: what processes receive, send, answer, become, start and end with."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from planaria.otp import (
     send,
     spawn,
     supervisor,
+    sys,
 )
 from planaria.otp.observe.trace import Trace, Tracer
 from planaria.testing.node import running_node
@@ -227,6 +229,21 @@ async def test_off_means_that_nothing_is_left_in_the_way(node, tracer):
     assert node.recent is memory
     assert node.scheduler.remember == remember
     assert [each[1].handler for each in memory if each[0] == "call"] == ["deposit"]
+
+
+async def test_a_message_that_was_put_aside_is_told_once_with_what_it_changed(node, tracer):
+    await bank(node)
+    with tracer.trace("account") as trace:
+        await node.run(sys.suspend, node["account"])
+        answer = asyncio.ensure_future(node.run(Account.deposit, "account", 5))
+        await node.settle()
+        await node.run(sys.resume, node["account"])
+        assert await answer == 5
+        await node.settle()
+    told = story(trace)
+    assert told.count(("received", "account", "deposit(5)")) == 1
+    assert ("state", "account", {"balance": ["0", "5"]}) in told
+    assert ("replied", "account", "5") in told
 
 
 async def test_a_value_that_cannot_be_shown_hurts_nobody(node, caplog):

@@ -32,14 +32,19 @@ from planaria.otp.kernel.process import Process, Request
 
 __all__ = [
     "MASK",
+    "PATHS",
     "Show",
     "fields_of",
+    "function_name",
     "kind_name",
     "kind_qualname",
+    "member_name",
     "member_of",
     "message_text",
+    "module_name",
     "names_secret",
     "pid_text",
+    "says_secret",
     "show",
     "steady",
 ]
@@ -54,7 +59,8 @@ _SECRET_NAME = re.compile(
     rf"(?:(?i:(?:^|[_\-. ])(?:{_WORDS})s?)|(?<=[a-z0-9])(?:Api|API)?(?:Key|Token|Secret|Password|Cookie|Credential)s?)$"
 )
 _PLAIN = (date, timedelta, Decimal, UUID)
-_PATHS = (PosixPath, WindowsPath, PurePosixPath, PureWindowsPath, PurePath)
+PATHS = (PosixPath, WindowsPath, PurePosixPath, PureWindowsPath, PurePath)
+"""Classes whose text is not told by code of others."""
 _NAME_OF: Any = type.__dict__["__name__"]
 _QUALNAME_OF: Any = type.__dict__["__qualname__"]
 _MRO_OF: Any = type.__dict__["__mro__"]
@@ -77,9 +83,14 @@ def show(name: str, value: object, limit: int = 500) -> str:
     return clip("".join(text), limit)
 
 
+def says_secret(name: str) -> bool:
+    """Whether a name is that of a secret, as `api_key`."""
+    return _SECRET_NAME.search(name) is not None
+
+
 def names_secret(name: str, value: object) -> bool:
     """Whether a value of this name must not be shown. Numbers are counts (`tokens`), not secrets."""
-    return type(value) in (str, bytes) and _SECRET_NAME.search(name) is not None
+    return type(value) in (str, bytes) and says_secret(name)
 
 
 def clip(text: str, limit: int) -> str:
@@ -128,7 +139,9 @@ def fields_of(value: object) -> dict[str, Any]:
     """The attributes of an object, read past its own code; those that begin with `_` are left out."""
     found: dict[str, Any] = {}
     for kind in _MRO_OF.__get__(type(value)):
-        for name, member in _DICT_OF.__get__(kind).items():
+        members_of_kind = _DICT_OF.__get__(kind)
+        for name in _in_order(members_of_kind):
+            member = members_of_kind[name]
             if type(member) is MemberDescriptorType and not name.startswith("_"):
                 try:
                     found[name] = member.__get__(value)
@@ -140,6 +153,16 @@ def fields_of(value: object) -> dict[str, Any]:
         members = steady(lambda: [(k, v) for k, v in own.items() if type(k) is str and k[:1] != "_"], members)
         found.update(members)
     return found
+
+
+def _in_order(members: Any) -> list[str]:
+    """The names of a class, in the order they were written in where it tells; its slots are sorted by name."""
+    written: list[str] = []
+    for key in ("__annotations__", "__slots__"):
+        names = members.get(key)
+        if type(names) in (dict, tuple, list):
+            written += [name for name in names if type(name) is str and name in members]
+    return list(dict.fromkeys([*written, *members]))
 
 
 def member_of(value: object, name: str) -> Any:
@@ -190,23 +213,18 @@ def _parts(value: Any, depth: int) -> Iterator[str]:
         yield repr(
             value if type(value.tzinfo) in (NoneType, timezone, ZoneInfo) else value.replace(tzinfo=None)
         )
-    elif kind in _PATHS:
+    elif kind in PATHS:
         yield repr(PurePath.__str__(value))
     elif issubclass(kind, Enum):
-        yield f"{kind_name(kind)}.{_member_name(value)}"
+        yield f"{kind_name(kind)}.{member_name(value)}"
     elif issubclass(kind, Process):
         yield pid_text(value) or ""
     elif issubclass(kind, type):
         yield kind_qualname(value)
-    elif kind is FunctionType:
-        yield f"<function {value.__qualname__}>"
-    elif kind is MethodType and type(value.__func__) is FunctionType:
-        yield f"<function {value.__func__.__qualname__}>"
-    elif kind is BuiltinFunctionType:
-        yield f"<function {value.__name__}>"
+    elif (name := function_name(value)) is not None:
+        yield f"<function {name}>"
     elif kind is ModuleType:
-        name = member_of(value, "__dict__").get("__name__")
-        yield f"<module {name if type(name) is str else '?'}>"
+        yield f"<module {module_name(value)}>"
     elif depth >= _DEEPEST:
         yield f"{kind_name(kind)}(…)"
     elif kind in (list, tuple, set, frozenset, deque):
@@ -220,7 +238,25 @@ def _parts(value: Any, depth: int) -> Iterator[str]:
         yield from _fields(kind_name(kind), list(fields_of(value).items()), depth)
 
 
-def _member_name(value: Enum) -> str:
+def function_name(value: Any) -> str | None:
+    """The name of a function; None if it is none, or one whose name is told by code."""
+    kind: type = type(value)
+    if kind is MethodType:
+        value = value.__func__
+        kind = type(value)
+    if kind is FunctionType:
+        return str(value.__qualname__)
+    return str(value.__name__) if kind is BuiltinFunctionType else None
+
+
+def module_name(module: ModuleType) -> str:
+    """The name of a module, past its `__getattr__`."""
+    name = member_of(module, "__dict__").get("__name__")
+    return name if type(name) is str else "?"
+
+
+def member_name(value: Enum) -> str:
+    """The name of a member of an enumeration."""
     own = member_of(value, "__dict__")
     name = own.get("_name_") if type(own) is dict else None
     return name if type(name) is str else "?"

@@ -183,17 +183,25 @@ class Tracer:
         """A process takes a message: called by the kernel for every message of the node."""
         self._look()
         target, sender = envelope[7], envelope[2]
+        for work in self._work.get(target, ()):
+            if work.envelope is envelope:  # it had been put aside, and is taken up again
+                work.before = state_view(target, self.show)
+                self._look_soon()
+                return
         for trace in tuple(self.traces):
             if sender is not None and sender in trace.processes:
                 trace.add(self._message("sent", sender, envelope) | {"to": pid_text(target)})
             if target in trace.processes:
                 trace.add(self._message("received", target, envelope) | {"from": pid_text(sender)})
-                work = self._work.setdefault(target, [])
-                if not work or work[-1].envelope is not envelope:
-                    work.append(_Work(envelope, state_view(target, self.show)))
-                if not self._looking:
-                    self._looking = True
-                    self.node.scheduler.loop.call_soon(self._look_again)
+                works = self._work.setdefault(target, [])
+                if not works or works[-1].envelope is not envelope:
+                    works.append(_Work(envelope, state_view(target, self.show)))
+                self._look_soon()
+
+    def _look_soon(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self.node.scheduler.loop.call_soon(self._look_again)
 
     def _look_again(self) -> None:
         self._look()
