@@ -1,6 +1,7 @@
 """What the real Erlang/OTP did, this kernel does: every recorded scenario, replayed under several schedules.
 
-`OTP_VECTORS=/some/dir` runs other files of the same form. `not_yet.txt` lists what the kernel does not do yet.
+`OTP_VECTORS=/some/dir` runs other files of the same form. `not_yet.txt` lists what the
+kernel does not do yet.
 """
 
 import os
@@ -10,9 +11,6 @@ import pytest
 from .vector_adapter.scenario import run_scenario
 from .vector_adapter.selection import Scenario, not_yet, scenarios
 
-SEEDS = range(8)
-"""Schedules tried for each scenario."""
-
 
 def _parameter(scenario: Scenario) -> object:
     marks = [pytest.mark.xfail(reason=scenario.not_yet, strict=True)] if scenario.not_yet else []
@@ -21,7 +19,7 @@ def _parameter(scenario: Scenario) -> object:
 
 @pytest.mark.parametrize("scenario", [_parameter(scenario) for scenario in scenarios()])
 async def test_the_kernel_does_what_erlang_did(scenario: Scenario) -> None:
-    for seed in SEEDS:
+    for seed in range(scenario.schedules):
         outcome = await run_scenario(scenario.content, seed)
         problems = outcome.disagreements(scenario.content["expect"])
         assert not problems, "\n".join([f"{scenario.content['why']} (schedule seed {seed})", *problems])

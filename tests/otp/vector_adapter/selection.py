@@ -13,7 +13,11 @@ from .comparison import Json
 
 TESTS = Path(__file__).parents[1]
 OWN_VECTORS = TESTS / "vectors"
+MORE_VECTORS = TESTS / "vectors_more"
 NOT_YET = TESTS / "not_yet.txt"
+
+MANY_SCHEDULES = 8
+FEW_SCHEDULES = 3
 
 
 @dataclass(frozen=True)
@@ -24,18 +28,25 @@ class Scenario:
     content: Mapping[str, Json]
     not_yet: str | None
     """Why it is expected to fail; None if it must pass."""
+    schedules: int
+    """How many schedules to try."""
 
 
 def scenarios() -> list[Scenario]:
     """All scenarios of the directory in use."""
     named = os.environ.get("OTP_VECTORS")
-    directory = Path(named) if named else OWN_VECTORS
-    excuses = {} if named else not_yet()
+    if named:
+        return _read(Path(named), {}, MANY_SCHEDULES)
+    excuses = not_yet()
+    return _read(OWN_VECTORS, excuses, MANY_SCHEDULES) + _read(MORE_VECTORS, excuses, FEW_SCHEDULES)
+
+
+def _read(directory: Path, excuses: Mapping[str, str], schedules: int) -> list[Scenario]:
     found = []
     for path in sorted(directory.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             content = json.loads(line)
-            found.append(Scenario(content["id"], content, excuse(content["id"], excuses)))
+            found.append(Scenario(content["id"], content, excuse(content["id"], excuses), schedules))
     if not found:
         raise FileNotFoundError(f"no *.jsonl files with scenarios in {directory}")
     return found
