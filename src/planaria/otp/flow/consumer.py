@@ -12,11 +12,12 @@ class Printer(Consumer):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
+from types import CoroutineType
 from typing import Any
 
 from planaria.otp.flow.producer import Producer
-from planaria.otp.flow.stage import Stage, finished
+from planaria.otp.flow.stage import Stage, Work, finished
 from planaria.otp.flow.subscription import MAX_DEMAND, MODES, CancelMode, Subscription, demand_range
 from planaria.otp.kernel.ambient import Server, resolve
 from planaria.otp.kernel.process import DEAD
@@ -143,10 +144,27 @@ class Consumer(Stage):
                 self.ask(subscription, subscription.max_demand)
 
     @cast
-    async def flow_events(self, subscription: Subscription, events: list[Any]) -> None:
-        """Events of a producer."""
-        if subscription not in self.flow_inlet:
-            return  # cancelled meanwhile
+    def flow_events(self, subscription: Subscription, events: list[Any]) -> Work | None:
+        """Events of a producer; plain where `handle_events` is and they are one batch, as most are."""
+        if subscription not in self.flow_inlet or self.flow_ending:
+            return None  # cancelled meanwhile
+        if len(events) > subscription.max_demand - subscription.min_demand:
+            return self.flow_batches(subscription, events)
+        handling = self.handle_events(events, subscription)
+        if type(handling) is CoroutineType:
+            return self.flow_handled_later(handling, subscription, len(events))
+        self.flow_handled(subscription, len(events))
+        return None
+
+    async def flow_handled_later(
+        self, handling: Coroutine[Any, Any, Any], subscription: Subscription, count: int
+    ) -> None:
+        """The rest, where `handle_events` is async."""
+        await handling
+        self.flow_handled(subscription, count)
+
+    async def flow_batches(self, subscription: Subscription, events: list[Any]) -> None:
+        """More events than `handle_events` is given at once."""
         for batch in batches(events, subscription):
             if self.flow_ending:
                 return

@@ -13,6 +13,8 @@ from planaria.otp.kernel.process import Monitor, Process
 from planaria.otp.servers.gen_server import GenServer
 from planaria.otp.servers.handler import cast
 
+type Work = Coroutine[Any, Any, None]
+
 
 class Stage(GenServer):
     """The part producers and consumers share; subclass those.
@@ -46,7 +48,7 @@ class Stage(GenServer):
         self.flow_ending = True
         super().stop(reason)
 
-    def handle(self, envelope: Envelope) -> Coroutine[Any, Any, None] | None:
+    def handle(self, envelope: Envelope) -> Work | None:
         """Handle one message; the end of a watched stage becomes `flow_down`."""
         body = envelope[1]
         if type(body) is Down and envelope[0] == "info":
