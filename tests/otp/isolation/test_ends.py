@@ -281,9 +281,10 @@ async def test_a_crash_in_a_thread_of_the_pool_is_a_new_worker(home):
 async def test_a_worker_that_was_killed_while_it_waited_is_not_handed_out(home):
     pool = await warm_up(home, 2)
     victims = [worker.os_pid for worker in pool._idle]
-    for pid in victims:
-        os.kill(pid, signal.SIGKILL)
-        while alive(pid):
+    assert all(victims)
+    for worker in pool._idle:
+        os.kill(worker.os_pid, signal.SIGKILL)
+        while not worker.gone():
             time.sleep(0.001)  # blocks: the node must not hear of it before it starts one
     desk = await start(home, Desk)
     assert os_pid_of(desk) not in victims

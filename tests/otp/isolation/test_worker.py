@@ -500,7 +500,7 @@ async def test_a_worker_that_computes_answers_questions(home):
 
 async def test_a_late_answer_is_not_taken_for_the_next_one(home):
     desk = await start(home, Desk)
-    Desk.keep_interpreter(desk, 24)
+    Desk.keep_interpreter(desk, 23)
     late = False
     while not late:
         try:

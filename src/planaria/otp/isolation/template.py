@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import contextlib
 import gc
+import importlib
 import os
 import select
 import signal
@@ -27,6 +28,16 @@ REQUEST = struct.Struct("<BxxxxxxxQ")
 """operation, serial number of the worker."""
 REPLY = struct.Struct("<BxxxxxxxQqqd")
 """operation, serial, OS pid or wait status, kills for memory while it lived, seconds of processor time."""
+PRELOADED = (
+    "planaria.otp.kernel.ambient",
+    "planaria.otp.kernel.alias",
+    "planaria.otp.kernel.pubsub",
+    "planaria.otp.servers.gen_server",
+    "planaria.otp.servers.hibernate",
+    "planaria.otp.servers.start_monitor",
+    "planaria.otp.servers.state_machine",
+)
+"""What modules of users import: here once, so that each worker has it."""
 DESCRIPTORS = 4
 """The worker's message stream, its stream for questions, stdout and stderr."""
 
@@ -60,6 +71,8 @@ class Template:
         """The loop: requests of the pool, ends of workers."""
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
+        for module in PRELOADED:
+            importlib.import_module(module)
         gc.collect()
         gc.freeze()  # what is here now stays shared with the workers
         buffer = b""
