@@ -2,9 +2,22 @@
 
 import pytest
 
-from planaria.otp import Crash, GenServer, NotAProcess, Pid, Server, call, exit_signal, multi_call, sleep
+from planaria.otp import (
+    Crash,
+    GenServer,
+    NotAProcess,
+    Pid,
+    Server,
+    bounded,
+    call,
+    exit_signal,
+    multi_call,
+    send,
+    sleep,
+)
+from planaria.otp.kernel.bounded import Letter
 from planaria.testing.node import TestNode
-from tests.otp.support import Boom
+from tests.otp.support import Boom, Counter
 
 
 class Node(GenServer):
@@ -77,3 +90,17 @@ async def test_a_caller_that_is_one_of_them_fails_and_the_others_are_asked(node:
 async def test_it_acts_as_the_running_process() -> None:
     with pytest.raises(NotAProcess):
         await multi_call(Node.ask, [], 1)
+
+
+async def test_a_mailbox_that_cannot_rank_the_call_fails_alone(node: TestNode) -> None:
+    def rank(letter: Letter) -> float:
+        raise Boom
+
+    async def work() -> None:
+        well, ill = await Counter.start(), await Counter.start(mailbox=bounded(1, "shed", priority=rank))
+        send(ill, "one waits, and nobody asks for its rank")
+        answers, failures = await multi_call(Counter.add, [well, ill], 2)
+        assert answers == [(well, 2)]
+        assert [(server, type(why)) for server, why in failures] == [(ill, Boom)]
+
+    await node.run(work)

@@ -24,7 +24,8 @@ async def multi_call[**P, R](
 
     Returns:
         (answers, failures), each in the order of `servers`: the server with its answer, or with why there is none:
-        `"noproc"`, `"timeout"`, the reason it ended with, or the exception its handler answered with.
+        `"noproc"`, `"timeout"`, the reason it ended with, or the exception its handler answered with, or that the
+        priority function of its mailbox raised.
     Source: gen_server:multi_call, which asks one name on many nodes.
     """
     me = self_()
@@ -47,6 +48,9 @@ async def multi_call[**P, R](
             deliver(target, ("call", request, me, node.next_id(), trace, cause, node.now, target))
         except MailboxFull as full:
             request.fail(full)
+            continue
+        except Exception as error:  # noqa: BLE001  of the priority function of that server's mailbox: its failure alone
+            request.fail(error)
             continue
         if remote.timeout is not None:
             node.timers.limit(request, remote.timeout)

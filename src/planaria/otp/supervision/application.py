@@ -73,7 +73,10 @@ class Application:
         raise NotImplementedError(f"{type(self).__name__}.start must answer with the root of its tree")
 
     def prep_stop(self) -> Any:
-        """Called before its tree is stopped, in a process of its own; may be async. What it raises stops nothing."""
+        """Called before its tree is stopped, in a process of its own; may be async. What it raises stops nothing.
+
+        The controller waits for it and for `stop`: a call to it from there is answered only when its time is up.
+        """
 
     def stop(self) -> Any:
         """Called when its tree has ended, however, in a process of its own; may be async (stop/1)."""
