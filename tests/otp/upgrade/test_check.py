@@ -158,3 +158,72 @@ async def test_an_upgrade_check_in_the_old_version_is_not_asked(node, code):
     code.write("k11", COUNTER)
     await upgrade.load("k11", node=node, probation=0)
     assert not hasattr(m, "__upgrade_check__") or m.__upgrade_check__() is False
+
+
+@pytest.mark.subprocess
+async def test_what_a_module_prints_fills_no_disk(node, code):
+    code.module("k30", COUNTER)
+    code.write(
+        "k30",
+        COUNTER
+        + """
+def __upgrade_check__():
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    print("x" * (4 << 20))
+""",
+    )
+    assert (await upgrade.load("k30", node=node, probation=0)).modules == ("k30",)
+
+
+@pytest.mark.subprocess
+async def test_threads_of_the_module_are_not_waited_for(node, code):
+    code.module("k31", COUNTER)
+    code.write(
+        "k31",
+        COUNTER
+        + """
+def __upgrade_check__():
+    import threading, time
+    threading.Thread(target=time.sleep, args=(600,)).start()
+""",
+    )
+    report = await upgrade.load("k31", node=node, probation=0, check_timeout=60)
+    assert report.seconds < 40
+
+
+@pytest.mark.subprocess
+async def test_files_of_the_working_directory_do_not_shadow_the_standard_library(
+    node, code, tmp_path, monkeypatch
+):
+    code.module("k32", COUNTER)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "json.py").write_text("raise ValueError('not the json you want')")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
+    assert (await upgrade.load("k32", node=node, probation=0)).modules == ("k32",)
+
+
+@pytest.mark.parametrize("text", ["-" * 200_000 + "1", "1" + "+1" * 300_000], ids=["parser", "compiler"])
+async def test_code_that_is_nested_too_deeply_is_refused(node, code, text):
+    code.module("k33", COUNTER)
+    code.write("k33", f"x = {text}\n")
+    assert "k33 does not compile" in await refused(node, "k33", check=False)
+
+
+@pytest.mark.parametrize("end", ["SystemExit(1)", "GeneratorExit()"])
+async def test_an_import_cannot_end_the_program(node, code, end):
+    m = code.module("k34", COUNTER)
+    code.write("k34", f"raise {end}\n")
+    assert f"importing it in the node raised {end.partition('(')[0]}" in await refused(
+        node, "k34", check=False
+    )
+    assert code["k34"] is m
+
+
+async def test_a_module_object_is_no_name(node, code):
+    m = code.module("k35", COUNTER)
+    with pytest.raises(TypeError, match="give the module's name"):
+        await upgrade.load(m, node=node)
+    with pytest.raises(upgrade.UpgradeRefused, match="was not loaded"):  # and nothing is left busy
+        await upgrade.load("no.such.module", node=node)

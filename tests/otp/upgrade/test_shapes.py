@@ -466,3 +466,90 @@ async def test_a_suspended_process_gets_another_object_behind_its_wrapper(node, 
         assert await m.Slotted.look(server) == (1, 7, 2)
 
     await node.run(work)
+
+
+async def test_a_class_that_uses_other_globals_than_before_is_another_class(node, code):
+    """Else its methods would read the constants and tables of the old module."""
+    text = """
+    RATE = 2
+    LIMIT = 5
+    TABLE = {}
+
+    class Base:
+        def __init_subclass__(cls) -> None:
+            TABLE[cls.__name__] = cls
+
+    class Impl(Base):
+        pass
+
+    class Price:
+        def __init__(self, net: int) -> None:
+            self.net = net
+
+        def gross(self) -> int:
+            return self.net * RATE
+
+    class Range:
+        def top(self) -> int:
+            return Range and LIMIT
+
+    @dataclass
+    class Basket:
+        things: list = field(default_factory=lambda: [RATE])
+    """
+    old = code.module("s40", text)
+    before = dict(vars(old))
+    code.write("s40", text.replace("RATE = 2", "RATE = 3"))
+    await load("s40", node=node)
+    new = code["s40"]
+    assert new.Price(10).gross() == 30
+    assert new.Basket().things == [3]
+    assert set(new.TABLE) == {"Impl"}
+    assert new.Range is before["Range"]  # what it uses is equal, or itself
+
+
+async def test_a_class_is_new_if_one_it_uses_from_a_module_beside_it_is(node, code):
+    code.module("s41", "", package=True)
+    code.module("s41.a", "class Coin:\n    worth = 1\n")
+    code.module("s41.b", "from .a import Coin\nclass Purse:\n    def coin(self): return Coin()\n")
+    code.write("s41.a", "class Coin:\n    worth = 2\n")
+    await load("s41", node=node)
+    assert code["s41.b"].Purse().coin().worth == 2
+
+
+async def test_a_held_module_tells_the_version_in_force(node, code):
+    m = code.module("s42", "__version__ = '1'\n__all__ = ['a']\na = 1\n")
+    code.write("s42", "__version__ = '2'\n__all__ = ['a', 'b']\na = b = 1\n")
+    await load("s42", node=node)
+    assert (m.__version__, m.__all__, m.b) == ("2", ["a", "b"], 1)
+    assert m.__name__ == "s42"
+
+
+async def test_a_decorated_function_is_not_taken_for_what_its_module_calls_so(node, code):
+    code.module(
+        "s43_tools",
+        """
+        import functools
+
+        def twice(fn):
+            @functools.wraps(fn)
+            async def both(*args):
+                return [await fn(*args), await fn(*args)]
+            return both
+        """,
+    )
+    text = """
+    from s43_tools import twice
+    async def plain(): return 1
+    @twice
+    async def doubled(): return 1
+    """
+    m = code.module("s43", text)
+    held = code["s43_tools"].twice(m.plain)
+    old = m.doubled
+    assert upgrade.latest(held) is held
+    assert upgrade.latest(old) is old
+    code.write("s43", text.replace("return 1", "return 2"))
+    await load("s43", node=node)
+    assert upgrade.latest(held) is held
+    assert await upgrade.latest(old)() == [2, 2]

@@ -10,8 +10,8 @@ from types import FunctionType
 from typing import Any
 from weakref import WeakSet
 
-superseded: WeakSet[type] = WeakSet()
-"""Classes whose module has another version in force."""
+superseded: WeakSet[Any] = WeakSet()
+"""Classes and functions whose module has another version in force."""
 
 
 def latest[T](thing: T) -> T:
@@ -19,11 +19,7 @@ def latest[T](thing: T) -> T:
 
     Source: Erlang's fully qualified call, `Module:function()`, which reaches the newest version.
     """
-    if isinstance(thing, FunctionType):
-        module = sys.modules.get(thing.__module__)
-        if module is None or module.__dict__ is thing.__globals__:
-            return thing
-    elif not isinstance(thing, type) or thing not in superseded:
+    if not isinstance(thing, FunctionType | type) or thing not in superseded:
         return thing
     held: Any = thing
     found = named(sys.modules.get(held.__module__), held.__qualname__)

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from planaria.otp.kernel.ambient import wait_down
 from planaria.otp.kernel.node import Node
 from planaria.otp.kernel.process import running
-from planaria.otp.kernel.reason import NotAProcess, TaskFailed
+from planaria.otp.kernel.reason import NotAProcess, StartFailed, TaskFailed
+from planaria.otp.kernel.signals import watch
 
 
 def node_here(node: Node | None) -> Node:
@@ -23,11 +24,16 @@ def node_here(node: Node | None) -> Node:
     return running.process.node
 
 
-async def in_process_of_its_own[R](node: Node, label: str, work: Callable[[], Awaitable[R]]) -> R:
+async def in_process_of_its_own[R](
+    node: Node, label: str, work: Callable[[], Awaitable[R]], ended: Callable[[], None]
+) -> R:
     """Do `work` as a new process of `node` and wait for what it returns or raises.
 
+    Args:
+        ended: called when the process has ended, also if it never ran.
     Raises:
         TaskFailed: the process was killed.
+        StartFailed: the node has stopped.
     """
     values: list[R] = []
     errors: list[Exception] = []
@@ -38,7 +44,12 @@ async def in_process_of_its_own[R](node: Node, label: str, work: Callable[[], Aw
         except Exception as error:  # noqa: BLE001  raised where it was asked for
             errors.append(error)
 
-    process = node.spawn(body)
+    try:
+        process = node.spawn(body)
+    except StartFailed:
+        ended()
+        raise
+    watch(process, lambda _: ended())
     process.label = label
     if running.process is None:
         reason = await node.wait_exit(process)

@@ -3,7 +3,7 @@
 - The names in the module's `__carry__`: `__carry__ = ("cache",)` keeps the old value wherever the top level sets it.
 - Declarations that did not change: enums, exceptions, dataclasses and other classes that are no servers stay the very
   same class, so that `isinstance`, `except`, enum members, pickles and messages of importers fit both versions. A class
-  whose methods use functions or classes of the module which are not carried themselves is a new one.
+  whose methods use globals which are neither the same object in both versions nor equal constants is a new one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ INCIDENTAL = frozenset(
 )  # fmt: skip
 """Entries of a class that say nothing of its own, or are compared in another way."""
 
+CONSTANTS = frozenset({int, float, complex, str, bytes, bool})
+"""Equal ones are as good as the same."""
+
 
 class Binder(MutableMapping[str, Any]):
     """The namespace the top level of a new version writes into: its globals, with what is carried in its place."""
@@ -31,7 +34,6 @@ class Binder(MutableMapping[str, Any]):
         self._globals = module.__dict__
         self._name = module.__name__
         self._old: dict[str, Any] = {} if old is None else old.__dict__
-        self._carried: set[type] = set()
 
     def __setitem__(self, name: str, value: Any) -> None:
         self._globals[name] = self._chosen(name, value)
@@ -44,21 +46,23 @@ class Binder(MutableMapping[str, Any]):
             return old
         if isinstance(value, type) and isinstance(old, type) and value is not old:
             if self._is_unchanged(old, value):
-                self._carried.add(old)
                 return old
         return value
 
     def _is_unchanged(self, old: type, new: type) -> bool:
         if not old.__module__ == new.__module__ == self._name or callable(getattr(new, "handle", None)):
             return False
-        return same_declaration(old, new) and not any(self._is_own(name) for name in _names_used(old))
+        names = _names_used(old) - {old.__name__}
+        return same_declaration(old, new) and not any(self._is_own(name) for name in names)
 
     def _is_own(self, name: str) -> bool:
-        """Whether a global name stands for something of the old version that the new one does not share."""
-        value = self._old.get(name)
-        if isinstance(value, type):
-            return value.__module__ == self._name and value not in self._carried
-        return isinstance(value, FunctionType) and value.__globals__ is self._old
+        """Whether a global name stands for something of the old version that the new one does not share by now."""
+        if name not in self._old:
+            return False
+        old, new = self._old[name], self._globals.get(name)
+        if old is new or isinstance(old, ModuleType):  # a module object hands on to the one in force
+            return False
+        return not (type(old) is type(new) and type(old) in CONSTANTS and old == new)
 
     def __getitem__(self, name: str) -> Any:
         return self._globals[name]
@@ -185,4 +189,6 @@ def _names_used(cls: type) -> set[str]:
 
     for value in list(vars(cls).values()):
         look(value)
+    for field in fields(cls) if is_dataclass(cls) else ():
+        look(field.default_factory)
     return found

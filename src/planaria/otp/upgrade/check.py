@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +22,8 @@ from planaria.otp.upgrade.probe import ANSWER, REQUEST
 from planaria.otp.upgrade.source import Source, code_name
 
 WORKER = "from planaria.otp.upgrade.probe import main; main()"
+TICK = 0.02
+"""Seconds between two looks at a worker."""
 LAST_WORDS = 300
 """Characters of a worker's error output that are worth telling."""
 
@@ -32,7 +36,7 @@ def compile_problems(sources: Mapping[str, Source], numbers: Mapping[str, int]) 
             source.compile(code_name(source, numbers[source.name]))
         except SyntaxError as error:
             found.append(f"{source.name} does not compile: {error.msg} ({source.path}:{error.lineno})")
-        except (ValueError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deeply
             found.append(f"{source.name} does not compile: {error}")
     return found
 
@@ -66,26 +70,46 @@ def probe(
 def _run(directory: Path, seconds: float) -> str:
     """Run the worker to its end; how it ended, in words."""
     paths = [path for path in sys.path if path]
-    with (directory / "output").open("w+b") as output:
-        worker = subprocess.Popen(
-            [sys.executable, "-B", "-c", WORKER, str(directory), f"{seconds:g}"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            start_new_session=True,
-        )
-        try:
-            code = worker.wait(seconds)
-            how = f"it exited with code {code}" if code >= 0 else f"signal {-code} ended it"
-        except subprocess.TimeoutExpired:
+    worker = subprocess.Popen(
+        [sys.executable, "-B", "-P", "-c", WORKER, str(directory), f"{seconds:g}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        start_new_session=True,
+    )
+    assert worker.stdout is not None
+    words = b""
+    try:
+        with worker.stdout as output:
+            words = _last_words(worker, output.fileno(), time.monotonic() + seconds)
+        code = worker.poll()
+        if code is None:
             how = f"it was not done within {seconds:g} s"
-        finally:
-            _end(worker)
-        output.seek(0, os.SEEK_END)
-        output.seek(max(0, output.tell() - LAST_WORDS))
-        words = output.read().decode(errors="replace").strip()
-    return f"{how}; its last words: {words}" if words else how
+        else:
+            how = f"it exited with code {code}" if code >= 0 else f"signal {-code} ended it"
+    finally:
+        _end(worker)
+    text = words.decode(errors="replace").strip()
+    return f"{how}; its last words: {text}" if text else how
+
+
+def _last_words(worker: subprocess.Popen[bytes], output: int, until: float) -> bytes:
+    """The end of what it prints, until it ends or the time is up; what it started may hold its output longer."""
+    words = b""
+    os.set_blocking(output, False)
+    ready = select.poll()
+    ready.register(output, select.POLLIN)
+    while True:
+        ended = worker.poll() is not None
+        left = max(0.0, until - time.monotonic())
+        if ready.poll(0 if ended else min(left, TICK) * 1000):
+            chunk = os.read(output, 1 << 16)  # all there is: a pipe holds no more
+            words = (words + chunk)[-LAST_WORDS:]
+            if not chunk and not ended:
+                time.sleep(min(left, TICK))
+        if ended or left == 0:
+            return words
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:

@@ -22,8 +22,8 @@ from planaria.otp.upgrade.check import compile_problems, missing, probe
 from planaria.otp.upgrade.errors import UpgradeError, UpgradeFailed, UpgradeRefused
 from planaria.otp.upgrade.group import group_of, sources_of
 from planaria.otp.upgrade.loading import forget, load_beside, put_into_force
-from planaria.otp.upgrade.move import Move, why_not
-from planaria.otp.upgrade.purge import purge, still_on
+from planaria.otp.upgrade.move import ENDS, Move, why_not
+from planaria.otp.upgrade.purge import purge, serves, still_on
 from planaria.otp.upgrade.report import Report, pauses_of
 from planaria.otp.upgrade.rollback import former_rate, watch
 from planaria.otp.upgrade.source import Source, remember_first
@@ -91,6 +91,9 @@ async def load(
     """
     if not names:
         raise UpgradeRefused("nothing", ["no module is named"])
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"load({name!r}): give the module's name, as in load('garden.web')")
     here = node_here(node)
     how = How(
         extra, check, check_timeout, allow_missing, submodules, dependents, order, patience, grace, snapshot,
@@ -108,10 +111,8 @@ async def load(
         except UpgradeError as error:
             here.emit(CodeRefused(names, str(error)))
             raise
-        finally:
-            VERSIONS.busy = None
 
-    return await in_process_of_its_own(here, f"upgrade of {what}", work)
+    return await in_process_of_its_own(here, f"upgrade of {what}", work, VERSIONS.over)
 
 
 class _Loading:
@@ -135,6 +136,14 @@ class _Loading:
         numbers = {name: VERSIONS.next_number(name) for name in sources}
         await self._check(sources, numbers, {name: version.module for name, version in old.items()})
         oldest = [VERSIONS.old[name] for name in sources if name in VERSIONS.old]
+        stuck = [process for process in self.waiting if serves(process, oldest)]
+        if stuck:
+            raise UpgradeRefused(
+                self.what,
+                [
+                    f"{stuck[0]!r} waits for this in the middle of a message on the version before last: let it end"
+                ],
+            )
         killed = await purge(self.node, oldest, how.grace, {self_(), *self.waiting})
         added: set[str] = set()
         done = False
@@ -190,7 +199,7 @@ class _Loading:
                 hook: Callable[[ModuleType], object] | None = module.__dict__.get("__upgraded__")
                 if hook is not None:
                     hook(old[name].module)
-        except Exception as error:
+        except (Exception, *ENDS) as error:
             raise UpgradeRefused(self.what, [f"{step} raised {type(error).__name__}: {error}"]) from error
         now = self.node.clock.wall()
         new = {

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+from planaria.otp.kernel.versions import superseded
 from planaria.otp.upgrade.carry import Binder
 from planaria.otp.upgrade.module import set_aside, take_up
 from planaria.otp.upgrade.redirect import reinstate, supersede
 from planaria.otp.upgrade.source import Source, SourceFinder, VersionLoader
-from planaria.otp.upgrade.version import classes_of
+from planaria.otp.upgrade.version import classes_of, functions_of
 
 
 def load_beside(
@@ -100,7 +101,9 @@ def put_into_force(modules: Iterable[ModuleType], instead_of: Mapping[str, Modul
     shared = {cls for module in modules for cls in classes_of(module).values()}
     for module in modules:
         take_up(module)
+        superseded.difference_update(functions_of(module))
     reinstate(shared)
     for former in instead_of.values():
         set_aside(former)
+        superseded.update(functions_of(former))
         supersede(cls for cls in classes_of(former).values() if cls not in shared)

@@ -10,20 +10,25 @@ import sys
 from types import ModuleType
 from typing import Any
 
+OWN = frozenset(
+    {*dir(ModuleType), "__builtins__", "__cached__", "__file__", "__path__", "__renamed__", "__carry__"}
+)
+"""What belongs to a module object itself; `__version__` and the like do not."""
+
 
 class SupersededModule(ModuleType):
-    """Hands every attribute without two underscores on to the module in force."""
+    """Hands on to the module in force every attribute that is not about the module object itself."""
 
     def __getattribute__(self, name: str) -> Any:
         own = super().__getattribute__
-        if name.startswith("__"):
+        if name in OWN:
             return own(name)
         current = sys.modules.get(own("__name__"))
         return own(name) if current is None or current is self else getattr(current, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         current = sys.modules.get(self.__name__)
-        if name.startswith("__") or current is None or current is self:
+        if name in OWN or current is None or current is self:
             super().__setattr__(name, value)
         else:
             setattr(current, name, value)

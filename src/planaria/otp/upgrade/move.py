@@ -17,6 +17,8 @@ from planaria.otp.upgrade.redirect import make
 from planaria.otp.upgrade.snapshot import Snapshot
 from planaria.otp.upgrade.state import attributes_of, set_attributes
 
+ENDS = (CancelledError, SystemExit, GeneratorExit)
+"""What user code may raise besides `Exception`s; not to be taken for the end of who asked for the upgrade."""
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 
 
@@ -150,7 +152,7 @@ class Move:
         if begun:
             try:
                 value = self.call(process, changed, self.old_vsn(old))
-            except Exception:
+            except BaseException:
                 self.undo(process, moved)
                 raise
             if type(value) is CoroutineType:
@@ -168,9 +170,7 @@ class Move:
         before, running.process = running.process, process
         try:
             return change(old_vsn, self.extra)
-        except (
-            CancelledError
-        ) as error:  # as `Killed` is; not to be taken for the end of who asked for the upgrade
+        except ENDS as error:
             raise RuntimeError(f"code_change ended with {type(error).__name__}") from error
         finally:
             running.process = before

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import json
 import math
+import os
 import signal
 import sys
 import traceback
@@ -42,8 +43,10 @@ def main() -> None:
     for source in sources:
         _probe(source, loaders[source.name].version, problems, exports)
     answer = json.dumps({"problems": problems, "exports": exports})
-    (directory / (ANSWER + ".part")).write_text(answer, encoding="utf-8")
-    (directory / (ANSWER + ".part")).rename(directory / ANSWER)
+    part = directory / f"{ANSWER}.{os.getpid()}"  # a module that forks comes here twice
+    part.write_text(answer, encoding="utf-8")
+    part.rename(directory / ANSWER)
+    os._exit(0)  # threads and exit handlers of the module are not waited for
 
 
 def _probe(source: Source, version: int, problems: list[str], exports: dict[str, list[str]]) -> None:

@@ -24,18 +24,27 @@ TICK = 0.05
 def still_on(node: Node, versions: Collection[Version]) -> dict[Process, Version]:
     """The processes that run one of these versions: by their server's class, or in the middle of a coroutine."""
     frames = {id(version.module.__dict__): version for version in versions}
-    classes = {
-        cls: version
-        for version in versions
-        for cls in classes_of(version.module).values()
-        if cls in superseded  # a class that did not change is one of the version in force too
-    }
+    classes = _classes(versions)
     found: dict[Process, Version] = {}
     for process in node.table.values():
         version = _by_class(process, classes) or _by_frame(process, frames)
         if version is not None:
             found[process] = version
     return found
+
+
+def serves(process: Process, versions: Collection[Version]) -> bool:
+    """Whether the server inside is of one of these versions, and of none in force."""
+    return _by_class(process, _classes(versions)) is not None
+
+
+def _classes(versions: Collection[Version]) -> dict[type, Version]:
+    return {
+        cls: version
+        for version in versions
+        for cls in classes_of(version.module).values()
+        if cls in superseded  # a class that did not change is one of the version in force too
+    }
 
 
 def _by_class(process: Process, classes: dict[type, Version]) -> Version | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from planaria.otp.kernel.ambient import self_
+from planaria.otp.kernel.ambient import self_, sleep
 from planaria.otp.kernel.event import CodeRolledBack
 from planaria.otp.kernel.node import Node
 from planaria.otp.kernel.process import DEAD, running
@@ -22,6 +22,9 @@ from planaria.otp.upgrade.report import Report, pauses_of
 from planaria.otp.upgrade.transaction import Transaction
 from planaria.otp.upgrade.version import VERSIONS, Change
 from planaria.otp.upgrade.waits import waiters_for
+
+TICK = 0.05
+"""Seconds between two looks whether another upgrade is over."""
 
 
 async def rollback(
@@ -42,7 +45,7 @@ async def rollback(
         patience: seconds for those that have a message in hand; then they move when they are done with it.
         reason: for the event.
     Raises:
-        UpgradeRefused: there is nothing to go back to, or an upgrade is under way.
+        UpgradeRefused: there is nothing to go back to, another node made the upgrade, or one is under way.
     """
     here = node_here(node)
     waiting = waiters_for(running.process)
@@ -50,6 +53,10 @@ async def rollback(
     if change is None:
         raise UpgradeRefused(
             f"the former version of {name}", ["it has not been upgraded, or went back already"]
+        )
+    if change.node is not here and not change.node.closed:
+        raise UpgradeRefused(
+            f"the former version of {name}", [f"its processes are those of {change.node!r}: go back there"]
         )
     later = sorted(each for each in change.new if VERSIONS.last.get(each) is not change)
     if later:
@@ -62,12 +69,9 @@ async def rollback(
     VERSIONS.busy = name
 
     async def work() -> Report:
-        try:
-            return await _go_back(here, name, change, waiting, extra, keep_state, patience, reason)
-        finally:
-            VERSIONS.busy = None
+        return await _go_back(here, name, change, waiting, extra, keep_state, patience, reason)
 
-    return await in_process_of_its_own(here, f"rollback of {name}", work)
+    return await in_process_of_its_own(here, f"rollback of {name}", work, VERSIONS.over)
 
 
 async def _go_back(
@@ -138,8 +142,13 @@ def watch(change: Change, seconds: float, min_crashes: int) -> None:
         former = remembered_rate(node, [each for each in change.moved if each.status != DEAD])
 
     def go_back(reason: str) -> None:
+        name = next(iter(change.new))
+
         async def work() -> None:
-            await rollback(next(iter(change.new)), reason=reason)
+            while VERSIONS.busy is not None:
+                await sleep(TICK)
+            if VERSIONS.last.get(name) is change:
+                await rollback(name, reason=reason)
 
         node.spawn(work).label = "rollback"
 

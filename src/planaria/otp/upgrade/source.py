@@ -162,6 +162,7 @@ class VersionLoader(SourceFileLoader):
         """Run the module's top level."""
         code = self.get_code(module.__name__)
         names: Any = None if self.bind is None else self.bind(module)
+        self.bind = None  # it knows the version before, which would know the one before that, and so on
         exec(code, module.__dict__, names)  # noqa: S102  this is what an import does
 
     def spec(self) -> ModuleSpec:

@@ -289,6 +289,8 @@ class Transaction:
         async def work() -> None:
             try:
                 values.append(await rest)
+            except (SystemExit, GeneratorExit) as error:
+                errors.append(RuntimeError(f"code_change ended with {type(error).__name__}"))
             except Exception as error:  # noqa: BLE001  handed on below
                 errors.append(error)
 

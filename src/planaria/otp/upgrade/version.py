@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from planaria.otp.kernel.node import Node
-from planaria.otp.kernel.process import Process
+from planaria.otp.kernel.process import DEAD, Process
 from planaria.otp.kernel.versions import named
 from planaria.otp.upgrade.hold import Gate
 from planaria.otp.upgrade.move import Moved
@@ -49,10 +49,14 @@ class Former(dict[Process, Moved]):
         super().__setitem__(process, moved)
         if process.on_death is None:
             process.on_death = []
-        process.on_death.append(self._forget)
+        if _forget not in process.on_death:
+            process.on_death.append(_forget)
 
-    def _forget(self, process: Process) -> None:
-        self.pop(process, None)
+
+def _forget(process: Process) -> None:
+    """One hook for all changes, which a process that outlives many does not keep alive."""
+    for change in {id(last): last for last in VERSIONS.changes()}.values():
+        change.moved.pop(process, None)
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +90,16 @@ class Versions:
         self.numbers: dict[str, int] = {}  # the highest ever given
         self.busy: str | None = None  # what an upgrade is at work on
 
+    def changes(self) -> Iterator[Change]:
+        """Those there is a way back from."""
+        for change in self.last.values():
+            yield change
+            yield from change.before.values()
+
+    def over(self) -> None:
+        """Nothing is at work any more."""
+        self.busy = None
+
     def known(self, name: str, module: ModuleType, at: float) -> Version:
         """The current version of a module; its first if nobody asked before."""
         version = self.current.get(name)
@@ -96,6 +110,8 @@ class Versions:
 
     def put_on_top(self, change: Change) -> None:
         """The new versions of a change are in force."""
+        for process in [each for each in change.moved if each.status == DEAD]:
+            del change.moved[process]  # it died before its hook could find the change
         for name, version in change.new.items():
             former = self.last.get(name)
             if former is not None:
@@ -136,6 +152,14 @@ def classes_of(module: ModuleType) -> dict[str, type]:
 
     look(iter(list(vars(module).values())))
     return found
+
+
+def functions_of(module: ModuleType) -> set[FunctionType]:
+    """The functions that names of a module and of its classes stand for, decorated ones included."""
+    values: list[object] = list(vars(module).values())
+    for cls in classes_of(module).values():
+        values += [getattr(value, "__func__", value) for value in vars(cls).values()]
+    return {v for v in values if isinstance(v, FunctionType) and v.__module__ == module.__name__}
 
 
 def counterparts(old: ModuleType, new: ModuleType) -> tuple[dict[type, type], list[type]]:
