@@ -23,9 +23,11 @@ test: setup
 	$(BIN)/pytest -n 2
 
 wheels: setup
+	@scripts/setup-compiler
 	@scripts/build_wheels
 
 test-compiled: setup
+	@scripts/setup-compiler
 	@scripts/build_wheels platform
 	@scripts/test_compiled
 
