@@ -18,27 +18,21 @@ from planaria.otp.isolation.bulk import Piece
 from planaria.otp.isolation.channel import CONTROL, FAIL, MESSAGE, REPLY, Channel, Frame
 from planaria.otp.isolation.codec import decode, encode, explain, sealed
 from planaria.otp.isolation.errors import NotAdmitted, WorkerBroken
+from planaria.otp.isolation.refs import Refs
+from planaria.otp.isolation.wording import in_words, named_arguments
 from planaria.otp.kernel.introspection import message_text, safe_repr
 from planaria.otp.kernel.mailbox import deliver
-from planaria.otp.kernel.message import Envelope, ExitSignal, Ref
+from planaria.otp.kernel.message import Envelope, ExitSignal
 from planaria.otp.kernel.node import Node
 from planaria.otp.kernel.process import DEAD, Process, Request, new_process, new_request
 from planaria.otp.kernel.reason import NoProcess
 from planaria.otp.kernel.signals import die
 from planaria.otp.servers.system import SystemMessage, Terminate
 
-REFS = 10_000
-"""References of the other side that are remembered, newest kept: tokens travel back soon or not at all."""
 GONE = 10_000
 """Processes that have ended and are still known again when they are named, newest kept."""
 
 type Work = Coroutine[Any, Any, None]
-
-
-class RemoteRef(Ref):
-    """Stands for a monitor, timer or task of the other side: it can be compared and sent back, nothing else."""
-
-    __slots__ = ()
 
 
 class StandIn:
@@ -71,10 +65,9 @@ class Bridge:
         self.theirs: dict[Request, int] = {}  # requests of the other end, answered here
         self._pruned = 1024
         self._count = 0
-        self._refs: OrderedDict[int, Ref] = OrderedDict()
-        self._ref_numbers: dict[Ref, int] = {}
-        self._their_refs: OrderedDict[int, RemoteRef] = OrderedDict()
-        self._their_ref_numbers: dict[Ref, int] = {}
+        refs = Refs(self.number)
+        self.ref_token = refs.token
+        self.ref_of = refs.of
         self.gone: OrderedDict[int, Process] = OrderedDict()
         self.over = False
 
@@ -184,32 +177,6 @@ class Bridge:
             self.expect(request, number)
         return request
 
-    def ref_token(self, ref: Ref) -> tuple[bool, int]:
-        """How a reference travels: it is equal to itself after the way there and back."""
-        theirs = self._their_ref_numbers.get(ref)
-        if theirs is not None:
-            return True, theirs
-        number = self._ref_numbers.get(ref)
-        if number is None:
-            number = self._ref_numbers[ref] = self.number()
-            self._refs[number] = ref
-            if len(self._refs) > REFS:
-                del self._ref_numbers[self._refs.popitem(last=False)[1]]
-        return False, number
-
-    def ref_of(self, ours: bool, number: int) -> Ref:
-        """The reference a token stands for."""
-        known: Ref | None = self._refs.get(number) if ours else self._their_refs.get(number)
-        if known is not None:
-            return known
-        ref = RemoteRef()
-        if not ours:
-            self._their_refs[number] = ref
-            self._their_ref_numbers[ref] = number
-            if len(self._their_refs) > REFS:
-                del self._their_ref_numbers[self._their_refs.popitem(last=False)[1]]
-        return ref
-
     # --- sending --------------------------------------------------------------------------------------------
 
     def tell(self, what: str, *args: object) -> None:
@@ -267,7 +234,7 @@ class Bridge:
         for index in range(len(recent) - 1, -1, -1):
             known = recent[index]
             if known is envelope:
-                recent[index] = (known[0], _in_words(known[1]), *known[2:])
+                recent[index] = (known[0], in_words(known[1]), *known[2:])
                 break
 
     def _unsendable(self, error: Exception, target: Process, envelope: Envelope) -> None:
@@ -488,36 +455,6 @@ class Bridge:
                 request.fail(self.node.call_failure(request, request.target, reason))
         self.theirs.clear()
         self.gone.clear()
-
-
-def _in_words(body: Any) -> str:
-    """A message as text, without the `repr` of what may be megabytes."""
-    if isinstance(body, Request):
-        return f"{body.handler}({', '.join(_size(each) for each in (*body.args, *body.kwargs.values()))})"
-    if (
-        isinstance(body, tuple)
-        and len(body) == 3
-        and isinstance(body[1], tuple)
-        and isinstance(body[2], dict)
-    ):
-        return f"{body[0]}({', '.join(_size(each) for each in (*body[1], *body[2].values()))})"
-    return _size(body)
-
-
-def _size(value: Any) -> str:
-    if value is None or isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) < 40):
-        return repr(value)
-    length = (
-        value.nbytes if isinstance(value, memoryview) else len(value) if hasattr(value, "__len__") else ""
-    )
-    return f"<{type(value).__name__} {length}>".replace(" >", ">")
-
-
-def named_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str | int, Any]:
-    """Arguments by position or name, as paths into them are told."""
-    named: dict[str | int, Any] = dict(enumerate(args))
-    named.update(kwargs)
-    return named
 
 
 def _plain(value: object) -> bool:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import select
 import signal
 import socket
-import threading
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from planaria.otp.isolation.bridge import named_arguments
 from planaria.otp.isolation.channel import CONTROL
 from planaria.otp.isolation.codec import encode, explain
-from planaria.otp.isolation.errors import WorkerBroken
 from planaria.otp.isolation.home import HomeBridge
+from planaria.otp.isolation.inquiry import Inquiry
 from planaria.otp.isolation.limits import Worker, env_of
 from planaria.otp.isolation.output import LineReader, OutputLine
 from planaria.otp.isolation.program import Program, by_place, this_program
-from planaria.otp.isolation.questions import ASK, LENGTH
 from planaria.otp.isolation.residence import OUT_OF_MEMORY, SPAN
+from planaria.otp.isolation.wording import named_arguments
 from planaria.otp.kernel.node import Node
 from planaria.otp.kernel.process import DEAD, Process, Request
 from planaria.otp.kernel.reason import Crash, Signal, WorkerExited
@@ -31,8 +27,6 @@ from planaria.otp.kernel.signals import die
 
 GRACE = 2.0
 """Seconds a worker has to leave after its process has ended."""
-LONGEST_ANSWER = 64 << 20
-"""Bytes of the longest answer to a question that is read."""
 
 
 class Owner(Protocol):
@@ -61,7 +55,7 @@ class WorkerProcess:
         self.pool = pool
         self.loop = loop
         self.stream = stream
-        self.look = look
+        self.inquiry = Inquiry(look, self)
         self.os_pid = 0
         self.ended = False
         self.used = False
@@ -71,9 +65,6 @@ class WorkerProcess:
         self.on_born: Callable[[int], None] | None = None
         self._handle = -1
         self._kill_wanted = False
-        self._looking = threading.Lock()
-        self._asked = 0  # questions whose answers are still to come
-        self._told = b""
         self._spare: list[tuple[str, tuple[Any, ...]]] = []
         self._out = LineReader(out, loop, lambda text: self._line("stdout", text))
         self._err = LineReader(err, loop, lambda text: self._line("stderr", text))
@@ -152,9 +143,7 @@ class WorkerProcess:
             self.bridge.close(reason)
         else:
             self.stream.close()
-        if self._looking.acquire(blocking=False):
-            self.look.close()
-            self._looking.release()
+        self.inquiry.close()
         process = self.process
         if process is not None and process.status != DEAD:
             die(process, reason)
@@ -292,48 +281,8 @@ class WorkerProcess:
     # --- looking --------------------------------------------------------------------------------------------
 
     def ask(self, seconds: float) -> dict[str, Any]:
-        """What it does now; blocks for up to `seconds`, so not for the event loop. From any thread.
-
-        Raises:
-            TimeoutError: it did not answer: it is stopped, or in a C call that keeps the interpreter.
-            ProcessLookupError: it has ended.
-        """
-        with self._looking:
-            if self.ended:
-                raise ProcessLookupError(f"{self!r} has ended")
-            try:
-                self.look.settimeout(seconds)
-                self.look.sendall(ASK)
-                self._asked += 1
-                until = time.monotonic() + seconds
-                answer = b""
-                while self._asked:  # answers nobody waited for come first
-                    answer = self._next_answer(until)
-                    self._asked -= 1
-                told = json.loads(answer)
-            except (ValueError, RecursionError) as error:
-                raise WorkerBroken(f"{self!r} told nonsense about itself: {error}") from None
-            except (OSError, EOFError) as error:
-                if isinstance(error, TimeoutError):
-                    raise TimeoutError(f"{self!r} did not answer within {seconds:g} s") from None
-                raise ProcessLookupError(f"{self!r} has ended") from None
-            if not isinstance(told, dict):
-                raise WorkerBroken("an answer that says nothing")
-            return told
-
-    def _next_answer(self, until: float) -> bytes:
-        size = LENGTH.size
-        while True:
-            if len(self._told) >= LENGTH.size:
-                size = LENGTH.size + min(LENGTH.unpack_from(self._told)[0], LONGEST_ANSWER)
-                if len(self._told) >= size:
-                    answer, self._told = self._told[LENGTH.size : size], self._told[size:]
-                    return answer
-            self.look.settimeout(max(0.001, until - time.monotonic()))
-            more = self.look.recv(size - len(self._told))
-            if not more:
-                raise EOFError
-            self._told += more
+        """What it does now; see `Inquiry.ask`."""
+        return self.inquiry.ask(seconds)
 
 
 def _plain(program: Program) -> tuple[Any, ...]:
