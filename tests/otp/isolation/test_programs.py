@@ -60,11 +60,9 @@ def run(*command: str, folder: Path, stdin: str | None = None) -> subprocess.Com
     )
 
 
-@pytest.mark.parametrize("command", [["script.py"], ["-m", "script"], ["an archive.pyz"]])
+@pytest.mark.parametrize("command", [["script.py"], ["-m", "script"]])
 def test_classes_of_a_script_run_in_workers_and_in_workers_of_workers(tmp_path, command):
     (tmp_path / "script.py").write_text(GUARDED)
-    with zipfile.ZipFile(tmp_path / "an archive.pyz", "w") as archive:
-        archive.writestr("__main__.py", GUARDED)
     ran = run(*command, folder=tmp_path)
     assert (ran.stdout, ran.stderr) == ("3 Point\nTrue True\n", "")
 
@@ -106,12 +104,13 @@ if __name__ == "__main__":
 """
 
 
-def test_a_node_in_a_thread_with_many_files_open_in_a_folder_that_goes(tmp_path):
-    (tmp_path / "script.py").write_text(AWKWARD)
+def test_an_archive_with_a_node_in_a_thread_with_many_files_open_in_a_folder_that_goes(tmp_path):
+    with zipfile.ZipFile(tmp_path / "an archive.pyz", "w") as archive:
+        archive.writestr("__main__.py", AWKWARD)
     (tmp_path / "folder").mkdir()
     # In the working folder, but not where the program's modules are: workers must not import it either.
     (tmp_path / "folder" / "json.py").write_text("raise SystemExit('imported from the working folder')")
-    ran = run(str(tmp_path / "script.py"), folder=tmp_path / "folder")
+    ran = run(str(tmp_path / "an archive.pyz"), folder=tmp_path / "folder")
     assert (ran.stdout, ran.stderr) == ("42\n42\n", "")
 
 
