@@ -550,6 +550,34 @@ async def test_it_leaves_no_trace(node):
     assert not [thread for thread in threading.enumerate() if thread.name == "planaria watchdog"]
 
 
+async def test_a_program_may_borrow_the_alarm(node):
+    handler = signal.getsignal(signal.SIGALRM)
+    with Watchdog(node, warn=0.01) as watchdog:
+        ours = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        watchdog._put_off_alarm()
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)  # whoever borrows it hears nothing of ours
+        signal.signal(signal.SIGALRM, ours)
+        watchdog._put_off_alarm()
+        assert signal.getitimer(signal.ITIMER_REAL) != (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) == handler
+
+
+async def test_of_two_nodes_in_one_loop_each_has_its_own_watchdog(node, watchdog, caplog):
+    async with Node("second") as second:
+        with Watchdog(second, warn=0.03, limit=LIMIT) as other:
+            pid = await second.run(Worker.start)
+            gone = second.wait_exit(pid)
+            Worker.do(pid, spin)
+            assert is_stalled(await gone)
+            async with asyncio.timeout(PATIENCE):
+                while not other.stalls:
+                    await asyncio.sleep(0.001)
+    assert pid not in [each.process for each in watchdog.stalls]
+    assert "went on by itself" not in "".join(
+        record.getMessage() for record in caplog.records if repr(pid) in record.getMessage()
+    )
+
+
 async def test_it_can_be_switched_off(node, monkeypatch):
     monkeypatch.setenv(SWITCH, "off")
     with Watchdog(node) as watchdog:

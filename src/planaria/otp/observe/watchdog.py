@@ -6,11 +6,12 @@ async with Node("garden") as node:
         ...
 ```
 
-A thread looks every `warn / 4` seconds at what runs; nothing is counted or stored by those who run. After `warn`
-seconds of the same process with the same message it logs the process, its message and the stack. After `limit` it
-raises `Stalled` there, having looked again in the very thread whether it is still the same code; the process crashes
-with `Crash(Stalled)` and its supervisor restarts it. Code that catches it gets it again and again. When it is over the
-node emits `ProcessStalled`. A debugger that has stopped the code stops the clock; PLANARIA_WATCHDOG=off keeps every
+A thread looks every `warn / 4` seconds at what runs; nothing is counted or stored by those who run. Seconds are those
+`charge.py` charges: a process that is kept from running by others is not at fault. After `warn` seconds of the same
+process with the same message it logs the process, its message and the stack. After `limit` it raises `Stalled` there,
+having looked again in the very thread whether it is still the same code; the process crashes with `Crash(Stalled)` and
+its supervisor restarts it. Code that catches it gets it again and again. When it is over the node emits
+`ProcessStalled`. A debugger that has stopped the code stops the clock; PLANARIA_WATCHDOG=off keeps every
 watchdog from starting.
 Does badly: a call into C that never looks for signals is only reported (`isolation="worker"` is the way out); one that
 even keeps the interpreter's lock (`re`, a long sort of numbers) is broken only in the main thread and only if it looks.
@@ -55,7 +56,13 @@ UNSEEN = 1.0
 CARELESS = 0.5
 """Seconds of trying after which it is broken even where it may hold a lock of the interpreter."""
 
+ALARM_PERIOD = 0.1
+"""Seconds between two alarms while the watchdog cannot run; also tells its alarm from one of the program's."""
+
 log = logging.getLogger(__name__)
+
+_watched: list[Node] = []
+"""Nodes with a watchdog."""
 
 
 class Watchdog:
@@ -130,6 +137,7 @@ class Watchdog:
         gc.callbacks.append(self._collector)
         self._end.clear()
         self._put_off_alarm()
+        _watched.append(self.node)
         self._watcher = threading.Thread(target=self._watch, name="planaria watchdog", daemon=True)
         self._watcher.start()
 
@@ -140,6 +148,7 @@ class Watchdog:
             return
         self._end.set()
         watcher.join()
+        _watched.remove(self.node)
         if self._alarm:
             self._alarm = False
             if signal.getsignal(signal.SIGALRM) == self._starved:
@@ -202,8 +211,12 @@ class Watchdog:
         moment = Moment.of(self._running, self._beat)
         process = moment.process
         if process is not None:
-            # What runs in another loop, in another thread, cannot be reached from here and holds up nobody here.
-            return moment if process.node.scheduler.loop is self.node.scheduler.loop else None
+            node = process.node
+            # Another loop, in another thread, cannot be reached from here; another node may have a watchdog of its own.
+            ours = node is self.node or (
+                node.scheduler.loop is self.node.scheduler.loop and node not in _watched
+            )
+            return moment if ours else None
         if idle(frames_of_thread(self.thread)):
             return None
         if not self._beat_asked:  # a beat is only asked for while the loop's thread is at something
@@ -359,9 +372,10 @@ class Watchdog:
         if not self._alarm or self.limit is None:
             return
         if signal.getsignal(signal.SIGALRM) != self._starved:
-            self._alarm = False  # the program uses the alarm itself
-            return
-        signal.setitimer(signal.ITIMER_REAL, self.limit, 0.1)
+            if abs(signal.getitimer(signal.ITIMER_REAL)[1] - ALARM_PERIOD) < 0.001:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)  # still ours
+            return  # the program uses the alarm itself
+        signal.setitimer(signal.ITIMER_REAL, self.limit, ALARM_PERIOD)
 
     def _starved(self, number: int, frame: FrameType | None) -> None:
         """In the main thread, called by C code that keeps the lock and looks for signals (`re` does)."""
