@@ -3,6 +3,9 @@
 import asyncio
 import gc
 import weakref
+from collections import Counter as Tally
+from collections import OrderedDict, deque
+from typing import Any
 
 import pytest
 
@@ -38,11 +41,12 @@ async def test_a_rollback_that_never_ran_leaves_nothing_busy(code):
 
 
 @pytest.mark.parametrize("way", ["def", "async def"])
-@pytest.mark.parametrize("end", ["SystemExit(3)", "GeneratorExit()"])
+@pytest.mark.parametrize("end", ["SystemExit(3)", "GeneratorExit()", "Stalled('e3.py:1', 'f', 2.0)"])
 async def test_a_code_change_that_ends_the_program_is_a_failure(node, code, way, end):
     m = code.module("e3", COUNTER)
     counters = [await node.run(m.Counter.start, 0) for _ in range(3)]
-    code.write("e3", BY_TEN + f"    {way} code_change(self, old, extra): raise {end}\n")
+    head = "from planaria.otp import Stalled\n"  # as the watchdog raises it
+    code.write("e3", head + BY_TEN + f"    {way} code_change(self, old, extra): raise {end}\n")
     with pytest.raises(upgrade.UpgradeFailed, match=f"code_change ended with {end.partition('(')[0]}"):
         await load("e3", node=node)
     assert [await m.Counter.add(each) for each in counters] == [1, 1, 1]
@@ -141,3 +145,64 @@ async def test_the_dead_are_forgotten_by_the_way_back(node, code):
 
 async def exit_signal_to(process):
     exit_signal(process, "kill")
+
+
+class Loud(dict):  # type: ignore[type-arg]
+    """A table that minds."""
+
+    def clear(self):
+        raise ValueError("no")
+
+    def update(self, *args, **kwargs):
+        raise ValueError("no")
+
+
+STATEFUL = (
+    COUNTER
+    + """
+    @call
+    def keep(self, value): self.value = value
+    @call
+    def kept(self): return self.value
+"""
+)
+
+
+async def test_containers_of_any_make_get_their_content_back(node, code):
+    m = code.module("e10", STATEFUL)
+    counter = await node.run(m.Counter.start, 0)
+    kept: list[Any] = [Loud(a=1), OrderedDict(b=1, a=2), Tally(x=3), deque([1], maxlen=2)]
+    await m.Counter.keep(counter, kept)
+    await load("e10", node=node)
+    dict.update(kept[0], b=2)
+    kept[1].move_to_end("b")
+    kept[2]["x"] += 1
+    kept[3].append(5)
+    await upgrade.rollback("e10", node=node)
+    assert [repr(each) for each in await m.Counter.kept(counter)] == [
+        "{'a': 1}",
+        "OrderedDict({'b': 1, 'a': 2})",
+        "Counter({'x': 3})",
+        "deque([1], maxlen=2)",
+    ]
+
+
+async def test_one_that_cannot_go_back_does_not_keep_the_others(node, code, caplog):
+    m = code.module("e11", STATEFUL)
+    counters = [await node.run(m.Counter.start, 0) for _ in range(3)]
+    change = """
+    def set_state(self, state):
+        raise ValueError("never")
+    def code_change(self, old, extra):
+        if self.count == 7: raise ValueError("not me")
+"""
+    code.write("e11", STATEFUL + change)
+    stubborn = counters[1]
+    stubborn.body.set_state = None  # not even the old class can restore it
+    for _ in range(7):
+        await m.Counter.add(counters[2])
+    with pytest.raises(upgrade.UpgradeFailed, match="not me"):
+        await load("e11", node=node)
+    assert stubborn.reason == "killed"
+    assert await m.Counter.add(counters[0]) == 1
+    assert "could not go back and is killed" in caplog.text

@@ -10,6 +10,7 @@ from typing import Any
 
 from planaria.otp.kernel.event import ProcessUpgraded
 from planaria.otp.kernel.process import Body, Process, running
+from planaria.otp.kernel.reason import Stalled
 from planaria.otp.servers.state import state_of
 from planaria.otp.servers.transition import Next
 from planaria.otp.servers.wrapper import Wrapper, server_of
@@ -17,7 +18,7 @@ from planaria.otp.upgrade.redirect import make
 from planaria.otp.upgrade.snapshot import Snapshot
 from planaria.otp.upgrade.state import attributes_of, set_attributes
 
-ENDS = (CancelledError, SystemExit, GeneratorExit)
+ENDS = (CancelledError, SystemExit, GeneratorExit, Stalled)
 """What user code may raise besides `Exception`s; not to be taken for the end of who asked for the upgrade."""
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 

@@ -7,7 +7,7 @@ depth, and dataclass instances and objects of the modules that are upgraded. Eve
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -75,14 +75,21 @@ class Snapshot:
     def restore(self, server: object) -> None:
         """Give everything its former class and content; whoever else holds these objects sees it too."""
         for thing, cls, content in self._contents:
-            if isinstance(thing, dict | set):
-                thing.clear()
-                thing.update(content)
+            # By the methods of the builtin: a subclass may refuse, or do more.
+            if isinstance(thing, dict):
+                kind: Any = OrderedDict if isinstance(thing, OrderedDict) else dict
+                kind.clear(thing)
+                kind.update(thing, content)
+            elif isinstance(thing, set):
+                set.clear(thing)
+                set.update(thing, content)
             elif isinstance(thing, deque):
-                thing.clear()
-                thing.extend(content)
-            elif isinstance(thing, list | bytearray):
-                thing[:] = content
+                deque.clear(thing)
+                deque.extend(thing, content)
+            elif isinstance(thing, list):
+                list.__setitem__(thing, slice(None), content)
+            elif isinstance(thing, bytearray):
+                bytearray.__setitem__(thing, slice(None), content)
             else:
                 if type(thing) is not cls:
                     thing.__class__ = cls

@@ -10,18 +10,22 @@ it is let go until that is answered, and handles nothing else.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Literal
 
 from planaria.otp.kernel.process import DEAD, Process, wake
+from planaria.otp.kernel.reason import Stalled
 from planaria.otp.kernel.runner import pause, suspend
 from planaria.otp.kernel.signals import die
 from planaria.otp.upgrade.hold import Arrival, Gate, between_messages, hold, release, serve_first
 from planaria.otp.upgrade.move import Move, Moved
 from planaria.otp.upgrade.version import Former
 from planaria.otp.upgrade.waits import awaited_from_held
+
+log = logging.getLogger(__name__)
 
 type Order = Literal["together", "one_by_one"]
 
@@ -289,7 +293,7 @@ class Transaction:
         async def work() -> None:
             try:
                 values.append(await rest)
-            except (SystemExit, GeneratorExit) as error:
+            except (SystemExit, GeneratorExit, Stalled) as error:
                 errors.append(RuntimeError(f"code_change ended with {type(error).__name__}"))
             except Exception as error:  # noqa: BLE001  handed on below
                 errors.append(error)
@@ -332,7 +336,12 @@ class Transaction:
         self.gates.clear()
         for process, moved in reversed(self.moved.items()):
             if process.status != DEAD:
-                self.move.undo(process, moved)
+                try:
+                    self.move.undo(process, moved)
+                except Exception:  # the others go back all the same
+                    log.exception("%r could not go back and is killed", process)
+                    self.killed.append(process)
+                    die(process, "killed")
         self.moved.clear()
         self.revert()
 
