@@ -15,7 +15,7 @@ def alive(os_pid: int) -> bool:
     try:
         with open(f"/proc/{os_pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or before it was read
         return False
 
 
