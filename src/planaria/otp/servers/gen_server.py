@@ -287,6 +287,8 @@ class GenServer:
                     result = handler(self, *args)
                 else:
                     result = handler(self)
+            elif kind == "start" or kind == "system":
+                result = _KERNEL
             elif kind == "info" or (kind == "exit" and body.sender is not self._kernel_process.parent):
                 result = self.handle_info(body)
             else:
@@ -295,12 +297,12 @@ class GenServer:
             raise
         except ENDS as error:  # the process loop: a crash runs `terminate` first
             return self.__end(reason_of(error))
-        if type(result) is CoroutineType:
-            return self.__run(result)
         if result is _KERNEL:
             if kind == "start":
                 return self.__begin(body)
             return self.__kernel(kind, body)
+        if type(result) is CoroutineType:
+            return self.__run(result)
         if self._kernel_told:
             return self.__follow(request, result)
         return None
