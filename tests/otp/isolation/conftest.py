@@ -17,7 +17,7 @@ from planaria.otp.isolation.pool import worker_pool
 async def module_node() -> AsyncIterator[Node]:
     """A running node; every worker is gone when it has stopped."""
     async with Node("home") as node:
-        worker_pool(node, warm=2)
+        worker_pool(node, warm=1)
         yield node
 
 
