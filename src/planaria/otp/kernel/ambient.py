@@ -287,8 +287,8 @@ async def receive(
                     me.calls.add(body)
                 scheduler = me.node.scheduler
                 scheduler.remember(envelope)
-                scheduler.budget -= 1
-                if scheduler.budget <= 0:  # a full mailbox must not keep the event loop from its turn
+                left = scheduler.budget = scheduler.budget - 1
+                if left <= 0:  # a full mailbox must not keep the event loop from its turn
                     await pause()
                 return body
             if timeout is not None:
