@@ -1,7 +1,8 @@
 """What does a worker cost: to start, to call, and to send a hundred megabytes, beside the standard library's ways?
 
 Units: ms for a start, µs for a round trip, ms for 100 MB there and back; medians with the spread of all runs, and
-ratios of ours to the peer measured in the same run, turn by turn. `python -m benchmarks.bench_isolation [--json] [--quick]`.
+ratios of ours to the peer measured in the same run, turn by turn.
+`python -m benchmarks.bench_isolation [--json] [--quick]`.
 
 - `start_warm`: `child(Server, isolation="worker")` with a worker waiting in the pool, until `init` has answered;
   `start_cold`: the same with an empty pool; `start_first`: the first of a node, template included. Peers: a

@@ -106,8 +106,10 @@ def test_an_unknown_key_of_a_provider_is_found_below_its_name() -> None:
         ),
         (
             "[watchdog]\nwarn = 1.0\nlimit = 0.5",
-            "'watchdog.limit' is 0.5, below 'watchdog.warn' (1), line 3 of planaria.toml;"
-            " write the longer time as limit, or 0 for none",
+            (
+                "'watchdog.limit' is 0.5, below 'watchdog.warn' (1), line 3 of planaria.toml;"
+                " write the longer time as limit, or 0 for none"
+            ),
         ),
         (
             "[journal]\ncommit_interval = -1",

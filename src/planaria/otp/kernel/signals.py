@@ -199,7 +199,7 @@ def _bury(process: Process, node: Node) -> None:
                 peer.links.discard(process)
             if peer.status == DEAD:
                 continue
-            if peer in trapping:  # `_arrive`, written out
+            if peer in peer.node.trapping:  # `_arrive`, written out; a peer may live in another node
                 deliver_kernel(peer, "exit", ExitSignal(process, reason), process)
             elif reason != "normal":
                 die(peer, reason)
