@@ -96,6 +96,21 @@ async def test_links_and_monitors_reach_across(two: tuple[TestNode, TestNode]) -
     assert there.reason == "boom"
 
 
+async def test_what_is_sent_to_the_other_node_is_handled_by_its_own_run_queue(
+    two: tuple[TestNode, TestNode],
+) -> None:
+    north, south = two
+    counter = await south.run(Counter.start)
+    turns: list[bool] = []
+
+    async def work() -> None:
+        send(counter, "hello")
+        turns.append(counter in south.scheduler.ready and counter not in north.scheduler.ready)
+
+    await north.run(work)
+    assert turns == [True]
+
+
 async def test_a_call_to_the_other_node_times_out_on_the_callers_clock(
     two: tuple[TestNode, TestNode],
 ) -> None:

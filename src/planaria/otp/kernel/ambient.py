@@ -210,7 +210,7 @@ def send(to: Server | AnyAlias, message: object) -> None:
         queue.append(envelope)
     elif target.status == WAITING and queue is None:
         target.pending = envelope
-        scheduler = node.scheduler
+        scheduler = target.node.scheduler  # not the sender's: it may be another
         target.status = READY
         scheduler.ready.append(target)
         if not scheduler.scheduled:
