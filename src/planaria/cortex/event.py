@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,6 +31,10 @@ class Event(msgspec.Struct, frozen=True):
         session: its stream: `room:garden`, `session:scout@garden`, `run:<id>`, `feed:<url>`, `node`.
         kind: what happened, `subject.verb`.
         payload: a JSON object, secrets masked. Not to be changed by whoever receives it.
+        version: of the payload's shape; see `cortex/event_type.py`.
+        subject: whose data the payload is, such as `person:ada`; empty for nobody's.
+        state: `whole`; `erased` when the subject's key was destroyed, `pruned` when retention let go of the payload:
+            then the payload is empty, and all else stands.
     """
 
     seq: int
@@ -43,6 +47,9 @@ class Event(msgspec.Struct, frozen=True):
     session: str
     kind: str
     payload: dict[str, Any]
+    version: int = 1
+    subject: str = ""
+    state: Literal["whole", "erased", "pruned"] = "whole"
 
 
 class NewEvent(msgspec.Struct, frozen=True):
@@ -56,6 +63,8 @@ class NewEvent(msgspec.Struct, frozen=True):
         trace_id: by default a new one, shared by the events of one append.
         cause_id: what led to it.
         id: by default a new one. Given, it makes an append safe to repeat: the second is refused as a duplicate.
+        version: of the payload's shape.
+        subject: whose data this is, such as `person:ada`; sealed with that person's key.
     """
 
     kind: str
@@ -65,6 +74,8 @@ class NewEvent(msgspec.Struct, frozen=True):
     trace_id: str = ""
     cause_id: str | None = None
     id: str = ""
+    version: int = 1
+    subject: str = ""
 
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
