@@ -90,10 +90,11 @@ class EventType(msgspec.Struct, frozen=True):
         process: str = "",
         subject: str = "",
     ) -> NewEvent:
-        """This as an event to append; see `NewEvent` for the arguments."""
+        """This as an event to append; see `NewEvent` for the arguments. A class with `omit_defaults` leaves them out."""
+        omits = self.__struct_config__.omit_defaults
         return NewEvent(
             self.kind,
-            msgspec.structs.asdict(self),
+            msgspec.to_builtins(self) if omits else msgspec.structs.asdict(self),
             session=session,
             process=process,
             trace_id=trace_id,
