@@ -85,17 +85,18 @@ class PostgresServer:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.data = self.folder / "data"
-        who = {}
-        if os.geteuid() == 0:
-            os.chown(self.folder, 65534, 65534)
-            who = {"user": 65534, "group": 65534, "extra_groups": []}
+        nobody = 65534 if os.geteuid() == 0 else None
+        if nobody is not None:
+            os.chown(self.folder, nobody, nobody)
         arguments = ["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username=postgres"]
         subprocess.run(
-            [binaries() / "initdb", *arguments, "-D", self.data],
+            [str(binaries() / "initdb"), *arguments, "-D", str(self.data)],
             check=True,
             capture_output=True,
             timeout=120,
-            **who,  # type: ignore[call-overload] - the keywords of a user
+            user=nobody,
+            group=nobody,
+            extra_groups=None if nobody is None else (),
         )
         hba = self.data / "pg_hba.conf"
         hba.write_text("host all guarded 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
@@ -127,7 +128,7 @@ class PostgresServer:
         return self._guard.stdout.readline()
 
     def _is_ready(self) -> bool:
-        command = [binaries() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "10"]
+        command = [str(binaries() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "10"]
         return subprocess.run(command, check=False, timeout=20).returncode == 0
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
@@ -164,7 +165,7 @@ class PostgresServer:
         Raises:
             RuntimeError: with what the server said.
         """
-        command = [binaries() / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+        command = [str(binaries() / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"]
         where = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": user, "PGDATABASE": database}
         done = subprocess.run(
             command, input=text, env=where, capture_output=True, text=True, timeout=60, check=False
