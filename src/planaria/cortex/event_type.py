@@ -90,7 +90,7 @@ class EventType(msgspec.Struct, frozen=True):
         process: str = "",
         subject: str = "",
     ) -> NewEvent:
-        """This as an event to append; see `NewEvent` for the arguments. A class with `omit_defaults` leaves them out."""
+        """This as an event to append; see `NewEvent` for the arguments. With `omit_defaults` these are left out."""
         omits = self.__struct_config__.omit_defaults
         return NewEvent(
             self.kind,
