@@ -78,6 +78,7 @@ class Node:
         self.names: dict[str, Process] = {}
         self.dying: list[Process] = []
         self.listeners: list[Callable[[KernelEvent], None]] = []
+        self.telemetry: Any = None  # who listens to the spans of the floors above, kept here for them
         self.recent: deque[Envelope] = deque(maxlen=RECENT)
         self.message_watch: MessageWatch | None = None
         watching = debug_messages_from_environment() if debug_messages is None else debug_messages

@@ -1,0 +1,68 @@
+"""From a handler to a process: signals are put aside where they happen and taken in handfuls by their reader.
+
+    self.feed = Feed(self_(), limit=10_000)
+    attach(self.feed)
+    ...
+    def handle_info(self, message):
+        if message is READY: fold(self.feed.take())
+
+One message for many signals, so a busy node pays for a list's `append`. What does not fit is dropped and counted.
+"""
+
+from collections import deque
+from typing import Final
+
+from planaria.cortex.telemetry.signal import Signal
+from planaria.otp import MailboxFull, Pid
+
+READY: Final = object()
+"""Sent to the reader once, until it has taken what is there."""
+
+
+class Feed:
+    """A bounded line of signals for one process.
+
+    Args:
+        reader: is sent `READY` when there is something to take; None: it looks by itself.
+        limit: signals that may wait; the newest are dropped beyond.
+
+    Attributes:
+        dropped: how many did not fit, since the start.
+    """
+
+    def __init__(self, reader: Pid | None, limit: int) -> None:
+        self._reader = reader
+        self._limit = limit
+        self._waiting: deque[Signal] = deque()
+        self._told = reader is None
+        self.dropped = 0
+
+    def __call__(self, signal: Signal) -> None:
+        """Put one aside."""
+        if len(self._waiting) >= self._limit:
+            self.dropped += 1
+            return
+        self._waiting.append(signal)
+        if not self._told and self._reader is not None:
+            self._told = True
+            try:
+                self._reader.node.send(self._reader, READY)
+            except MailboxFull:
+                self._told = False  # the next one tells
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def take(self, most: int | None = None) -> list[Signal]:
+        """The oldest that wait, at most `most` of them; what is left is told of again."""
+        waiting = self._waiting
+        if most is None or most >= len(waiting):
+            taken = list(waiting)
+            waiting.clear()
+            self._told = self._reader is None
+            return taken
+        taken = [waiting.popleft() for _ in range(most)]
+        if self._reader is not None:
+            self._told = True
+            self._reader.node.send(self._reader, READY)
+        return taken

@@ -1,0 +1,134 @@
+"""Who listens to the spans of a node. Each node has its own list; nothing is global.
+
+    attach(seen.append)                     # in a process: until it ends, or `detach`
+    attach(seen.append, node=node)          # outside: until `detach`
+
+A handler runs at once, on the emitter's stack, so it only takes note: whoever has more to do sends itself a message
+(`feed.py`). One that raises is detached, counted and told of: on the log, and as the point
+`telemetry.handler_detached` to those that remain. The emitter notices nothing.
+Source: Erlang's `:telemetry`. Differs: handlers belong to a node and go with the process that attached them.
+"""
+
+import logging
+from collections.abc import Callable
+
+from planaria.cortex.telemetry.signal import Attributes, Point, Signal, SpanFailed, SpanStarted, SpanStopped
+from planaria.otp import Node, NotAProcess, Pid
+from planaria.otp.kernel.process import running
+
+type Handler = Callable[[Signal], object]
+
+DETACHED = "telemetry.handler_detached"
+
+log = logging.getLogger(__name__)
+
+
+class Handlers:
+    """The handlers of one node.
+
+    Attributes:
+        ends: are given the ends of spans, and points.
+        starts: are given the starts too.
+        detached: how many were taken off since they raised.
+        last_span: the number of the newest span.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.ends: tuple[Handler, ...] = ()
+        self.starts: tuple[Handler, ...] = ()
+        self.detached = 0
+        self.last_span = 0
+
+    def add(self, handler: Handler, starts: bool) -> None:
+        """Listen. A handler is in the list once."""
+        if handler not in self.ends:
+            self.ends = (*self.ends, handler)
+        if starts and handler not in self.starts:
+            self.starts = (*self.starts, handler)
+
+    def remove(self, handler: Handler) -> bool:
+        """Stop listening; False if it did not."""
+        known = handler in self.ends
+        self.ends = tuple(each for each in self.ends if each != handler)
+        self.starts = tuple(each for each in self.starts if each != handler)
+        return known
+
+    def started(self, signal: SpanStarted) -> None:
+        """Hand on the start of a span."""
+        self._tell(self.starts, signal)
+
+    def ended(self, signal: SpanStopped | SpanFailed | Point) -> None:
+        """Hand on the end of a span, or a point."""
+        self._tell(self.ends, signal)
+
+    def _tell(self, handlers: tuple[Handler, ...], signal: Signal) -> None:
+        before, running.process = running.process, None  # a handler is nobody's process
+        try:
+            for handler in handlers:
+                try:
+                    handler(signal)
+                except Exception as error:  # noqa: BLE001  event delivery: a broken handler must not hurt the emitter
+                    self._detach(handler, signal, error)
+        finally:
+            running.process = before
+
+    def _detach(self, handler: Handler, signal: Signal, error: Exception) -> None:
+        if not self.remove(handler):
+            return  # it raised again further down this very stack
+        self.detached += 1
+        name = _name(handler)
+        log.error("the telemetry handler %s raised on %s and is detached", name, signal.name, exc_info=error)
+        attributes: Attributes = {"planaria.telemetry.handler": name, "error.type": type(error).__name__}
+        self.ended(
+            Point(name=DETACHED, trace_id="", process=None, attributes=attributes, at=self.node.clock.wall())
+        )
+
+
+def handlers_of(node: Node) -> Handlers:
+    """The handlers of a node."""
+    known: Handlers | None = node.telemetry
+    if known is None:
+        known = node.telemetry = Handlers(node)
+    return known
+
+
+def attach(handler: Handler, *, starts: bool = False, node: Node | None = None) -> None:
+    """Give `handler` the ends of spans and the points from now on; called by a process, until that ends.
+
+    Args:
+        handler: quick; it must not block, await or change what it is given.
+        starts: give it the starts of spans too.
+        node: whose; in a process by default its own.
+    Raises:
+        NotAProcess: called outside any process without `node`.
+    """
+    owner = running.process
+    if node is None:
+        if owner is None:
+            raise NotAProcess("which node? call this in a process, or give `node`")
+        node = owner.node
+    handlers = handlers_of(node)
+    handlers.add(handler, starts)
+    if owner is not None and owner.node is node:
+        _with_its_owner(owner, handlers, handler)
+
+
+def detach(handler: Handler, *, node: Node | None = None) -> bool:
+    """Give `handler` nothing more; False if it was not attached (any more)."""
+    owner = running.process
+    if node is None:
+        if owner is None:
+            raise NotAProcess("which node? call this in a process, or give `node`")
+        node = owner.node
+    return handlers_of(node).remove(handler)
+
+
+def _with_its_owner(owner: Pid, handlers: Handlers, handler: Handler) -> None:
+    if owner.on_death is None:
+        owner.on_death = []
+    owner.on_death.append(lambda _: handlers.remove(handler))
+
+
+def _name(handler: Handler) -> str:
+    return str(getattr(handler, "__qualname__", type(handler).__qualname__))
