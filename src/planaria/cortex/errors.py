@@ -8,8 +8,10 @@
     │   ├── StoreDamaged            the file is not a sound journal
     │   ├── StoreTooNew             a later program has changed the schema
     │   └── StoreFailed             any other fault of disk or driver (retry)
+    ├── SealError                   the master key is missing, or does not fit what was sealed
     ├── JournalUnavailable          raised where `Journal.append` or `.read` was called: the store failed
-    └── EventRefused                raised where `Journal.append` was called: this append can never be written
+    ├── EventRefused                raised where `Journal.append` was called: this append can never be written
+    └── StaleLease                  raised where `Journal.append` was called with a fence: another has the lease now
 
 A store's errors are answers on their way to the caller; the journal itself goes on.
 """
@@ -99,3 +101,29 @@ class EventRefused(CortexError):
         self.mend = mend
         self.duplicate_of = duplicate_of
         super().__init__(f"{reason}; {mend}")
+
+
+class StaleLease(CortexError):
+    """The lease an append was fenced with was taken over; nothing was written, and the caller must stop its work.
+
+    Attributes:
+        name: the lease.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"another has taken over the lease {name!r}; stop what was done under it")
+
+
+class SealError(CortexError):
+    """The master key is missing, or does not fit what was sealed.
+
+    Attributes:
+        problem: what is wrong, with the file's name.
+        mend: what a person can do.
+    """
+
+    def __init__(self, problem: str, mend: str) -> None:
+        self.problem = problem
+        self.mend = mend
+        super().__init__(f"{problem}; {mend}")

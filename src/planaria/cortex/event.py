@@ -6,8 +6,10 @@ threads too: within one millisecond, or when the clock steps back, the time is k
 random start. So the time in an id never goes back, and may be a little late; `Event.at` is the time to show.
 """
 
+import hashlib
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -133,6 +135,24 @@ class Ids:
 def new_id() -> str:
     """A new id, greater than every one given before in this program."""
     return _ids.next()
+
+
+def repeatable_id(*parts: str) -> str:
+    """An id that the same parts always give, so that the journal refuses the second of two equal events.
+
+    It has the form of a ULID. If a part is one, or begins with one and a sign (`<message>~2`), the id takes over the
+    time of the first such and so lies beside it in an index; else it is a hash throughout.
+    """
+    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
+    bits = int.from_bytes(digest[:16])
+    text = "".join([_PAIRS[bits >> shift & 1023] for shift in range(120, -1, -10)])
+    for part in parts:
+        if _LED_BY_ULID.match(part):
+            return part[:10] + text[10:]
+    return text
+
+
+_LED_BY_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}(?![0-9A-Za-z])")
 
 
 def _clock() -> float:

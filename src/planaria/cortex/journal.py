@@ -27,7 +27,7 @@ from planaria.cortex.event import Event, NewEvent, new_id
 from planaria.cortex.prepare import Prepared, Refused, prepare
 from planaria.cortex.query import Query
 from planaria.cortex.redact import Redactor
-from planaria.cortex.store import Duplicate, EventStore, Written
+from planaria.cortex.store import Duplicate, PlainStore, Written
 from planaria.otp import (
     Deferred,
     Down,
@@ -124,7 +124,7 @@ class _Commit:
         self.appends = appends
         self.outcome: list[Written | Duplicate] | StoreError | None = None
 
-    async def write(self, store: EventStore) -> None:
+    async def write(self, store: PlainStore) -> None:
         try:
             self.outcome = await store.append([append.prepared.drafts for append in self.appends])
         except StoreError as error:
@@ -138,7 +138,7 @@ class Journal(GenServer):
 
     async def init(
         self,
-        make_store: Callable[[], EventStore],
+        make_store: Callable[[], PlainStore],
         options: JournalOptions = JournalOptions(),  # noqa: B008 - frozen
         redactor: Redactor | None = None,
     ) -> None:
@@ -362,7 +362,7 @@ class Journal(GenServer):
         await self.store.close()
 
 
-async def _read(store: EventStore, query: Query, answer: Deferred[Found | Unavailable]) -> None:
+async def _read(store: PlainStore, query: Query, answer: Deferred[Found | Unavailable]) -> None:
     """One read, in a task of its own."""
     try:
         answer.reply(Found(await store.read(query)))

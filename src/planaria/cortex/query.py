@@ -12,9 +12,12 @@ class Query(msgspec.Struct, frozen=True):
         after_seq: only events later than this one.
         before_seq: only events earlier than this one.
         trace_id: only this trace.
+        before_at: only events the journal accepted before this time, unix seconds. No index: give a limit.
+        stripped: only events whose payload was pruned (True) or was not (False).
         limit: at most so many, the first in the order asked for; None for all of them, held in memory at once
             (`cortex/fold.py` reads long streams page by page).
         newest_first: from the end backwards.
+        contents: put long texts back in their places; False leaves `{"$content": "<hash>", "chars": n}` there.
     """
 
     session: str | None = None
@@ -22,5 +25,8 @@ class Query(msgspec.Struct, frozen=True):
     after_seq: int = 0
     before_seq: int | None = None
     trace_id: str | None = None
+    before_at: float | None = None
+    stripped: bool | None = None
     limit: int | None = None
     newest_first: bool = False
+    contents: bool = True

@@ -1,11 +1,13 @@
 """The contract of a store: where the journal's events are kept.
 
 Stores live in `cortex/stores/`, one file each, and all pass `planaria.testing.stores`. A store is used by one journal
-at a time: `append` is never called again before it has answered, `read` may be called at any time.
-A store translates every fault of its driver into one of the `StoreError`s.
+at a time: `append` is never called again before it has answered, everything else may be called at any time.
+A store knows nothing of what payloads say: it keeps bytes, the chain of each session over them, and the contents
+they refer to. It translates every fault of its driver into one of the `StoreError`s.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -14,8 +16,27 @@ from planaria.cortex.event import Event
 from planaria.cortex.query import Query
 
 
+class ContentDraft(msgspec.Struct, frozen=True):
+    """A long text taken out of a payload, kept once however often it is referred to.
+
+    Attributes:
+        hash: 64 hexadecimal digits; see `cortex/contents.py`.
+        data: as it will be kept: UTF-8, or sealed.
+        size: characters of the text.
+    """
+
+    hash: str
+    data: bytes
+    size: int
+
+
 class Draft(msgspec.Struct, frozen=True):
-    """An event that lacks only its place in the journal; `payload` is a JSON object as it will be kept."""
+    """An event that lacks only its place in the journal.
+
+    Attributes:
+        payload: as it will be kept: a JSON object, or sealed.
+        contents: what the payload refers to. All of them every time, whether the store has them already or not.
+    """
 
     id: str
     at: float
@@ -26,6 +47,95 @@ class Draft(msgspec.Struct, frozen=True):
     session: str
     kind: str
     payload: bytes
+    version: int = 1
+    subject: str = ""
+    contents: tuple[ContentDraft, ...] = ()
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """An event as it is kept.
+
+    Attributes:
+        payload: as the draft had it; if `stripped`, the 32 bytes of its SHA-256 in its place.
+        digest: of the chain of its session up to and including this event; see `cortex/chain.py`.
+    """
+
+    seq: int
+    id: str
+    at: float
+    trace_id: str
+    cause_id: str | None
+    node: str
+    process: str
+    session: str
+    kind: str
+    payload: bytes
+    version: int
+    subject: str
+    digest: bytes
+    stripped: bool = False
+
+
+class SessionRow(msgspec.Struct, frozen=True):
+    """One session at a glance. `digest` is the head of its chain, that of the event at `last_seq`."""
+
+    name: str
+    events: int
+    first_seq: int
+    last_seq: int
+    last_at: float
+    digest: bytes = b""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A folded state, so that a long session need not be folded from its beginning. Derived: may be gone at any time.
+
+    Attributes:
+        session: whose events were folded.
+        name: what they were folded into: `transcript`, `turns`.
+        version: of the state's shape and of the fold; another one is not loaded.
+        seq: the last event that is in it, one of this session.
+        data: the state.
+    """
+
+    session: str
+    name: str
+    version: int
+    seq: int
+    data: bytes
+
+
+class SubjectKey(msgspec.Struct, frozen=True):
+    """The key that seals what one subject said, itself sealed with the garden's master key.
+
+    Attributes:
+        generation: from 1; a subject that comes back after its erasure gets the next one.
+        wrapped: None once destroyed.
+    """
+
+    subject: str
+    generation: int
+    wrapped: bytes | None
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to be the only one who does something, until `expires_at` (unix seconds).
+
+    Attributes:
+        token: grows with each new holder of this name, from 1.
+    """
+
+    name: str
+    holder: str
+    token: int
+    expires_at: float
+
+
+class Fence(msgspec.Struct, frozen=True):
+    """Write only if the lease `name` still has this token: nobody has taken it over. Being late is not being stale."""
+
+    name: str
+    token: int
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -40,10 +150,20 @@ class Duplicate(msgspec.Struct, frozen=True):
     id: str
 
 
+class Stale(msgspec.Struct, frozen=True):
+    """Nothing of one append was written, as the lease of its fence was taken over or never was."""
+
+    name: str
+
+
+type Outcome = Written | Duplicate | Stale
+
+
 class EventStore(Protocol):
     """Where the journal's events are kept.
 
     After any `StoreError` the store can be used again: each call tries anew, with a new connection if need be.
+    Any method may raise `StoreError`; then nothing was acknowledged.
     """
 
     async def open(self) -> None:
@@ -58,22 +178,126 @@ class EventStore(Protocol):
         """Bring the schema up to this program's and answer its number. Part of `open`."""
         ...
 
-    async def append(self, batch: Sequence[Sequence[Draft]]) -> list[Written | Duplicate]:
-        """Write several appends in one commit, in order; durable when this returns.
-
-        Each append is written whole or not at all; a duplicate id refuses only its own append.
-
-        Returns:
-            One answer for each append, in order.
-        Raises:
-            StoreError: nothing was acknowledged.
-        """
-        ...
-
-    async def read(self, query: Query) -> list[Event]:
-        """The committed events the query asks for."""
-        ...
-
     async def close(self) -> None:
         """Let go of files and connections. A second close does nothing; `open` may follow."""
         ...
+
+    # --- events ------------------------------------------------------------------------------------------------
+
+    async def append(
+        self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None] = ()
+    ) -> list[Outcome]:
+        """Write several appends in one commit, in order; durable when this returns.
+
+        Each append is written whole or not at all; a duplicate id or a stale fence refuses only its own append.
+        Contents that are not there yet are written in the same commit.
+
+        Args:
+            fences: one for each append; empty for none at all.
+        Returns:
+            One answer for each append, in order.
+        """
+        ...
+
+    async def read(self, query: Query) -> list[Stored]:
+        """The committed events the query asks for, as kept. `Query.contents` is not the store's concern."""
+        ...
+
+    async def find(self, id: str) -> Stored | None:
+        """The event of this id."""
+        ...
+
+    async def contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
+        """The data of contents by hash; those that are not there are left out."""
+        ...
+
+    async def sessions(self, prefix: str = "", limit: int | None = None) -> list[SessionRow]:
+        """The sessions whose name begins with `prefix`, the one with the latest event first."""
+        ...
+
+    # --- snapshots ---------------------------------------------------------------------------------------------
+
+    async def save_snapshot(self, snapshot: Snapshot) -> bool:
+        """Keep it in place of any other of its session and name, with the chain's digest at its `seq`.
+
+        Returns:
+            False, and nothing is kept, if `seq` is not an event of the session.
+        """
+        ...
+
+    async def load_snapshot(self, session: str, name: str, version: int) -> Snapshot | None:
+        """The one kept; None if there is none of this version, or the session's chain no longer has its digest."""
+        ...
+
+    # --- keys of subjects --------------------------------------------------------------------------------------
+
+    async def subject_keys(self, subject: str | None = None, limit: int | None = None) -> list[SubjectKey]:
+        """All keys of a subject, oldest first, destroyed ones too; of everybody for None."""
+        ...
+
+    async def put_subject_key(self, key: SubjectKey) -> SubjectKey:
+        """Keep a key unless one of its generation is there; answers the one that stands."""
+        ...
+
+    async def destroy_subject_keys(self, subject: str) -> int:
+        """Overwrite all keys of a subject, and drop all snapshots, which may hold what it said; how many keys.
+
+        When this returns no file of the store has the keys any more; copies made before are not its concern.
+        """
+        ...
+
+    # --- leases ------------------------------------------------------------------------------------------------
+
+    async def acquire_lease(self, name: str, holder: str, ttl: float) -> Lease | None:
+        """Take a lease that is free, expired, or the holder's own, for `ttl` seconds; None while another has it.
+
+        A holder that takes its own unexpired lease again keeps the token; every other taking raises it by one.
+        """
+        ...
+
+    async def renew_lease(self, lease: Lease, ttl: float) -> Lease | None:
+        """Hold it `ttl` seconds from now; None if its token is no longer the latest. Late is not too late."""
+        ...
+
+    async def release_lease(self, lease: Lease) -> None:
+        """Let it go, if it is still held with this token. The token goes on from there."""
+        ...
+
+    # --- keeping house -----------------------------------------------------------------------------------------
+
+    async def strip(self, seqs: Sequence[int]) -> int:
+        """Replace the payloads of these events by their hashes, and forget what they refer to; how many were changed.
+
+        The chain stays whole. Snapshots of the sessions concerned are dropped.
+        """
+        ...
+
+    async def sweep_contents(self) -> int:
+        """Delete the contents no event refers to; how many."""
+        ...
+
+    async def check(self) -> list[str]:
+        """What is wrong with the store's own structure, a sentence each; empty if it is sound."""
+        ...
+
+    async def backup(self, path: Path) -> None:
+        """Write a consistent copy into a new file while work goes on.
+
+        Raises:
+            StoreError: it could not be written, or the file exists; or the store has other means (Postgres).
+        """
+        ...
+
+    async def size(self) -> int:
+        """Bytes the store takes, indexes included."""
+        ...
+
+
+class PlainStore(Protocol):
+    """What the stores of today keep to; `EventStore` takes its place."""
+
+    async def open(self) -> None: ...
+    async def migrate(self) -> int: ...
+    async def append(self, batch: Sequence[Sequence[Draft]]) -> list[Written | Duplicate]: ...
+    async def read(self, query: Query) -> list[Event]: ...
+    async def close(self) -> None: ...

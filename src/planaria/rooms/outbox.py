@@ -1,6 +1,5 @@
 """What a room is about to write: entries that wait for one commit, in order, and the ids that make repeats harmless."""
 
-import hashlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Any
 
 from planaria.cortex.errors import EventRefused, JournalUnavailable
 from planaria.cortex.event import Event, NewEvent, new_id
+from planaria.cortex.event import repeatable_id as repeatable_id
 from planaria.cortex.fold import events_of
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
@@ -54,11 +54,6 @@ class Written:
 
     outcomes: tuple[Event | Refused, ...]
     events: tuple[Event, ...]
-
-
-def repeatable_id(*parts: str) -> str:
-    """An id that the same parts always give, so that the journal refuses the second of two equal events."""
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def take_batch(waiting: deque[Entry]) -> list[Entry]:

@@ -68,6 +68,7 @@ class MemoryStore:
         self._ids |= seen
         for seq, draft in enumerate(drafts, start=first):
             fields: dict[str, Any] = msgspec.structs.asdict(draft)
+            del fields["contents"]
             fields["seq"], fields["payload"] = seq, msgspec.json.decode(draft.payload)
             self._events.append(Event(**fields))
         return Written(first)

@@ -2,7 +2,7 @@
 
 ```python
 class TestMyStore(EventStoreContract):
-    def make_store(self, folder: Path) -> EventStore:
+    def make_store(self, folder: Path) -> PlainStore:
         return MyStore(...)
 ```
 Every test gets a new store, opened; `folder` is its own.
@@ -15,7 +15,7 @@ import pytest
 
 from planaria.cortex.event import new_id
 from planaria.cortex.query import Query
-from planaria.cortex.store import Draft, Duplicate, EventStore, Written
+from planaria.cortex.store import Draft, Duplicate, PlainStore, Written
 
 
 def draft(
@@ -43,23 +43,23 @@ def draft(
 class EventStoreContract:
     """Subclass it as `TestX` and give it a store."""
 
-    def make_store(self, folder: Path) -> EventStore:
+    def make_store(self, folder: Path) -> PlainStore:
         """A store that is new and not open."""
         raise NotImplementedError
 
     @pytest.fixture
-    async def store(self, tmp_path: Path) -> AsyncIterator[EventStore]:
+    async def store(self, tmp_path: Path) -> AsyncIterator[PlainStore]:
         store = self.make_store(tmp_path)
         await store.open()
         yield store
         await store.close()
 
-    async def test_places_run_from_one_without_gaps(self, store: EventStore) -> None:
+    async def test_places_run_from_one_without_gaps(self, store: PlainStore) -> None:
         assert await store.append([[draft(), draft()], [draft()]]) == [Written(1), Written(3)]
         assert await store.append([[draft()]]) == [Written(4)]
         assert [event.seq for event in await store.read(Query())] == [1, 2, 3, 4]
 
-    async def test_an_event_is_read_back_as_it_was_written(self, store: EventStore) -> None:
+    async def test_an_event_is_read_back_as_it_was_written(self, store: PlainStore) -> None:
         written = Draft(
             "ID1", 12.5, "T", "C", "n", "<n.1>", "room:é", "a.b", '{"ö":[1,null,2.5,"\\n"]}'.encode()
         )
@@ -69,26 +69,26 @@ class EventStoreContract:
         assert (event.node, event.process, event.session, event.kind) == ("n", "<n.1>", "room:é", "a.b")
         assert event.payload == {"ö": [1, None, 2.5, "\n"]}
 
-    async def test_a_duplicate_id_refuses_its_whole_append_and_no_other(self, store: EventStore) -> None:
+    async def test_a_duplicate_id_refuses_its_whole_append_and_no_other(self, store: PlainStore) -> None:
         await store.append([[draft(id="A")]])
         batch = [[draft("first")], [draft("lost"), draft("lost", id="A")], [draft("second")]]
         assert await store.append(batch) == [Written(2), Duplicate("A"), Written(3)]
         assert [event.kind for event in await store.read(Query(after_seq=1))] == ["first", "second"]
 
-    async def test_an_id_twice_in_one_append_refuses_it(self, store: EventStore) -> None:
+    async def test_an_id_twice_in_one_append_refuses_it(self, store: PlainStore) -> None:
         assert await store.append([[draft(id="A"), draft(id="A")]]) == [Duplicate("A")]
         assert await store.read(Query()) == []
 
     async def test_an_id_used_by_an_earlier_append_of_the_batch_is_a_duplicate(
-        self, store: EventStore
+        self, store: PlainStore
     ) -> None:
         assert await store.append([[draft(id="A")], [draft(id="A")]]) == [Written(1), Duplicate("A")]
 
-    async def test_an_empty_batch_writes_nothing(self, store: EventStore) -> None:
+    async def test_an_empty_batch_writes_nothing(self, store: PlainStore) -> None:
         assert await store.append([]) == []
         assert await store.read(Query()) == []
 
-    async def test_events_are_chosen_by_session_kind_and_trace(self, store: EventStore) -> None:
+    async def test_events_are_chosen_by_session_kind_and_trace(self, store: PlainStore) -> None:
         await store.append(
             [
                 [
@@ -109,7 +109,7 @@ class EventStoreContract:
         assert await places(Query(session="s2", kinds=("a", "b"), trace_id="t1")) == [3]
         assert await places(Query(session="nobody")) == []
 
-    async def test_events_are_chosen_by_place_and_limit_from_either_end(self, store: EventStore) -> None:
+    async def test_events_are_chosen_by_place_and_limit_from_either_end(self, store: PlainStore) -> None:
         await store.append([[draft() for _ in range(10)]])
 
         async def places(query: Query) -> list[int]:
@@ -125,7 +125,7 @@ class EventStoreContract:
         assert await places(Query(after_seq=10**30)) == []
         assert await places(Query(after_seq=-(10**30), before_seq=10**30, limit=10**30, kinds=("x",))) == []
 
-    async def test_what_was_written_is_there_after_closing_and_opening(self, store: EventStore) -> None:
+    async def test_what_was_written_is_there_after_closing_and_opening(self, store: PlainStore) -> None:
         await store.append([[draft("kept")]])
         await store.close()
         await store.close()
