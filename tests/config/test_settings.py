@@ -83,7 +83,7 @@ def test_an_unknown_table_is_named() -> None:
 
 
 def test_a_key_near_to_nothing_gets_the_list_of_known_ones() -> None:
-    assert refused("[journal]\nxyzzy = 1").mend == "known keys: path, commit_interval"
+    assert refused("[journal]\nxyzzy = 1").mend == "known keys: path, database, database_env, commit_interval"
 
 
 def test_an_unknown_key_of_a_provider_is_found_below_its_name() -> None:
@@ -178,6 +178,59 @@ def test_a_host_must_be_an_address_or_name(host: str) -> None:
 @pytest.mark.parametrize("path", ["../j.db", "a/../../j.db", "..", ".", "", "~/j.db"])
 def test_the_journal_stays_inside_the_garden(path: str) -> None:
     assert refused(f'[journal]\npath = "{path}"\n').key == "journal.path"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://planaria@db.example.org/garden",
+        "postgres://localhost:5433/garden?sslmode=verify-full",
+        "postgresql:///garden?host=/run/postgresql",
+        "postgresql://u@one:5432,two:5433/garden?target_session_attrs=read-write",
+        "postgresql://u@[::1]:5432/garden",
+    ],
+)
+def test_the_journal_may_be_in_a_database(address: str) -> None:
+    settings = parse_settings(f'[journal]\ndatabase = "{address}"\n', FILE)
+    assert settings.journal.database == address
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("mysql://localhost/garden", "does not begin with postgresql://"),
+        ("postgresql://localhost", "names no database"),
+        ("postgresql://localhost/", "names no database"),
+        ("postgresql://localhost:99999/garden", "has a host or port that cannot be"),
+        ("postgresql://[::1/garden", "is no address"),
+        ("garden", "does not begin with postgresql://"),
+    ],
+)
+def test_an_address_that_cannot_work_is_refused(address: str, problem: str) -> None:
+    error = refused(f'[journal]\ndatabase = "{address}"\n')
+    assert (error.problem, error.line) == (f"'journal.database' {problem}", 2)
+    assert "postgresql://planaria@localhost/garden" in error.mend
+
+
+@pytest.mark.parametrize("address", ["postgresql://u:hunter2@h/d", "postgresql://u@h/d?password=hunter2"])
+def test_a_password_in_the_file_is_refused_and_not_shown(address: str) -> None:
+    error = refused(f'[journal]\ndatabase = "{address}"\n')
+    assert "has a password" in error.problem and "PGPASSWORD" in error.mend
+    assert "hunter2" not in str(error)
+
+
+def test_the_variable_that_has_the_address_is_named_not_quoted() -> None:
+    settings = parse_settings('[journal]\ndatabase_env = "JOURNAL"\n', FILE)
+    assert settings.journal.database_env == "JOURNAL"
+    assert "JOURNAL" in settings.secret_variables()
+    error = refused('[journal]\ndatabase_env = "postgresql://u:hunter2@h/d"\n')
+    assert "hunter2" not in str(error) and error.line == 2
+
+
+def test_the_journal_is_in_one_place() -> None:
+    error = refused('[journal]\npath = "j.db"\ndatabase = "postgresql://h/d"\n')
+    assert error.problem == "'path' and 'database' both say where the journal is"
+    assert (error.line, error.mend) == (3, "keep one of the two")
 
 
 def test_the_journal_may_be_elsewhere_by_an_absolute_path(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ Does badly: a key set in two places of the file is reported at the first.
     zone = "UTC"                    # an IANA name; what "every day at 8" means
     [node]     name = "garden"
     [web]      host = "127.0.0.1", port = 4747, allow_remote = false
-    [journal]  path = ".planaria/journal.db", commit_interval = 0.0 (seconds to collect appends for one commit)
+    [journal]  path = ".planaria/journal.db", or database = "postgresql://user@host/name" (its password: PGPASSWORD), or
+               database_env = "NAME" (that variable has the address); commit_interval = 0.0 (seconds to collect appends)
     [watchdog] warn = 0.1, limit = 2.0 (seconds a process may run without a pause: told, broken; limit 0 never breaks)
     [models]   default = "local/some-model"
     [models.providers.local]  kind = "openai", base_url = "http://127.0.0.1:8080/v1", api_key_env, models = []
@@ -26,6 +27,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from planaria.config.database import check_address
 from planaria.config.errors import SettingsError
 from planaria.config.toml_lines import KeyPath, key_lines
 
@@ -52,9 +54,18 @@ class WebSettings(msgspec.Struct, frozen=True):
 
 
 class JournalSettings(msgspec.Struct, frozen=True):
-    """The journal's file and how long (seconds) it collects appends before a commit; 0.0 is at once."""
+    """Where the journal is, a file or a PostgreSQL database, and how long it collects appends before a commit.
+
+    Attributes:
+        path: of the file, below the garden or absolute.
+        database: the address of a database, which is then used instead of the file; without a password.
+        database_env: the environment variable that has that address, with its password if need be.
+        commit_interval: in seconds; 0.0 is at once.
+    """
 
     path: str = ".planaria/journal.db"
+    database: str | None = None
+    database_env: str | None = None
     commit_interval: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.0
 
     def file(self, garden: Path) -> Path:
@@ -97,7 +108,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     def secret_variables(self) -> frozenset[str]:
         """Names of the environment variables that hold secrets."""
-        return frozenset(p.api_key_env for p in self.models.providers.values() if p.api_key_env)
+        names = {p.api_key_env for p in self.models.providers.values()} | {self.journal.database_env}
+        return frozenset(name for name in names if name)
 
 
 def load_settings(garden: Path) -> Settings:
@@ -133,6 +145,7 @@ def parse_settings(text: str, file: Path) -> Settings:
     _check_node(settings, reader)
     _check_web(settings, reader)
     _check_journal(settings, reader)
+    _check_database(settings, reader)
     _check_watchdog(settings, reader)
     _check_models(settings, reader)
     _check_zone(settings, reader)
@@ -238,6 +251,27 @@ def _check_journal(settings: Settings, reader: _Reader) -> None:
         if not path or plain in (".", "..") or plain.startswith(".." + os.sep):
             mend = "write a path below the garden, or an absolute path"
             raise reader.fault(("journal", "path"), f"'journal.path' {path!r} leaves the garden", mend)
+
+
+def _check_database(settings: Settings, reader: _Reader) -> None:
+    """One place for the journal, and no password in the file."""
+    journal = settings.journal
+    given = [key for key in ("path", "database", "database_env") if ("journal", key) in reader.lines]
+    if len(given) > 1:
+        problem = f"{given[0]!r} and {given[1]!r} both say where the journal is"
+        raise reader.fault(("journal", given[1]), problem, "keep one of the two")
+    if journal.database is not None:
+        fault = check_address(journal.database, password=False)
+        if fault is not None:
+            raise reader.fault(("journal", "database"), f"'journal.database' {fault.problem}", fault.mend)
+    if journal.database_env is not None and not _ENV_NAME.fullmatch(journal.database_env):
+        # What stands here may be the address itself, password and all, so it is not shown.
+        mend = (
+            'write its name, as in database_env = "JOURNAL_DATABASE"; the address with a password stays there'
+        )
+        raise reader.fault(
+            ("journal", "database_env"), "'journal.database_env' is not the name of a variable", mend
+        )
 
 
 def _check_watchdog(settings: Settings, reader: _Reader) -> None:
