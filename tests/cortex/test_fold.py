@@ -1,9 +1,10 @@
 """State is a fold over a stream's events, read page by page."""
 
+from planaria.cortex.errors import StoreFailed
 from planaria.cortex.event import NewEvent
-from planaria.cortex.fold import events_of, fold
+from planaria.cortex.fold import LONGEST_PAUSE, events_of, fold
 from planaria.cortex.journal import Journal
-from planaria.otp import Node, child
+from planaria.otp import Node, child, task_child
 from planaria.testing.memory_store import MemoryStore
 
 
@@ -25,6 +26,22 @@ async def test_a_stream_is_read_to_its_end_in_order_whatever_the_page(node: Node
 
     for page in (1, 2, 3, 5, 100):
         assert await node.run(read, page) == [1, 2, 3, 4, 5]
+
+
+async def test_while_the_store_fails_a_stream_is_waited_for(node: Node) -> None:
+    store = await filled(node)
+    read: list[int] = []
+
+    async def reader() -> None:
+        read.extend([event.payload["n"] async for event in events_of("journal", "s", page=2)])
+
+    store.fault = StoreFailed("journal.db is gone", "put it back")
+    await node.start(task_child(reader))
+    await node.clock.advance(60.0)
+    assert read == []
+    store.fault = None
+    await node.clock.advance(LONGEST_PAUSE)
+    assert read == [1, 2, 3, 4, 5]
 
 
 async def test_a_fold_gives_the_state_then_and_now(node: Node) -> None:

@@ -5,10 +5,15 @@ state = await fold("journal", "room:garden", apply, State())
 
 from collections.abc import AsyncIterator, Callable
 
+from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.otp import Server
+from planaria.otp import Server, sleep
+
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 5.0
+"""Seconds between two tries to read while the store fails; doubled from the first to the longest."""
 
 
 async def events_of(
@@ -16,19 +21,31 @@ async def events_of(
 ) -> AsyncIterator[Event]:
     """All committed events of a session (None: of all), oldest first, `page` of them in memory at a time.
 
-    Ends at the last one that was committed when the last page was read.
+    Ends at the last one that was committed when the last page was read. While the store fails this waits and tries
+    again: whoever rebuilds its state from the journal can do nothing without it, and would only be restarted until
+    its supervisor gives up. The journal itself says what is wrong (`journal.health`).
 
     Raises:
-        JournalUnavailable: the store cannot be read; go on with `after_seq` at the last event that came.
+        CallError: the journal's process is away or has not answered in time.
     """
     while True:
         query = Query(session=session, kinds=kinds, after_seq=after_seq, limit=page)
-        events = await Journal.read(journal, query)
+        events = await _patiently(journal, query)
         for event in events:
             yield event
         if len(events) < page:
             return
         after_seq = events[-1].seq
+
+
+async def _patiently(journal: Server, query: Query) -> list[Event]:
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            return await Journal.read(journal, query)
+        except JournalUnavailable:
+            await sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def fold[S](
