@@ -52,6 +52,9 @@ class ModelRequest(msgspec.Struct, frozen=True):
         messages: oldest first, at least one.
         max_tokens: of the answer, thinking included; None leaves it to the provider.
         temperature: a wish; not sent to models that are known to refuse it.
+        idempotency_key: the same for a call that is made again because nobody knows how the first one ended; sent as
+            the header `Idempotency-Key`. A provider that honours it answers the same and charges once. Printable
+            ASCII; empty sends none.
     """
 
     model: str
@@ -59,6 +62,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
     tools: tuple[ToolSpec, ...] = ()
     max_tokens: int | None = None
     temperature: float | None = None
+    idempotency_key: str = ""
 
 
 class TextDelta(msgspec.Struct, frozen=True):

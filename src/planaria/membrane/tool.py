@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -55,6 +55,7 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 type Outcome = Done | Failed
+type OnUnknown = Literal["retry", "ask", "fail"]
 type ToolFunction = Callable[..., Awaitable[Outcome]]
 
 
@@ -70,7 +71,8 @@ class Context:
         caller: `agent:scout`, `workflow:digest`, `person:ada`.
         garden: the garden's folder.
         session: the journal stream of the caller, in which the gate notes the call.
-        call_id: unique per call; an effect that must not happen twice is keyed by it.
+        call_id: unique per call in its session; an effect that must not happen twice is keyed by it.
+        subject: whose data the call is about, such as `person:ada`; its events are sealed with that person's key.
         services: what `get` finds, by type: settings and functions of floors the membrane does not know.
     """
 
@@ -81,6 +83,7 @@ class Context:
     trace_id: str = ""
     cause_id: str | None = None
     call_id: str = ""
+    subject: str = ""
     services: Mapping[type, object] = field(default_factory=dict)
 
     def get[T](self, service: type[T]) -> T:
@@ -114,7 +117,10 @@ class Tool:
         description: the docstring without its sections.
         branches: the outcomes it may have; `failed` is always one.
         needs: capabilities it uses, such as `http`, `files`, `processes`.
-        idempotent: whether a call that was cut off may simply be made again.
+        on_unknown: what becomes of a call that was cut off, so that nobody knows whether it took effect: `retry`,
+            `ask` a person, or `fail`.
+        waits: whether it spends its time waiting, for people or for a moment. Then being cut off says nothing
+            against it, however often it happens.
     """
 
     name: str
@@ -123,7 +129,13 @@ class Tool:
     branches: tuple[str, ...]
     needs: frozenset[str]
     function: ToolFunction
-    idempotent: bool = False
+    on_unknown: OnUnknown = "fail"
+    waits: bool = False
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether a call that was cut off may simply be made again."""
+        return self.on_unknown == "retry"
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -149,6 +161,8 @@ def tool(
     needs: Collection[str] = (),
     branches: Iterable[str] = ("ok",),
     idempotent: bool = False,
+    on_unknown: OnUnknown | None = None,
+    waits: bool = False,
     name: str | None = None,
 ) -> Callable[[ToolFunction], Tool]:
     """Make a tool of an async function; its signature and docstring say the rest.
@@ -156,7 +170,11 @@ def tool(
     Args:
         needs: capabilities, for people to judge it by.
         branches: the outcomes `Done.branch` may name, the usual one first.
-        idempotent: whether a call that was cut off may simply be made again.
+        idempotent: the short word for `on_unknown="retry"`.
+        on_unknown: what becomes of a call that was cut off (the node was killed while it ran): `retry` makes it
+            again under the same call id; `ask` puts the question to a person; `fail`, the default, tells the caller
+            that nobody knows.
+        waits: whether it spends its time waiting, for people or for a moment.
         name: by default `<last part of the module>.<function>`.
     Raises:
         ToolDefinitionError: when the module is imported, saying what to write.
@@ -169,7 +187,12 @@ def tool(
             raise ToolDefinitionError(
                 f"tool {full}: branches are words such as 'ok' or 'not_found', at least one"
             )
+        policy = on_unknown or ("retry" if idempotent else "fail")
+        if policy not in ("retry", "ask", "fail") or (idempotent and policy != "retry"):
+            raise ToolDefinitionError(
+                f"tool {full}: on_unknown is 'retry' (as idempotent=True says), 'ask' or 'fail', not {policy!r}"
+            )
         description, arguments = derive(full, function)
-        return Tool(full, description, arguments, outcomes, frozenset(needs), function, idempotent)
+        return Tool(full, description, arguments, outcomes, frozenset(needs), function, policy, waits)
 
     return decorate

@@ -5,6 +5,9 @@
         provider = OpenAICompatible("fake", server.url)      # or Anthropic("fake", server.url)
 
 Answers are taken from `answers` in order; when none is left, `fallback` is given. `requests` holds what came.
+A request with an `Idempotency-Key` that came before gets the answer that one got, and is charged nothing: `keys` counts
+the requests of each key, `charged` what a provider would put on the bill. An answer other than 200 costs nothing and
+is not kept for its key.
 Time is the caller's: an answer with `hold_at` waits there until `release()`. Nothing is delayed by a clock.
 Does badly: only what the dialects' streams need of HTTP/1.1. Standard library only; the event loop is asyncio's own,
 since the server stands outside the system under test.
@@ -15,7 +18,7 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Literal, Self
 
@@ -80,13 +83,23 @@ class Received:
 
 
 class ModelServer:
-    """The server; one per test. `models` is what it lists."""
+    """The server; one per test. `models` is what it lists.
+
+    Attributes:
+        calls: requests for an answer.
+        keys: how many of them came with each idempotency key.
+        charged: tokens of all answers that were begun, those a key repeated counted once.
+    """
 
     def __init__(self, *answers: Answer, models: tuple[str, ...] = ("fake-large", "fake-small")) -> None:
         self.answers: deque[Answer] = deque(answers)
         self.fallback = Answer("ok")
         self.models = models
         self.requests: list[Received] = []
+        self.calls = 0
+        self.keys: dict[str, int] = {}
+        self.charged = Usage()
+        self._kept: dict[str, Answer] = {}
         self.connections = 0
         self.dropped = 0
         """Answers the client left before they were complete."""
@@ -168,7 +181,7 @@ class ModelServer:
         if path.partition("?")[0].endswith("/models"):
             listed = {"object": "list", "data": [{"id": model, "object": "model"} for model in self.models]}
             return await self._send_json(writer, 200, {}, listed)
-        answer = self.answers.popleft() if self.answers else self.fallback
+        answer = self._choose(headers.get("idempotency-key", ""))
         connection.answering = asyncio.current_task()
         try:
             return await self._answer(
@@ -180,6 +193,21 @@ class ModelServer:
             raise
         finally:
             connection.answering = None
+
+    def _choose(self, key: str) -> Answer:
+        """The answer to one request: that of its key, or the next; put on the bill when it is new."""
+        self.calls += 1
+        if key:
+            self.keys[key] = self.keys.get(key, 0) + 1
+            if key in self._kept:
+                return self._kept[key]
+        answer = self.answers.popleft() if self.answers else self.fallback
+        if answer.status == 200 and answer.raw is None:
+            self.charged = _sum(self.charged, answer.usage or Usage())
+            if key:
+                # What a test does to one connection is not done to the next.
+                self._kept[key] = replace(answer, cut_after=None, hold_at=None, endless=None)
+        return answer
 
     async def _answer(
         self, writer: asyncio.StreamWriter, answer: Answer, dialect: Dialect, body: Any
@@ -262,6 +290,15 @@ class _Connection(asyncio.StreamReaderProtocol):
         if self.answering is not None:
             self.answering.cancel()
         super().connection_lost(exc)
+
+
+def _sum(left: Usage, right: Usage) -> Usage:
+    return Usage(
+        left.input_tokens + right.input_tokens,
+        left.output_tokens + right.output_tokens,
+        left.cached_tokens + right.cached_tokens,
+        left.cache_write_tokens + right.cache_write_tokens,
+    )
 
 
 def head_of(status: int, headers: dict[str, str]) -> bytes:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from contextlib import aclosing
 
+import msgspec
 import pytest
 
 from planaria.membrane.errors import Overloaded, ProviderError, StreamCut
@@ -249,3 +250,36 @@ async def test_a_script_is_played_line_by_line():
     assert len(provider.requests) == 5
     with pytest.raises(AssertionError, match="script is shorter"):
         await complete(provider, ASK)
+
+
+@pytest.mark.parametrize("make", OVER_HTTP.values(), ids=OVER_HTTP)
+async def test_a_call_made_again_under_its_key_is_answered_the_same_and_charged_once(server, make) -> None:
+    server.answers.extend([Answer("first", usage=Usage(7, 3)), Answer("second", usage=Usage(20, 10))])
+    provider = make("fake", server.url)
+    keyed = msgspec.structs.replace(ASK, idempotency_key="turn/0/1")
+    said = [(await complete(provider, request)).text for request in (keyed, keyed, ASK)]
+    assert said == ["first", "first", "second"]
+    assert (server.calls, server.keys, server.charged) == (3, {"turn/0/1": 2}, Usage(27, 13))
+    assert "idempotency-key" not in server.requests[-1].headers
+
+
+@pytest.mark.parametrize("make", OVER_HTTP.values(), ids=OVER_HTTP)
+async def test_an_answer_cut_off_on_the_wire_comes_whole_under_its_key(server, make) -> None:
+    server.answers.append(Answer("a long answer", usage=Usage(7, 3), cut_after=200))
+    provider = make("fake", server.url)
+    keyed = msgspec.structs.replace(ASK, idempotency_key="turn/0/1")
+    with pytest.raises(StreamCut):
+        await complete(provider, keyed)
+    assert (await complete(provider, keyed)).text == "a long answer"
+    assert server.charged == Usage(7, 3)
+
+
+@pytest.mark.parametrize("make", OVER_HTTP.values(), ids=OVER_HTTP)
+async def test_a_refusal_is_neither_charged_nor_kept_for_its_key(server, make) -> None:
+    server.answers.append(Answer(status=529, body={"error": {"message": "busy"}}))
+    provider = make("fake", server.url)
+    keyed = msgspec.structs.replace(ASK, idempotency_key="turn/0/1")
+    with pytest.raises(ProviderError):
+        await complete(provider, keyed)
+    assert server.charged == Usage()
+    assert (await complete(provider, keyed)).text == "ok"

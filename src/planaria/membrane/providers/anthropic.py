@@ -131,7 +131,8 @@ class Anthropic(HttpProvider):
         names = WireNames(tool.name for tool in request.tools)
         body, prefix = request_body(request, names)
         answer = _Answer()
-        async with self.call("POST", "/messages", msgspec.json.encode(body)) as response:
+        payload = msgspec.json.encode(body)
+        async with self.call("POST", "/messages", payload, request.idempotency_key) as response:
             await self.expect_ok(response, request.model)
             if not is_event_stream(response.headers):
                 kind = response.headers.get("content-type", "nothing")

@@ -59,9 +59,12 @@ class HttpProvider:
         """Headers of every call, the key among them."""
         raise NotImplementedError
 
-    def call(self, method: str, path: str, body: bytes = b"") -> HttpCall:
+    def call(self, method: str, path: str, body: bytes = b"", idempotency_key: str = "") -> HttpCall:
         """Open one call, to be used with `async with`."""
-        return self.client.request(method, path, {**self.headers(), "user-agent": "planaria"}, body)
+        headers = {**self.headers(), "user-agent": "planaria"}
+        if idempotency_key:
+            headers["idempotency-key"] = idempotency_key
+        return self.client.request(method, path, headers, body)
 
     async def expect_ok(self, response: HttpCall, model: str) -> None:
         """Return if the answer is 200, raise what it means otherwise."""

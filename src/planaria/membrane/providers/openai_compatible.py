@@ -166,7 +166,7 @@ class OpenAICompatible(HttpProvider):
         names = WireNames(tool.name for tool in request.tools)
         body = msgspec.json.encode(request_body(request, names, self.quirks))
         answer = _Answer()
-        async with self.call("POST", "/chat/completions", body) as response:
+        async with self.call("POST", "/chat/completions", body, request.idempotency_key) as response:
             await self.expect_ok(response, request.model)
             if is_event_stream(response.headers):
                 reader = EventReader(self.name, response)
