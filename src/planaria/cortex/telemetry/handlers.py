@@ -127,7 +127,11 @@ def detach(handler: Handler, *, node: Node | None = None) -> bool:
 def _with_its_owner(owner: Pid, handlers: Handlers, handler: Handler) -> None:
     if owner.on_death is None:
         owner.on_death = []
-    owner.on_death.append(lambda _: handlers.remove(handler))
+
+    def gone(_: Pid) -> None:
+        handlers.remove(handler)
+
+    owner.on_death.append(gone)
 
 
 def _name(handler: Handler) -> str:

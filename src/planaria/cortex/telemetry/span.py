@@ -34,6 +34,17 @@ LONGEST_ERROR = 500
 class Span:
     """One piece of work. Made by `span` and `begin_span`."""
 
+    name: str
+    id: int
+    parent: int
+    key: str
+    under: str
+    trace_id: str
+    process: Pid | None
+    attributes: dict[str, Value]
+    at: float
+    over: bool
+
     __slots__ = (
         *("_before", "_begun", "_handlers", "at", "attributes", "id", "key", "name", "over", "parent"),
         *("process", "trace_id", "under"),
@@ -54,7 +65,7 @@ class Span:
         handlers.last_span = self.id = handlers.last_span + 1
         self._handlers = handlers
         self.name = name
-        self.attributes: dict[str, Value] = {} if attributes is None else dict(attributes)
+        self.attributes = {} if attributes is None else dict(attributes)
         self.process = process
         self.key = key
         self.over = False
