@@ -1,8 +1,9 @@
 """The node: the whole supervision tree of a garden, from settings to running processes. Read it top to bottom.
 
 Each child needs those above it, so the root is `rest_for_one`: when the journal is lost, everything that trusted it
-starts again; when the dashboard is lost, nothing else notices. The chronicle alone stands above what it needs: it
-waits for the journal, and so can tell of its end.
+starts again. The chronicle alone stands above what it needs: it waits for the journal, and so can tell of its end.
+Above that, `nerve` and `life` do not need each other: a lost dashboard hurts nobody, and it stands first, since what
+lives here waits while the journal cannot be read, and people must be able to see why.
 """
 
 import os
@@ -63,17 +64,33 @@ def tree(settings: Settings, garden: Path, environ: Mapping[str, str], stop: Cal
             within=30.0,
         ),
         child(ModelDirectory, settings.models, environ, latest, name="models"),
-        rooms.tree(),
-        agents.tree(garden, gate, {}),
-        workflows.tree(gate, garden, {}, settings.zone),
         supervisor(
-            child(
-                Dashboard, garden, settings, lambda: models_view(latest.models), redactor, name="dashboard"
+            supervisor(
+                child(
+                    Dashboard,
+                    garden,
+                    settings,
+                    lambda: models_view(latest.models),
+                    redactor,
+                    name="dashboard",
+                ),
+                task_child(serve_control, services, name="control"),
+                name="nerve",
+                max_restarts=10,
+                within=30.0,
             ),
-            task_child(serve_control, services, name="control"),
-            name="nerve",
-            max_restarts=10,
-            within=30.0,
+            supervisor(
+                rooms.tree(),
+                agents.tree(garden, gate, {}),
+                workflows.tree(gate, garden, {}, settings.zone),
+                name="life",
+                strategy="rest_for_one",
+                max_restarts=20,
+                within=60.0,
+            ),
+            name="floors",
+            max_restarts=20,
+            within=60.0,
         ),
         name="node",
         strategy="rest_for_one",
