@@ -139,7 +139,8 @@ async def test_while_the_journal_is_away_events_wait_and_are_written_once_each(n
     await node.advance(3.5)
     world.store.fault = None
     await node.advance(1.5)
-    assert [e.kind for e in await world.events()] == ["process.crashed", "child.restarted"]
+    kinds = [e.kind for e in await world.events()]
+    assert kinds == ["process.crashed", "child.restarted", "journal.failed", "journal.recovered"]
 
 
 async def test_beyond_the_limit_the_oldest_are_dropped_and_counted(node: TestNode):
@@ -151,8 +152,8 @@ async def test_beyond_the_limit_the_oldest_are_dropped_and_counted(node: TestNod
     world.store.fault = None
     await node.advance(2.0)
     noted = [e.payload["n"] for e in await world.events("test.noted")]
-    assert noted == list(range(500, MOST_WAITING + 500))
-    assert sum(e.payload["events"] for e in await world.events("chronicle.dropped")) == 500
+    assert noted == list(range(501, MOST_WAITING + 500))  # one place has the word about the journal itself
+    assert sum(e.payload["events"] for e in await world.events("chronicle.dropped")) == 501
 
 
 async def test_an_event_that_cannot_be_written_hurts_no_other(node: TestNode):
@@ -198,3 +199,18 @@ async def test_what_a_listener_gets_decides_what_is_kept(node: TestNode):
     killed = event_of(ProcessExited(pid, None, "work", "killed"))
     assert killed is not None and killed.kind == "process.killed" and killed.process == str(pid)
     assert event_of(ChildRestarted(pid, "x", None, "killed")) is not None
+
+
+async def test_an_outage_of_the_journal_is_written_when_it_is_over_and_ends_by_itself(node: TestNode):
+    world = await World(node).start()
+    world.store.fault = StoreFull("no room left", "free some")
+    await world.crash()
+    await node.advance(30.0)
+    assert (await node.run(partial(Journal.status, "journal"))).health.trouble == "no room left"
+    world.store.fault = None
+    await node.advance(1.0)
+    assert (await node.run(partial(Journal.status, "journal"))).health.trouble is None
+    failed, recovered = await world.events("journal.failed", "journal.recovered")
+    assert failed.payload["trouble"] == "no room left"
+    assert 29.0 < recovered.payload["seconds"] < 32.0
+    assert len(await world.events("process.crashed")) == 1

@@ -4,11 +4,12 @@ from planaria.cortex.errors import StoreFailed
 from planaria.cortex.event import NewEvent
 from planaria.cortex.fold import LONGEST_PAUSE, events_of, fold
 from planaria.cortex.journal import Journal
-from planaria.otp import Node, child, task_child
+from planaria.otp import child, task_child
 from planaria.testing.memory_store import MemoryStore
+from planaria.testing.node import TestNode
 
 
-async def filled(node: Node) -> MemoryStore:
+async def filled(node: TestNode) -> MemoryStore:
     store = MemoryStore()
     journal = await node.start(child(Journal, lambda: store, name="journal"))
     for number in range(1, 6):
@@ -18,7 +19,7 @@ async def filled(node: Node) -> MemoryStore:
     return store
 
 
-async def test_a_stream_is_read_to_its_end_in_order_whatever_the_page(node: Node) -> None:
+async def test_a_stream_is_read_to_its_end_in_order_whatever_the_page(node: TestNode) -> None:
     await filled(node)
 
     async def read(page: int) -> list[int]:
@@ -28,7 +29,7 @@ async def test_a_stream_is_read_to_its_end_in_order_whatever_the_page(node: Node
         assert await node.run(read, page) == [1, 2, 3, 4, 5]
 
 
-async def test_while_the_store_fails_a_stream_is_waited_for(node: Node) -> None:
+async def test_while_the_store_fails_a_stream_is_waited_for(node: TestNode) -> None:
     store = await filled(node)
     read: list[int] = []
 
@@ -37,14 +38,14 @@ async def test_while_the_store_fails_a_stream_is_waited_for(node: Node) -> None:
 
     store.fault = StoreFailed("journal.db is gone", "put it back")
     await node.start(task_child(reader))
-    await node.clock.advance(60.0)
+    await node.advance(60.0)
     assert read == []
     store.fault = None
-    await node.clock.advance(LONGEST_PAUSE)
+    await node.advance(LONGEST_PAUSE)
     assert read == [1, 2, 3, 4, 5]
 
 
-async def test_a_fold_gives_the_state_then_and_now(node: Node) -> None:
+async def test_a_fold_gives_the_state_then_and_now(node: TestNode) -> None:
     await filled(node)
 
     async def total(until_seq: int | None, kinds: tuple[str, ...] = ()) -> int:

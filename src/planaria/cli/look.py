@@ -40,8 +40,12 @@ def status(garden: Path, as_json: bool) -> None:
             ),
             ("memory", f"{view['rss_mb']} MB"),
             ("records", "" if problems is None else f"{problems} to mend" if problems else "all in order"),
+            ("journal", "writes" if not view["journal"] else "does not work"),
         ]
     )
+    if view["journal"]:
+        click.echo(click.style(f"\n{output.clean(view['journal'])}", fg="red", bold=True), err=True)
+        click.echo(output.clean(view["mend"]), err=True)
 
 
 @click.command()

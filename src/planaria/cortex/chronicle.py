@@ -5,7 +5,9 @@ a line, too. Kernel events come at once and are written a little later, many tog
 wait, the oldest beyond 1000 are dropped and counted. Does badly: what happens while this is being restarted, and
 after the journal's own orderly end, is not written.
 Emits in the journal, session `node`: `process.crashed`, `process.killed`, `child.restarted`, `supervisor.gave_up`,
-`process.stalled`, `chronicle.dropped`; and what others ask it to `note`: `node.started`.
+`process.stalled`, `journal.failed`, `journal.recovered`, `chronicle.dropped`; and what others ask it to `note`:
+`node.started`. While the journal fails, the note of it is what is tried each second: so it is known at once when the
+cause is gone.
 """
 
 from collections import deque
@@ -14,7 +16,7 @@ from typing import Any
 
 from planaria.cortex.errors import EventRefused, JournalUnavailable
 from planaria.cortex.event import NewEvent, new_id
-from planaria.cortex.journal import Journal
+from planaria.cortex.journal import Journal, JournalHealth
 from planaria.otp import (
     CallError,
     ChildRestarted,
@@ -32,6 +34,8 @@ from planaria.otp import (
     is_orderly,
     reason_text,
     send_after,
+    subscribe,
+    wall_time,
 )
 
 SESSION = "node"
@@ -54,6 +58,8 @@ class Chronicle(GenServer):
         self.resting = False  # after a failure, until the journal is tried again
         self.writing: list[NewEvent] = []
         self.task: TaskRef | None = None
+        self.failing_since: float | None = None
+        subscribe("journal.health")
         self.unsubscribe: Callable[[], None] = self.pid.node.subscribe_events(self._notice)
 
     def _notice(self, event: KernelEvent) -> None:
@@ -103,8 +109,22 @@ class Chronicle(GenServer):
             case "again":
                 self.resting = False
                 self._begin()
+            case JournalHealth():
+                self._note_health(message)
             case _:
                 pass  # the exit of a task
+
+    def _note_health(self, health: JournalHealth) -> None:
+        now = wall_time()
+        if health.trouble is not None:
+            if self.failing_since is None:
+                self.failing_since = now
+            payload: dict[str, Any] = {"trouble": health.trouble, "mend": health.mend, "since": now}
+            Chronicle.note(self.pid, _event("journal.failed", payload, "journal"))
+        elif self.failing_since is not None:
+            payload = {"seconds": round(now - self.failing_since, 2)}
+            self.failing_since = None
+            Chronicle.note(self.pid, _event("journal.recovered", payload, "journal"))
 
     def _put_back(self) -> None:
         self.task = None

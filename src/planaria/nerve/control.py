@@ -39,6 +39,7 @@ from planaria.otp import (
     trap_exits,
 )
 from planaria.otp.io.streams import Stream, serve_unix
+from planaria.rooms.room import RoomUnavailable
 
 MOST_REQUESTS = 16
 """Requests under way on one connection."""
@@ -231,6 +232,8 @@ def no_answer(error: CallError) -> Fault:
     """A part of the node did not answer."""
     if isinstance(error, CallTimeout):
         return Fault("timeout", str(error), "it is busy: `planaria tree` shows what it does")
+    if isinstance(error, RoomUnavailable):
+        return Fault("unavailable", f"not accepted: {error}", "`planaria status` says when it works again")
     return Fault(
         "unavailable", str(error), "`planaria tree` shows what runs; its supervisor may restart it just now"
     )

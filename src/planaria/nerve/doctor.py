@@ -27,6 +27,7 @@ CONNECT_TIME = 2.0
 """Seconds a model service may take to accept a connection."""
 LITTLE_ROOM = 200_000_000
 """Bytes free on the garden's disk below which the doctor speaks up."""
+LITTLE_ROOM_MEND = "make room: the journal grows; `planaria journal prune` shows what retention would let go of"
 
 type Level = Literal["ok", "warning", "error"]
 
@@ -49,6 +50,7 @@ def examine(garden: Path, environ: Mapping[str, str]) -> list[Finding]:
         findings.append(Finding("error", "settings", str(error), error.mend))
     else:
         findings.append(Finding("ok", "settings", str(garden / "planaria.toml")))
+        findings.append(_journal(settings, garden))
         findings += _models(settings, environ)
     findings += _records(garden)
     return findings
@@ -121,8 +123,29 @@ def _room(garden: Path) -> Finding:
     except OSError as error:
         return Finding("error", "disk", f"{garden}: {error.strerror}", "name an existing garden")
     if free < LITTLE_ROOM:
-        return Finding("warning", "disk", f"{free // 1_000_000} MB free", "make room: the journal only grows")
+        return Finding("warning", "disk", f"{free // 1_000_000} MB free", LITTLE_ROOM_MEND)
     return Finding("ok", "disk", f"{free // 1_000_000_000} GB free")
+
+
+def _journal(settings: Settings, garden: Path) -> Finding:
+    """The journal's file as it lies there; whether a running node can write it, `examine_node`'s side knows."""
+    what = "journal file"
+    if settings.journal.database or settings.journal.database_env:
+        return Finding("ok", what, "none: the journal is in a PostgreSQL database")
+    file = settings.journal.file(garden)
+    try:
+        size = file.stat().st_size
+        free = shutil.disk_usage(file.parent).free
+    except FileNotFoundError:
+        return Finding("ok", what, f"{file} will be made by the first start")
+    except OSError as error:
+        return Finding("error", what, f"{file}: {error.strerror}", "make it readable and writable for this user")
+    if not file.is_file() or not os.access(file, os.R_OK | os.W_OK) or not os.access(file.parent, os.W_OK):
+        mend = "make the file and its folder writable for this user"
+        return Finding("error", what, f"{file} cannot be written", mend)
+    if free < LITTLE_ROOM:
+        return Finding("warning", what, f"{free // 1_000_000} MB free beside {file}", LITTLE_ROOM_MEND)
+    return Finding("ok", what, f"{file}, {size / 1e6:.1f} MB")
 
 
 def _records(garden: Path) -> list[Finding]:

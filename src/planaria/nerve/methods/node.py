@@ -9,6 +9,7 @@ from planaria import __version__
 from planaria.config.lock import Holder, find_holder
 from planaria.nerve.doctor import Finding, examine, examine_node
 from planaria.nerve.methods.method import Channel, Nothing, Services
+from planaria.nerve.outage import NOTHING_LOST, find_outage
 from planaria.nerve.protocol import ControlError
 from planaria.nerve.restart import NotSupervised
 from planaria.nerve.restart import restart as restart_process
@@ -53,6 +54,7 @@ class StatusView(msgspec.Struct, frozen=True):
     """The node in figures. `since` is unix seconds, `problems` how many records need a mend.
 
     `login_url` is a fresh link that logs one browser in to the dashboard, once; empty without one.
+    `journal` says what is wrong with the journal, `mend` what to do about it; both are empty while it works.
     """
 
     name: str
@@ -70,6 +72,8 @@ class StatusView(msgspec.Struct, frozen=True):
     rss_mb: float
     problems: int | None
     login_url: str = ""
+    journal: str = ""
+    mend: str = ""
 
 
 class Killed(msgspec.Struct, frozen=True):
@@ -84,6 +88,7 @@ async def status(params: Nothing, services: Services, channel: Channel) -> Statu
     view = node_view(node_())
     holder = await run_blocking(find_holder, services.garden) or Holder(os.getpid(), since=wall_time())
     problems = len(await Library.problems("library")) if whereis("library") is not None else None
+    outage = await find_outage()
     return StatusView(
         name=view.name,
         version=__version__,
@@ -100,6 +105,8 @@ async def status(params: Nothing, services: Services, channel: Channel) -> Statu
         rss_mb=view.rss_mb,
         problems=problems,
         login_url=await _login_url(services),
+        journal="" if outage is None else outage.trouble or "",
+        mend="" if outage is None else f"{outage.mend}; {NOTHING_LOST}",
     )
 
 
@@ -165,7 +172,14 @@ async def doctor(params: Nothing, services: Services, channel: Channel) -> list[
         for problem in found
         if problem.path not in broken
     ]
-    return [*findings, *said, *examine_node(tree_views(node_()))]
+    return [*findings, await _journal(), *said, *examine_node(tree_views(node_()))]
+
+
+async def _journal() -> Finding:
+    outage = await find_outage()
+    if outage is None:
+        return Finding("ok", "journal", "writes")
+    return Finding("error", "journal", outage.trouble or "", f"{outage.mend}; {NOTHING_LOST}")
 
 
 async def _successor(name: str) -> Pid | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from planaria.nerve.outage import NOTHING_LOST, find_outage
 from planaria.nerve.web.render import process_url
 from planaria.otp import CallError, Node
 from planaria.records.library import Library
@@ -58,8 +59,32 @@ class Happening(msgspec.Struct, frozen=True):
 
 
 async def find_troubles(node: Node, lately: Sequence[Happening], now: float) -> tuple[Trouble, ...]:
-    """What needs a person, worst first: surrenders, crash loops, missing servers, files, full mailboxes."""
-    return (*_surrenders(lately, now), *_loops(lately, now), *await _files(node), *_full(node))
+    """What needs a person, worst first: the journal, surrenders, crash loops, servers, files, full mailboxes."""
+    return (
+        *await _journal(node),
+        *_surrenders(lately, now),
+        *_loops(lately, now),
+        *await _files(node),
+        *_full(node),
+    )
+
+
+async def _journal(node: Node) -> list[Trouble]:
+    journal = node.whereis("journal")
+    if journal is None:
+        mend = "Its supervisor starts it again; if it does not, the node's own output says why."
+        return [Trouble("The journal does not run", "journal", mend)]
+    outage = await find_outage(journal)
+    if outage is None:
+        return []
+    return [
+        Trouble(
+            f"The journal cannot be used: {outage.trouble}",
+            "journal",
+            f"{outage.mend}; {NOTHING_LOST}",
+            "/processes/journal",
+        )
+    ]
 
 
 def _surrenders(lately: Sequence[Happening], now: float) -> list[Trouble]:
