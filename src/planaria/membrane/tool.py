@@ -71,7 +71,9 @@ class Context:
         caller: `agent:scout`, `workflow:digest`, `person:ada`.
         garden: the garden's folder.
         session: the journal stream of the caller, in which the gate notes the call.
-        call_id: unique per call in its session; an effect that must not happen twice is keyed by it.
+        call_id: unique per call in its session.
+        effect_id: the same for every try of one piece of work, such as the attempts of a workflow's step; empty: as
+            `call_id`. An effect that must not happen twice is keyed by `effect`.
         subject: whose data the call is about, such as `person:ada`; its events are sealed with that person's key.
         services: what `get` finds, by type: settings and functions of floors the membrane does not know.
     """
@@ -83,8 +85,15 @@ class Context:
     trace_id: str = ""
     cause_id: str | None = None
     call_id: str = ""
+    effect_id: str = ""
     subject: str = ""
     services: Mapping[type, object] = field(default_factory=dict)
+
+    @property
+    def effect(self) -> str:
+        """What an effect that must not happen twice is keyed by, unique in the node; empty for a call without an id."""
+        known = self.effect_id or self.call_id
+        return f"{self.session}/{known}" if known else ""
 
     def get[T](self, service: type[T]) -> T:
         """The service of this type.
