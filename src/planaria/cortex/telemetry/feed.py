@@ -10,9 +10,8 @@ One message for many signals, so a busy node pays for a list's `append`. What do
 """
 
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
-from planaria.cortex.telemetry.signal import Signal
 from planaria.otp import MailboxFull, Pid
 
 READY: Final = object()
@@ -20,7 +19,7 @@ READY: Final = object()
 
 
 class Feed:
-    """A bounded line of signals for one process.
+    """A bounded line of signals (or kernel events) for one process.
 
     Args:
         reader: is sent `READY` when there is something to take; None: it looks by itself.
@@ -33,11 +32,11 @@ class Feed:
     def __init__(self, reader: Pid | None, limit: int) -> None:
         self._reader = reader
         self._limit = limit
-        self._waiting: deque[Signal] = deque()
+        self._waiting: deque[Any] = deque()
         self._told = reader is None
         self.dropped = 0
 
-    def __call__(self, signal: Signal) -> None:
+    def __call__(self, signal: Any) -> None:
         """Put one aside."""
         if len(self._waiting) >= self._limit:
             self.dropped += 1
@@ -53,7 +52,7 @@ class Feed:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def take(self, most: int | None = None) -> list[Signal]:
+    def take(self, most: int | None = None) -> list[Any]:
         """The oldest that wait, at most `most` of them; what is left is told of again."""
         waiting = self._waiting
         if most is None or most >= len(waiting):

@@ -1,0 +1,268 @@
+"""Sessions now: what each agent does in each room, since when, for whom, and what it has cost.
+
+Folded from the session's events, the room's messages and the pieces of answers on their way. Figures are counted
+from the events that were read at the start on, not from the beginning of the journal.
+"""
+
+from collections import OrderedDict
+from typing import Any, ClassVar
+
+import msgspec
+
+from planaria.cortex.event import Event
+from planaria.cortex.live_table import Row, Table
+from planaria.nerve.live.projected import Projected
+from planaria.otp import Node, ProcessExited, ProcessStarted, is_orderly, reason_text
+from planaria.rooms.message import ReplyDelta, RoomMessage, TurnState, room_name
+
+PREFIX = "session:"
+MOST = 5000
+MOST_MESSAGES = 1000
+LONGEST_TEXT = 200
+LONGEST_TAIL = 400
+
+
+class SessionRow(Row, frozen=True):
+    """One agent in one room; `key` is `session:<agent>@<room>`.
+
+    Attributes:
+        status: `idle`, `thinking` (a model call), `acting` (tools), `waiting`, `down` (its process is not there).
+        doing: what exactly, in words; empty when idle.
+        since: unix seconds since when it does that.
+        turn: the turn in hand; empty for none. `turn_since` is when that began.
+        author, asked: whom it answers, and the beginning of what was said.
+        saying: the end of what it is writing now.
+        model: the one it called last, `provider/model`.
+        queue: messages that wait for their turn.
+        turns, failures: turns that are over; model calls that failed.
+        tokens_in, tokens_out, cost_micro: of its model calls; cost in millionths of a dollar, where it is known.
+        last_error: of its last failure.
+        trace_id: of the turn in hand, or the last one.
+    """
+
+    labels: ClassVar[tuple[str, ...]] = ("agent", "room", "status", "author", "model", "turn")
+    agent: str
+    room: str
+    status: str = "idle"
+    doing: str = ""
+    since: float = 0.0
+    turn: str = ""
+    turn_since: float = 0.0
+    step: int = 0
+    author: str = ""
+    asked: str = ""
+    saying: str = ""
+    model: str = ""
+    queue: int = 0
+    turns: int = 0
+    failures: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_micro: int = 0
+    last_error: str = ""
+    trace_id: str = ""
+
+
+class _Session:
+    """A session as it is folded: changed in place, as most changes are never looked at."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.agent, _, self.room = key.removeprefix(PREFIX).partition("@")
+        self.status = "idle"
+        self.doing = ""
+        self.since = self.turn_since = 0.0
+        self.turn = self.author = self.asked = self.saying = self.model = self.last_error = self.trace_id = ""
+        self.step = self.turns = self.failures = self.tokens_in = self.tokens_out = self.cost_micro = 0
+        self.waiting: dict[str, str] = {}  # message -> author
+        self.tools: dict[str, str] = {}  # call -> what is seen of it
+
+    def now(self, status: str, doing: str, at: float) -> None:
+        if (status, doing) != (self.status, self.doing):
+            self.status, self.doing, self.since = status, doing, at
+
+    def row(self) -> SessionRow:
+        return SessionRow(
+            key=self.key,
+            agent=self.agent,
+            room=self.room,
+            status=self.status,
+            doing=self.doing,
+            since=self.since,
+            turn=self.turn,
+            turn_since=self.turn_since,
+            step=self.step,
+            author=self.author,
+            asked=self.asked,
+            saying=self.saying,
+            model=self.model,
+            queue=len(self.waiting),
+            turns=self.turns,
+            failures=self.failures,
+            tokens_in=self.tokens_in,
+            tokens_out=self.tokens_out,
+            cost_micro=self.cost_micro,
+            last_error=self.last_error,
+            trace_id=self.trace_id,
+        )
+
+
+class Sessions(Projected):
+    """Keeps the table `sessions`."""
+
+    kinds = frozenset(
+        {
+            *("turn.started", "turn.finished", "model.requested", "model.responded", "model.failed"),
+            *("tool.started", "tool.finished", "room.message", "room.redelivered", "session.diverged"),
+        }
+    )
+    hears = (ReplyDelta, TurnState)
+    kernel = (ProcessStarted, ProcessExited)
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.node = node
+        self.sessions: dict[str, _Session] = {}
+        self.said: OrderedDict[str, tuple[str, str]] = OrderedDict()  # message -> author, its beginning
+        self.table: Table[SessionRow] = Table("sessions", SessionRow, MOST, "an agent in a room")
+        self.table.build = self._build
+        self.table.forget = self.sessions.pop
+        for name in list(node.names):
+            if name.startswith(PREFIX):
+                self._session(name).since = node.clock.wall()
+
+    def _build(self, key: str) -> SessionRow | None:
+        session = self.sessions.get(key)
+        return None if session is None else session.row()
+
+    def _session(self, key: str) -> _Session:
+        session = self.sessions.get(key)
+        if session is None:
+            session = self.sessions[key] = _Session(key)
+            self.topics.add(room_name(session.room))
+        self.table.touch(key)
+        return session
+
+    # --- the journal -------------------------------------------------------------------------------------------------
+
+    def event(self, event: Event) -> None:
+        """One event of a session or a room."""
+        if event.session.startswith(PREFIX):
+            self._of_session(self._session(event.session), event)
+        elif event.kind == "room.message":
+            self._said(event)
+        elif event.kind == "room.redelivered" and event.state == "whole":
+            message, agent = str(event.payload.get("message", "")), event.payload.get("agent")
+            author = self.said.get(message, ("", ""))[0]
+            self._session(f"{PREFIX}{agent}@{event.session.removeprefix('room:')}").waiting[message] = author
+
+    def _said(self, event: Event) -> None:
+        payload, room = event.payload, event.session.removeprefix("room:")
+        author, text = str(payload.get("author", "")), payload.get("text")
+        self.said[event.id] = (author, text[:LONGEST_TEXT] if isinstance(text, str) else "")
+        if len(self.said) > MOST_MESSAGES:
+            self.said.popitem(last=False)
+        for agent in payload.get("to") or ():
+            self._session(f"{PREFIX}{agent}@{room}").waiting[event.id] = author
+        if event.cause_id is not None:  # an answer
+            answered = self.sessions.get(f"{PREFIX}{author}@{room}")
+            if answered is not None and answered.waiting.pop(event.cause_id, None) is not None:
+                self.table.touch(answered.key)
+
+    def _of_session(self, session: _Session, event: Event) -> None:
+        payload, at = event.payload, event.at
+        match event.kind:
+            case "turn.started":
+                message = str(payload.get("message", ""))
+                attempt = payload.get("attempt", 1)
+                session.turn = message if attempt == 1 else f"{message}~{attempt}"
+                session.turn_since, session.trace_id, session.step = at, event.trace_id, 0
+                session.author, session.asked = self.said.get(message, (str(payload.get("author", "")), ""))
+                session.waiting.pop(message, None)
+                session.tools.clear()
+                session.saying = ""
+                session.now("thinking", "reads what was said", at)
+            case "model.requested":
+                session.step = int(payload.get("step", 0)) + 1
+                session.model = f"{payload.get('provider', '')}/{payload.get('model', '')}"
+                session.saying = ""
+                session.now("thinking", f"asks {session.model}, step {session.step}", at)
+            case "model.responded":
+                self._responded(session, payload, at)
+            case "model.failed":
+                session.failures += 1
+                session.last_error = str(payload.get("error", ""))[:LONGEST_TEXT]
+                session.now("waiting", f"the model failed: {session.last_error}", at)
+            case "tool.started":
+                session.tools[str(payload.get("call_id", ""))] = _call_text(payload)
+                session.now("acting", f"runs {', '.join(session.tools.values())}"[:LONGEST_TEXT], at)
+            case "tool.finished":
+                session.tools.pop(str(payload.get("call_id", "")), None)
+                if session.tools:
+                    session.now("acting", f"runs {', '.join(session.tools.values())}"[:LONGEST_TEXT], at)
+                elif session.turn:
+                    session.now("thinking", f"read what {payload.get('tool', '')} gave", at)
+                if payload.get("error"):
+                    session.last_error = f"{payload.get('tool', '')}: {payload['error']}"[:LONGEST_TEXT]
+            case "turn.finished":
+                session.turns += 1
+                session.turn = session.saying = session.author = session.asked = ""
+                session.step = 0
+                session.tools.clear()
+                session.now("idle", "", at)
+            case "session.diverged":
+                session.last_error = "the state it held is not the one its events make"
+                session.now("waiting", "stopped: its state and its events differ", at)
+
+    def _responded(self, session: _Session, payload: dict[str, Any], at: float) -> None:
+        usage = payload.get("usage")
+        if isinstance(usage, dict):
+            session.tokens_in += usage.get("input_tokens", 0)
+            session.tokens_out += usage.get("output_tokens", 0)
+        session.cost_micro += payload.get("cost_micro") or 0
+        calls = payload.get("tool_calls") or ()
+        if calls:
+            session.now("acting", f"calls {', '.join(str(call.get('name')) for call in calls)}", at)
+        else:
+            session.now("waiting", "puts its answer into the room", at)
+
+    # --- what is in no event -----------------------------------------------------------------------------------------
+
+    def heard(self, message: Any) -> None:
+        """A piece of an answer, or what an agent does."""
+        match message:
+            case ReplyDelta(room=room, author=agent, text=text):
+                session = self.sessions.get(f"{PREFIX}{agent}@{room}")
+                if session is not None:
+                    session.saying = (session.saying + text)[-LONGEST_TAIL:]
+                    self.table.touch(session.key)
+            case TurnState(room=room, agent=agent, state=state):
+                session = self._session(f"{PREFIX}{agent}@{room}")
+                if state != session.status and not (session.turn and state == "idle"):
+                    session.now(state, session.doing if session.turn else "", self.node.clock.wall())
+            case RoomMessage():
+                pass  # from the journal
+
+    def kernel_event(self, event: Any) -> None:
+        """A session's process came or went."""
+        name = event.name
+        if not name.startswith(PREFIX):
+            return
+        session = self._session(name)
+        at = self.node.clock.wall()
+        if isinstance(event, ProcessExited):
+            why = "ended" if is_orderly(event.reason) else reason_text(event.reason)
+            session.now("down", f"its process is gone: {why}"[:LONGEST_TEXT], at)
+            session.saying = ""
+        elif session.turn:
+            session.now("waiting", "takes its turn up again", at)
+        else:
+            session.now("idle", "", at)
+
+
+def _call_text(payload: dict[str, Any]) -> str:
+    arguments = payload.get("arguments")
+    if not isinstance(arguments, dict) or not arguments:
+        return f"{payload.get('tool', '')}()"
+    shown = msgspec.json.encode(arguments).decode()[1:-1]
+    return f"{payload.get('tool', '')}({shown[:120]}{'…' if len(shown) > 120 else ''})"

@@ -1,0 +1,254 @@
+"""What the projections make of events as sessions, rooms and runs write them."""
+
+from typing import Any
+
+import pytest
+
+from planaria.cortex.event import Event
+from planaria.cortex.live_table import ALL
+from planaria.nerve.live import projections
+from planaria.nerve.live.processes import Processes
+from planaria.nerve.live.providers import Providers
+from planaria.nerve.live.runs import Runs
+from planaria.nerve.live.sessions import SessionRow, Sessions
+from planaria.otp import Crash, ProcessExited, ProcessStarted, register, self_, sleep
+from planaria.rooms.message import ReplyDelta, TurnState
+from planaria.testing.node import TestNode
+
+SESSION = "session:scout@garden"
+
+
+class Journal:
+    """Makes events in order, one second apart."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+
+    def event(
+        self, kind: str, session: str, payload: dict[str, Any], cause: str | None = None, state: Any = "whole"
+    ) -> Event:
+        self.seq += 1
+        return Event(
+            seq=self.seq,
+            id=f"E{self.seq}",
+            at=float(self.seq),
+            trace_id="T",
+            cause_id=cause,
+            node="test",
+            process="p",
+            session=session,
+            kind=kind,
+            payload=payload,
+            state=state,
+        )
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal()
+
+
+def said(
+    journal: Journal, author: str, text: str, to: tuple[str, ...] = (), cause: str | None = None
+) -> Event:
+    payload = {"author": author, "author_kind": "person", "text": text, "to": list(to)}
+    return journal.event("room.message", "room:garden", payload, cause)
+
+
+def the_session(sessions: Sessions) -> SessionRow:
+    (row,) = sessions.table.select(ALL)
+    return row
+
+
+async def test_what_an_agent_does_is_told_from_question_to_answer(node: TestNode, journal: Journal):
+    sessions = Sessions(node)
+
+    def take(kind: str, **payload: Any) -> SessionRow:
+        sessions.event(journal.event(kind, SESSION, payload))
+        return the_session(sessions)
+
+    question = said(journal, "ada", "How much rain fell?", to=("scout",))
+    sessions.event(question)
+    sessions.event(said(journal, "bob", "And wind?", to=("scout",)))
+    row = the_session(sessions)
+    assert (row.status, row.queue, row.agent, row.room) == ("idle", 2, "scout", "garden")
+
+    row = take("turn.started", message=question.id, author="ada")
+    assert (row.status, row.author, row.asked, row.queue) == ("thinking", "ada", "How much rain fell?", 1)
+    assert row.turn == question.id and row.turn_since == 3.0 and row.trace_id == "T"
+
+    row = take("model.requested", turn=question.id, step=0, provider="local", model="tiny")
+    assert row.doing == "asks local/tiny, step 1" and row.since == 4.0
+    sessions.heard(ReplyDelta("garden", "scout", question.id, "Let me "))
+    sessions.heard(ReplyDelta("garden", "scout", question.id, "look"))
+    assert the_session(sessions).saying == "Let me look"
+
+    usage = {"input_tokens": 100, "output_tokens": 7}
+    row = take("model.responded", usage=usage, tool_calls=[{"name": "web.fetch"}], cost_micro=42)
+    assert (row.status, row.doing) == ("acting", "calls web.fetch")
+    assert (row.tokens_in, row.tokens_out, row.cost_micro) == (100, 7, 42)
+
+    row = take("tool.started", call_id="c", tool="web.fetch", arguments={"url": "http://x.org"})
+    assert row.doing == 'runs web.fetch("url":"http://x.org")'
+    row = take("tool.finished", call_id="c", tool="web.fetch", branch="failed", error="no such page")
+    assert (row.status, row.doing) == ("thinking", "read what web.fetch gave")
+    assert row.last_error == "web.fetch: no such page"
+
+    row = take("model.failed", turn=question.id, step=1, error="overloaded", retry=True)
+    assert (row.status, row.failures, row.doing) == ("waiting", 1, "the model failed: overloaded")
+    row = take("model.responded", usage=usage, tool_calls=[], cost_micro=None)
+    assert row.doing == "puts its answer into the room" and row.tokens_in == 200
+
+    row = take("turn.finished", turn=question.id, outcome="answered")
+    assert (row.status, row.doing, row.turn, row.saying, row.turns) == ("idle", "", "", "", 1)
+
+
+async def test_an_answer_in_the_room_takes_its_question_from_the_queue(node: TestNode, journal: Journal):
+    sessions = Sessions(node)
+    question = said(journal, "ada", "Rain?", to=("scout",))
+    sessions.event(question)
+    sessions.event(said(journal, "scout", "5 mm", cause=question.id))
+    assert the_session(sessions).queue == 0
+
+
+async def test_a_message_delivered_again_waits_again_and_names_its_attempt(node: TestNode, journal: Journal):
+    sessions = Sessions(node)
+    question = said(journal, "ada", "Rain?", to=("scout",))
+    sessions.event(question)
+    sessions.event(journal.event("turn.started", SESSION, {"message": question.id, "author": "ada"}))
+    sessions.event(journal.event("turn.finished", SESSION, {"turn": question.id, "outcome": "failed"}))
+    again = {"message": question.id, "agent": "scout", "attempt": 2}
+    sessions.event(journal.event("room.redelivered", "room:garden", again))
+    assert the_session(sessions).queue == 1
+    begun = {"message": question.id, "author": "ada", "attempt": 2}
+    sessions.event(journal.event("turn.started", SESSION, begun))
+    assert the_session(sessions).turn == f"{question.id}~2"
+
+
+async def test_a_session_whose_process_is_gone_says_so_until_it_is_back(node: TestNode, journal: Journal):
+    sessions = Sessions(node)
+    sessions.event(journal.event("turn.started", SESSION, {"message": "m", "author": "ada"}))
+    process = node.spawn(_nothing)
+    sessions.kernel_event(ProcessExited(process, SESSION, "", Crash(ValueError("broken"))))
+    row = the_session(sessions)
+    assert row.status == "down" and "broken" in row.doing and row.since == node.clock.wall()
+    sessions.kernel_event(ProcessStarted(process, SESSION, ""))
+    assert the_session(sessions).doing == "takes its turn up again"
+    sessions.kernel_event(ProcessStarted(process, "journal", ""))
+    assert len(sessions.table) == 1
+
+
+async def test_sessions_that_run_already_have_a_row(node: TestNode):
+    async def agent() -> None:
+        register(SESSION, self_())
+        await sleep(100)
+
+    node.spawn(agent)
+    await node.settle()
+    row = the_session(Sessions(node))
+    assert (row.agent, row.room, row.status) == ("scout", "garden", "idle")
+
+
+async def test_the_state_a_room_tells_moves_a_session_but_does_not_end_its_turn(
+    node: TestNode, journal: Journal
+):
+    sessions = Sessions(node)
+    sessions.event(journal.event("turn.started", SESSION, {"message": "m", "author": "ada"}))
+    assert "room:garden" in sessions.topics
+    sessions.heard(TurnState("garden", "scout", "waiting", "m"))
+    assert the_session(sessions).status == "waiting"
+    sessions.heard(TurnState("garden", "scout", "idle", "m"))
+    assert the_session(sessions).status == "waiting"
+
+
+async def test_erased_and_pruned_events_make_no_nonsense(node: TestNode, journal: Journal):
+    """A payload that is gone is empty: figures stay, nothing is made up, nothing breaks."""
+    for projection in projections(node):
+        for kind in sorted(projection.kinds):
+            stream = "room:garden" if kind.startswith("room.") else SESSION
+            for state in ("erased", "pruned"):
+                projection.event(journal.event(kind, stream, {}, state=state))
+        rows = projection.table.select(ALL)
+        if isinstance(projection, Providers):
+            assert rows == []
+        if isinstance(projection, Sessions):
+            assert [row.key for row in rows] == [SESSION] and rows[0].tokens_in == 0
+
+
+async def test_a_provider_counts_calls_in_flight_failures_and_times(journal: Journal):
+    providers = Providers()
+
+    def take(kind: str, session: str = SESSION, **payload: Any) -> Any:
+        providers.event(journal.event(kind, session, payload))
+        return providers.table.get("local")
+
+    asked: dict[str, Any] = {"provider": "local", "model": "tiny", "turn": "t", "step": 0}
+    assert take("model.requested", **asked).in_flight == 1
+    assert take("model.requested", **asked).in_flight == 1  # cut off by a crash, and made again
+    assert take("model.requested", session="session:b@garden", **asked).in_flight == 2
+    usage = {"input_tokens": 10, "output_tokens": 2}
+    done: dict[str, Any] = {
+        "provider": "local",
+        "usage": usage,
+        "cost_micro": 5,
+        "duration_ms": 800.0,
+        "first_ms": 90.0,
+    }
+    row = take("model.responded", **done)
+    assert (row.in_flight, row.calls, row.tokens_in, row.tokens_out, row.cost_micro) == (1, 1, 10, 2, 5)
+    assert (row.p50_ms, row.p99_ms, row.first_p50_ms) == (800.0, 800.0, 90.0)
+    row = take("model.failed", session="session:b@garden", error="overloaded")
+    assert (row.in_flight, row.failures, row.last_error, row.last_error_at) == (0, 1, "overloaded", 5.0)
+    for _ in range(99):
+        take("model.responded", **{**done, "duration_ms": 100.0})
+    row = providers.table.get("local")
+    assert row is not None and (row.p50_ms, row.p99_ms) == (100.0, 800.0)
+
+
+async def test_a_call_of_a_session_that_is_gone_is_not_in_flight(node: TestNode, journal: Journal):
+    providers = Providers()
+    providers.event(journal.event("model.requested", SESSION, {"provider": "local", "model": "tiny"}))
+    providers.kernel_event(ProcessExited(node.spawn(_nothing), SESSION, "", "killed"))
+    row = providers.table.get("local")
+    assert row is not None and (row.in_flight, row.failures) == (0, 0)
+
+
+async def test_a_run_is_told_step_by_step(journal: Journal):
+    runs = Runs()
+
+    def take(kind: str, **payload: Any) -> Any:
+        runs.event(journal.event(f"workflow.{kind}", "run:1", payload))
+        return runs.table.get("run:1")
+
+    row = take("run.started", run="1", workflow="news", trigger="hand")
+    assert (row.workflow, row.status, row.started) == ("news", "running", 1.0)
+    row = take("step.started", step="fetch", visit=1)
+    assert (row.step, row.since, row.steps) == ("fetch", 2.0, 1)
+    assert take("step.retried", step="fetch", error="away").retries == 1
+    row = take("run.finished", run="1", workflow="news", status="failed", error="no way on")
+    assert (row.status, row.ended, row.error) == ("failed", 4.0, "no way on")
+
+
+async def test_processes_are_looked_up_with_what_they_do(node: TestNode):
+    processes = Processes(node)
+
+    async def worker() -> None:
+        register("worker", self_())
+        await sleep(100)
+
+    node.spawn(worker)
+    await node.settle()
+    rows = {row.key: row for row in processes.table.select(ALL)}
+    assert rows["worker"].status == "suspended" and rows["worker"].kind == "function"
+    await node.advance(200)
+    assert "worker" not in {row.key for row in processes.table.select(ALL)}
+
+
+async def test_there_is_a_table_of_breakers_without_rows(node: TestNode):
+    tables = {projection.table.name: projection.table for projection in projections(node)}
+    assert set(tables) == {"sessions", "runs", "providers", "breakers", "processes"}
+    assert tables["breakers"].select(ALL) == []
+
+
+async def _nothing() -> None:
+    pass
