@@ -6,13 +6,12 @@ A store knows nothing of what payloads say: it keeps bytes, the chain of each se
 they refer to. It translates every fault of its driver into one of the `StoreError`s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from planaria.cortex.event import Event
 from planaria.cortex.query import Query
 
 
@@ -123,12 +122,14 @@ class Lease(msgspec.Struct, frozen=True):
 
     Attributes:
         token: grows with each new holder of this name, from 1.
+        since: when the holder took it, unix seconds.
     """
 
     name: str
     holder: str
     token: int
     expires_at: float
+    since: float = 0.0
 
 
 class Fence(msgspec.Struct, frozen=True):
@@ -263,6 +264,23 @@ class EventStore(Protocol):
         """Let it go, if it is still held with this token. The token goes on from there."""
         ...
 
+    async def lease(self, name: str) -> Lease | None:
+        """Who has it now; None if nobody does."""
+        ...
+
+    # --- other writers -----------------------------------------------------------------------------------------
+
+    def listen(self, notice: Callable[[], None]) -> None:
+        """Call `notice`, in the event loop, when other writers may have committed, and when listening broke off.
+
+        For a store with one writer there is nothing to do.
+        """
+        ...
+
+    async def keep_listening(self) -> None:
+        """Take up listening again if it broke off; what was missed in between is told by one `notice`."""
+        ...
+
     # --- keeping house -----------------------------------------------------------------------------------------
 
     async def strip(self, seqs: Sequence[int]) -> int:
@@ -293,11 +311,18 @@ class EventStore(Protocol):
         ...
 
 
-class PlainStore(Protocol):
-    """What the stores of today keep to; `EventStore` takes its place."""
+@runtime_checkable
+class PostingStore(Protocol):
+    """A store that can begin an append without anybody waiting in a task of its own."""
 
-    async def open(self) -> None: ...
-    async def migrate(self) -> int: ...
-    async def append(self, batch: Sequence[Sequence[Draft]]) -> list[Written | Duplicate]: ...
-    async def read(self, query: Query) -> list[Event]: ...
-    async def close(self) -> None: ...
+    def post_append(
+        self,
+        batch: Sequence[Sequence[Draft]],
+        fences: Sequence[Fence | None],
+        done: Callable[[list[Outcome] | BaseException], None],
+    ) -> None:
+        """Like `append`; `done` gets its answers, or what it would have raised, in the event loop's thread.
+
+        An append that is awaited after it comes after it.
+        """
+        ...
