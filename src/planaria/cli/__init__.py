@@ -30,6 +30,8 @@ COMMANDS = {
     "restart": "planaria.cli.look:restart",
     "stop": "planaria.cli.look:stop",
     "doctor": "planaria.cli.doctor:doctor",
+    "trace": "planaria.cli.trace:trace",
+    "traces": "planaria.cli.trace:traces",
     "journal": "planaria.cli.journal:journal",
 }
 """Name of each command and where it is; the help lists them in this order."""

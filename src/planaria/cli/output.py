@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -159,6 +160,12 @@ def each[T](events: Generator[Any, None, T], show: Callable[[Any], None]) -> T:
             result: T = end.value
             return result
         show(event)
+
+
+def when(at: float) -> str:
+    """A moment for people, in this machine's zone: the time today, else the day too."""
+    moment, today = datetime.fromtimestamp(at, UTC).astimezone(), datetime.now(UTC).astimezone()
+    return f"{moment:%H:%M:%S}" if moment.date() == today.date() else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def seconds(value: float) -> str:

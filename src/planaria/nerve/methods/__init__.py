@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from planaria.nerve.methods import journal, node, notes, rooms, workflows
+from planaria.nerve.methods import journal, node, notes, rooms, trace, workflows
 from planaria.nerve.methods.method import Channel, Method, Nothing, Services
 
 __all__ = ["METHODS", "Channel", "Method", "Services"]
@@ -17,6 +17,10 @@ METHODS: dict[str, Method[Any]] = {
     "stop": Method(Nothing, node.stop),
     "doctor": Method(Nothing, node.doctor),
     "journal.tail": Method(journal.Tail, journal.tail),
+    "trace": Method(trace.WhichTrace, trace.trace),
+    "trace.open": Method(trace.WhichNode, trace.open_),
+    "trace.follow": Method(trace.WhichTrace, trace.follow),
+    "traces": Method(trace.Latest, trace.traces),
     "notes.search": Method(notes.Search, notes.search),
     "rooms": Method(Nothing, rooms.rooms),
     "room.open": Method(rooms.Opening, rooms.open_),

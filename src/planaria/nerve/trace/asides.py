@@ -1,0 +1,99 @@
+"""What a trace holds besides turns and runs: questions to people, dead letters, kinds nobody here knows. Pure."""
+
+from planaria.cortex.event import Event
+from planaria.nerve.trace.state import Fold
+from planaria.nerve.trace.words import called, line, text
+
+BAD = ("failed", "crashed", "refused", "exceeded", "gave_up", "unavailable", "expired", "diverged")
+"""Last words of kinds that tell of something bad."""
+SIDE: dict[str, str] = {
+    "process.crashed": "crashed",
+    "process.killed": "was killed",
+    "process.stalled": "held up the node",
+    "child.restarted": "was started again",
+    "supervisor.gave_up": "gave up",
+    "node.started": "the node started",
+}
+
+
+def aside(fold: Fold, event: Event) -> None:
+    """An event that stands for itself."""
+    if event.kind.startswith("question."):
+        _question(fold, event)
+        return
+    knot = fold.new(
+        f"event:{event.id}", "dead" if event.kind.startswith("dead.") else "event", event.kind, event
+    )
+    parts = text(event.payload, "target").split("/") if knot.kind == "dead" else []
+    knot.leads = (
+        *_leads(fold, event),
+        *(f"turn:{part}" for part in parts),
+        *(f"message:{part}" for part in parts),
+    )
+    knot.state = "failed" if event.kind.endswith(BAD) or event.kind == "dead.lettered" else "note"
+    knot.said = brief(event)
+
+
+def side(fold: Fold, event: Event) -> None:
+    """An event of the node's own life, beside the trace: whose process, and why."""
+    payload = event.payload
+    who = text(payload, "child") if event.kind == "child.restarted" else event.process
+    label = text(payload, "label")
+    who = label if who.startswith("<") and label else who
+    said = SIDE.get(event.kind, event.kind)
+    knot = fold.new(
+        f"event:{event.id}", "side", said if event.kind == "node.started" else f"{who} {said}", event
+    )
+    knot.said = line(text(payload, "reason"), 160)
+    knot.state = "failed" if event.kind.endswith(BAD) or event.kind == "process.killed" else "note"
+    at = [turn for turn in fold.turns.values() if names(who, turn.session) and turn.order <= knot.order]
+    knot.leads = (at[-1].key,) if at else ()
+
+
+def names(who: str, session: str) -> bool:
+    """Whether a process, by name or label, works for a session: `tasks:scout@garden`, `scout thinks`."""
+    agent, _, room = session.removeprefix("session:").partition("@")
+    return who in (session, f"tasks:{agent}@{room}", f"agent:{agent}@{room}") or who.startswith(f"{agent} ")
+
+
+def brief(event: Event) -> str:
+    """What an event of any kind says, in one line."""
+    if event.state != "whole":
+        return f"({event.state})"
+    payload = event.payload
+    said = text(payload, "reason") or text(payload, "error") or text(payload, "text")
+    return line(said or called({"arguments": payload}), 160)
+
+
+def _question(fold: Fold, event: Event) -> None:
+    """`question.*`: all events of one question are one node; the later ones are caused by the first."""
+    payload = event.payload
+    name = event.id if event.kind == "question.asked" else event.cause_id or event.id
+    knot = fold.questions.get(name)
+    if knot is None:
+        knot = fold.new(f"question:{name}", "question", "asks a person", event)
+        knot.leads = _leads(fold, event)
+        knot.said, knot.outside = brief(event), True
+        fold.questions[name] = knot
+    else:
+        knot.add(event)
+    match event.kind.partition(".")[2]:
+        case "answered":
+            answer = ": ".join(filter(None, (text(payload, "option"), text(payload, "text"))))
+            knot.title = f"asks a person, {text(payload, 'by') or 'somebody'} answers"
+            knot.said = line(f"{knot.said} → {answer or brief(event)}", 200)
+            knot.end("done", event.at)
+        case "expired" | "withdrawn" as how:
+            knot.title = f"asks a person, {how}"
+            knot.end("cut_off", event.at)
+        case _:
+            pass
+
+
+def _leads(fold: Fold, event: Event) -> tuple[str, ...]:
+    cause = event.cause_id
+    leads = (
+        (f"event:{cause}", f"call:{cause}", f"turn:{event.session}|{cause}", f"turn:{cause}") if cause else ()
+    )
+    here = fold.latest.get(event.session) or fold.current.get(event.session)
+    return (*leads, here.key) if here else leads
