@@ -39,7 +39,8 @@ async def answer(result: str) -> str:
 @DBOS.workflow()
 async def turn(message: str) -> str:
     call = await model(message)
-    return await answer(await tool(call["arguments"]))
+    said: str = await answer(await tool(call["arguments"]))
+    return said
 
 
 class Stage:

@@ -1,0 +1,138 @@
+"""Nodes forked from a program that has imported everything: a life costs a tenth of a second, not a start of Python.
+
+    python -m tests.crash.boundary.template
+
+On standard input one JSON object a line, a `Life`; on standard output one `End` when it is over. A node's own words go
+to standard error. One thread, no loop: so the fork is a clean one.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import planaria.node
+import planaria.tools
+from planaria.config.settings import load_settings
+from planaria.cortex.event import Event
+from planaria.cortex.journal import Journal
+from planaria.cortex.query import Query
+from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.membrane.tool import Tool
+from planaria.otp import CallError, Node, receive, sleep, subscribe
+from planaria.rooms.room import Room
+from tests.crash.boundary import world
+from tests.crash.boundary.life import End, Life
+
+OVER = ("turn.finished", "workflow.run.finished")
+PATIENCE = 25.0
+"""Seconds a life may take to come to rest."""
+
+
+class Trap:
+    """Kills this program at a boundary; counts the commits."""
+
+    def __init__(self, at: int, after: bool) -> None:
+        self.at = at
+        self.after = after
+        self.commits = 0
+
+    def set(self, store: type[Any]) -> None:
+        """Put it around every append of this kind of store."""
+        append: Callable[..., Awaitable[Any]] = store.append
+
+        async def trapped(own: Any, batch: Sequence[Any], *args: Any, **named: Any) -> Any:
+            number, self.commits = self.commits, self.commits + 1
+            if number == self.at and not self.after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            answers = await append(own, batch, *args, **named)
+            if number == self.at and self.after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answers
+
+        store.append = trapped
+
+
+async def live(life: Life) -> list[Event]:
+    """Start a node of the garden, let it do the work, stop it in order; what its journal has."""
+    garden = Path(life.garden)
+    settings = load_settings(garden)
+    async with Node("garden") as node:
+        tree = planaria.node.tree(settings, garden, {}, lambda: None)
+        await node.start(tree)
+        async with asyncio.timeout(PATIENCE):
+            return await node.run(work)
+
+
+async def work() -> list[Event]:
+    """Ask one question in the room, as a client that got no answer before; back when its turn and the run are over."""
+    subscribe("journal")
+    while True:
+        try:
+            await Room.post("room:garden", "ada", "do both", "question-1")
+            break
+        except CallError:
+            await sleep(0.05)
+    while not await at_rest():
+        await receive()
+    return await Journal.read("journal")
+
+
+async def at_rest() -> bool:
+    """Whether the turn and the run are over, as the journal says."""
+    events = await Journal.read("journal", Query(kinds=OVER))
+    return {event.kind for event in events} == set(OVER)
+
+
+def child(life: Life, report: int) -> None:
+    """The forked program; never returns."""
+    trap = Trap(life.at, life.after)
+    trap.set(SqliteStore)
+    try:
+        end = End(False, events=asyncio.run(live(life)))
+    except BaseException as error:  # noqa: BLE001 - told to the parent, whatever it is
+        end = End(False, fault=f"{type(error).__name__}: {error}")
+    with os.fdopen(report, "wb") as pipe:
+        pipe.write(msgspec.json.encode(msgspec.structs.replace(end, commits=trap.commits)))
+    os._exit(0)
+
+
+def run(life: Life) -> End:
+    """Live one life in a fork."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        os.setpgid(0, 0)
+        child(life, write)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    try:
+        os.killpg(pid, signal.SIGKILL)  # workers it has left
+    except ProcessLookupError:
+        pass
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        return End(True)
+    return msgspec.json.decode(said, type=End)
+
+
+def main() -> None:
+    """Live as asked."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    tools: list[Tool] = [world.once, world.again]
+    load = planaria.node.load_tools
+    planaria.node.load_tools = lambda *sources: [*load(*sources), *tools]  # type: ignore[attr-defined]
+    for line in sys.stdin:
+        answers.write(msgspec.json.encode(run(msgspec.json.decode(line, type=Life))) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What the killed node works with: a garden with an agent, a workflow and tools whose effects outlive the node."""
+
+import os
+from pathlib import Path
+
+from planaria.membrane.tool import Context, Done, Failed, tool
+
+EFFECTS = "effects.log"
+"""One line an effect, in the garden: the tool's name and the call's id. What is in it has happened."""
+
+AGENT = """\
+---
+class: agent
+model: far/fake-large
+host: true
+tools: [deed.*]
+---
+You do what you are asked.
+"""
+WORKFLOW = """\
+---
+class: workflow
+description: Two deeds, one after the other, once and then every New Year.
+schedule: "0 0 1 1 *"
+first_run: now
+---
+# Chores
+
+## first
+
+```yaml
+tool: deed.once
+with: {what: first}
+on: {ok: second, failed: second}
+```
+
+## second
+
+```yaml
+tool: deed.again
+with: {what: second}
+on: {ok: end, failed: fail}
+```
+"""
+
+
+def _note(context: Context, name: str) -> None:
+    """The effect: a line that is on disk when this returns, as a letter sent or money moved would be."""
+    with open(context.garden / EFFECTS, "ab") as file:
+        file.write(f"{name} {context.call_id}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@tool(name="deed.once")
+async def once(context: Context, what: str = "") -> Done | Failed:
+    """Do something that must not be done twice.
+
+    Args:
+        what: a word.
+    """
+    _note(context, "once")
+    return Done(f"did {what} once")
+
+
+@tool(name="deed.again", idempotent=True)
+async def again(context: Context, what: str = "") -> Done | Failed:
+    """Do something that may be done twice.
+
+    Args:
+        what: a word.
+    """
+    _note(context, "again")
+    return Done(f"did {what} again")
+
+
+def plant(garden: Path, port: int, model_url: str, database: str | None) -> None:
+    """Write the garden's files."""
+    for name, text in {"agents/doer.md": AGENT, "workflows/chores.md": WORKFLOW}.items():
+        file = garden / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    journal = f'[journal]\ndatabase = "{database}"\n' if database else ""
+    (garden / "planaria.toml").write_text(
+        f'[web]\nport = {port}\n{journal}[models]\ndefault = "far/fake-large"\n'
+        f'[models.providers.far]\nkind = "openai"\nbase_url = "{model_url}"\nmodels = ["fake-large"]\n'
+    )
+
+
+def effects(garden: Path) -> list[tuple[str, str]]:
+    """What has happened: tools and call ids, in order."""
+    file = garden / EFFECTS
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [(name, call_id) for name, _, call_id in (line.partition(" ") for line in lines)]
