@@ -22,12 +22,14 @@ from planaria.config.settings import Settings, load_settings
 from planaria.cortex.chronicle import SESSION, Chronicle
 from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal, JournalOptions
+from planaria.cortex.live import Live
 from planaria.cortex.redact import Redactor
 from planaria.cortex.stores.sqlite import SqliteStore
 from planaria.membrane.directory import Latest, ModelDirectory
 from planaria.membrane.gate import Gate, load_tools
 from planaria.nerve.control import serve_control
 from planaria.nerve.draw import tree_text
+from planaria.nerve.live import projections
 from planaria.nerve.methods import Services
 from planaria.nerve.observe import watched
 from planaria.nerve.protocol import OBSERVER, place_socket
@@ -66,6 +68,7 @@ def tree(settings: Settings, garden: Path, environ: Mapping[str, str], stop: Cal
         child(ModelDirectory, settings.models, environ, latest, name="models"),
         supervisor(
             supervisor(
+                child(Live, projections, name="live"),
                 child(
                     Dashboard,
                     garden,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from planaria.nerve.methods import journal, node, notes, rooms, trace, workflows
+from planaria.nerve.methods import journal, live, node, notes, rooms, trace, workflows
 from planaria.nerve.methods.method import Channel, Method, Nothing, Services
 
 __all__ = ["METHODS", "Channel", "Method", "Services"]
@@ -16,6 +16,10 @@ METHODS: dict[str, Method[Any]] = {
     "process.restart": Method(node.WhichProcess, node.restart),
     "stop": Method(Nothing, node.stop),
     "doctor": Method(Nothing, node.doctor),
+    "top": Method(live.Top, live.top),
+    "live": Method(live.Which, live.rows),
+    "live.tables": Method(Nothing, live.tables),
+    "live.follow": Method(live.Watching, live.following),
     "journal.tail": Method(journal.Tail, journal.tail),
     "trace": Method(trace.WhichTrace, trace.trace),
     "trace.open": Method(trace.WhichNode, trace.open_),
