@@ -10,7 +10,8 @@ from planaria.cortex.errors import JournalUnavailable, StoreFailed
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.membrane.gate import TEXT_LIMIT, Gate, ToolConflict, load_tools, spoken
+from planaria.membrane.gate import Gate, ToolConflict, load_tools, spoken
+from planaria.membrane.outcome import TEXT_LIMIT
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import Node, Pid, child, exit_signal, hang, send
 from planaria.testing.memory_store import MemoryStore
@@ -65,8 +66,18 @@ async def answer(context: Context, what: str) -> Any:
             return Done(branch="sideways")
         case "failed":
             return Done(branch="failed")
+        case "half":
+            return Done("half of a character: \ud83d")
+        case "half text":
+            return Done("whole", text="half of a character: \ud83d")
+        case "nan":
+            return Done([float("nan")])
+        case "bad memory":
+            return Done("x", events=(NewEvent("math.seen", {"n": "\ud83d"}, session="math"),))
         case "memory":
             return Done("x", events=(NewEvent("math.seen", {"n": 1}, session="math"),))
+        case "error":
+            raise ValueError("half: \ud83d")
         case _:
             return "nothing of the kind"
 
@@ -123,7 +134,7 @@ async def test_a_call_is_answered_and_journaled_from_start_to_finish(rig: Rig) -
     assert finished.payload["tool"] == "math.parity"
     assert finished.payload["branch"] == "odd"
     assert finished.payload["outcome"] == {"value": 7, "text": None}
-    assert finished.payload["error"] is None
+    assert "error" not in finished.payload
     assert finished.payload["duration_ms"] >= 0
 
 
@@ -185,12 +196,32 @@ async def test_what_a_model_reads_is_bounded(rig: Rig) -> None:
         ("branch", "does not declare"),
         ("failed", "does not declare"),
         ("other", "answers Done or Failed"),
+        ("half", "JSON cannot say"),
+        ("half text", "no UTF-8 form"),
+        ("nan", "JSON cannot say"),
+        ("bad memory", "cannot be written down"),
     ],
 )
 async def test_an_answer_that_breaks_the_contract_fails_clearly(rig: Rig, what: str, says: str) -> None:
     failed = await rig.call("math.answer", {"what": what})
     assert isinstance(failed, Failed)
     assert says in failed.error
+    assert [event.kind for event in await rig.events()] == ["tool.started", "tool.finished"]
+
+
+async def test_an_error_with_half_a_character_is_said_with_a_question_mark(rig: Rig) -> None:
+    failed = await rig.call("math.answer", {"what": "error"})
+    assert failed == Failed("math.answer raised ValueError: half: ?")
+
+
+async def test_arguments_that_no_json_can_say_are_refused(rig: Rig) -> None:
+    failed = await rig.call("math.answer", {"what": "\ud83d"})
+    assert "cannot be said in JSON" in failed.error
+
+
+async def test_a_name_that_is_no_text_is_no_tool(rig: Rig) -> None:
+    failed = await rig.call("math.\ud83d", {})
+    assert "there is no tool 'math.?'" in failed.error
 
 
 async def test_what_a_tool_remembers_is_committed_with_its_answer(rig: Rig) -> None:

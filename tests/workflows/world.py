@@ -64,7 +64,7 @@ class World:
         return self.held[step]
 
     def tool(self) -> Tool:
-        @tool(name="test.step", branches=("ok", "other"))
+        @tool(name="test.step", branches=("ok", "other"), idempotent=True)
         async def stepping(context: Context, step: str, item: int | None = None) -> Done | Failed:
             """A step.
 

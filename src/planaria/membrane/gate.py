@@ -1,14 +1,29 @@
-"""The gate: the one way a tool is called, whoever calls.
+"""The gate: the one way a tool is called, whoever calls, and the one place that knows what a call came to.
 
-Registered → granted → arguments valid → `tool.started` → run → `tool.finished`. A value, not a process: it
-runs in the task that calls, so it ends with it. Breaker, budget and sandbox are not here yet; nothing that
-needs a sandbox is offered, so tools in the garden's `tools/*.py` are not loaded.
-Emits in `context.session`: `tool.started`, `tool.finished`. A call refused before it ran emits only the
-latter.
+Registered → granted → arguments valid → `tool.started` → run → `tool.finished`. A value, not a process: it runs in the
+task that calls, so it ends with it. A call goes by its session and call id: one that has finished is never run again,
+whoever asks gets its outcome; of one that was started and not finished nobody knows whether it took effect, and the
+tool's `on_unknown` says what becomes of it (`unknown.py`). A first call reads nothing: the journal takes
+`tool.started` once, and only when it refuses the second is anything looked up.
+
+    outcome = await gate.call(name, arguments, context, grants)
+
+or, to write the beginning or the end of a call in one append with events of the caller's own:
+
+    prepared = gate.prepare(name, arguments, context, grants)
+    await Journal.append("journal", [responded, *prepared.events])
+    ended = await gate.execute(prepared)
+    await Journal.append("journal", [*ended.events, requested])
+
+Breaker, budget and sandbox are not here yet; nothing that needs a sandbox is offered, so tools in the garden's
+`tools/*.py` are not loaded.
+Emits in `context.session`: `tool.started`, `tool.repeated`, `tool.finished`. A call refused before it ran emits only
+the last.
 """
 
 import pkgutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -17,15 +32,24 @@ from typing import Any
 
 import msgspec
 
+from planaria.cortex.errors import EventRefused, JournalUnavailable
 from planaria.cortex.event import NewEvent, new_id
 from planaria.cortex.journal import Journal
 from planaria.cortex.redact import Redactor
+from planaria.cortex.telemetry.signal import Value
+from planaria.cortex.telemetry.span import span
+from planaria.membrane.events import ToolFinished, ToolStarted
+from planaria.membrane.outcome import as_text, bounded, json_size, outcome_of, shortened, spoken
 from planaria.membrane.parameters import ArgumentError
-from planaria.membrane.tool import FAILED, Context, Done, Failed, MissingService, Outcome, Tool
-from planaria.otp import CallError, Exit, Server, now
+from planaria.membrane.prepared import Ended, Prepared, call_event
+from planaria.membrane.tool import Context, Done, Failed, MissingService, Outcome, Tool
+from planaria.membrane.unknown import settle
+from planaria.otp import CallError, Exit, Pid, Server, now, self_, sleep, wait_down
 
-TEXT_LIMIT = 20_000  # characters a model gets to read of one answer
-VALUE_LIMIT = 400_000  # bytes of JSON a step hands on
+__all__ = ["Ended", "Gate", "Prepared", "ToolConflict", "granted", "load_tools", "spoken"]
+
+PATIENCE = 0.5
+"""Seconds between tries to write down an outcome while the journal is away."""
 ARGUMENT_LIMIT = 2_000  # characters of one argument that are journaled
 
 
@@ -39,14 +63,19 @@ class Gate:
     Args:
         tools: each name once.
         journal: who is told of each call.
+        questions: who asks people about calls whose outcome nobody knows.
     Raises:
         ToolConflict: if a name comes twice.
     """
 
-    def __init__(self, tools: Iterable[Tool], journal: Server = "journal") -> None:
+    def __init__(
+        self, tools: Iterable[Tool], journal: Server = "journal", questions: Server = "questions"
+    ) -> None:
         self._tools: dict[str, Tool] = {}
         self._journal = journal
+        self._questions = questions
         self._redactor = Redactor()
+        self._under_way: dict[str, Pid] = {}  # by the id of `tool.started`
         for each in tools:
             if each.name in self._tools:
                 raise ToolConflict(f"two tools are named {each.name!r}; rename one")
@@ -69,37 +98,149 @@ class Gate:
         idle = (grant for grant in grants if not any(granted(name, (grant,)) for name in self._tools))
         return {grant: _nearest(grant, self._tools) for grant in idle}
 
+    # --- calling -------------------------------------------------------------------------------------------------
+
     async def call(
-        self, name: str, arguments: dict[str, Any], context: Context, grants: Sequence[str]
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        context: Context,
+        grants: Sequence[str],
+        *,
+        begun: bool = False,
     ) -> Outcome:
-        """Call a tool.
+        """Call a tool, or get the outcome of the call that has this id already.
 
         Args:
             name: as in `Tool.name`.
             arguments: as a model or a workflow gave them.
             context: who calls; its `call_id` is made up if empty.
             grants: what the caller may use. Checked here again, though it was not offered more.
+            begun: the caller knows that this call was started before, and by whom it was is over; spares a write.
         Returns:
             The tool's answer, bounded. Every refusal and every exception inside the tool is a `Failed`.
         Raises:
-            JournalUnavailable, CallError: the journal cannot write, or is not there. A call that cannot be noted is
-                not made, so the calling task ends with this.
+            JournalUnavailable, CallError: the journal cannot write, or is not there. A call whose start cannot be
+                noted is not made, so the calling task ends with this. Its end is noted as soon as the journal is back.
         """
+        prepared = self.prepare(name, arguments, context, grants)
+        while (other := self._under_way.get(prepared.id)) is not None and other is not self_():
+            await wait_down(other)
+            if self._under_way.get(prepared.id) is other:
+                del self._under_way[prepared.id]
+        with self._alone(prepared):
+            if begun and prepared.refused is None:
+                return await self._again(prepared)
+            try:
+                await self._append(prepared.events)
+            except EventRefused as error:
+                if error.duplicate_of == prepared.id:
+                    return await self._again(prepared)
+                problem = Failed(f"this call of {name} cannot be written down: {error.reason}")
+                return await self._close(prepared, Ended(problem, (self._finished(prepared, problem, 0.0),)))
+            return await self.run(prepared)
+
+    def prepare(
+        self, name: str, arguments: dict[str, Any], context: Context, grants: Sequence[str]
+    ) -> Prepared:
+        """Check a call; see `call` for the arguments. Its events are to be appended before it is run."""
+        name = as_text(name)
         if not context.call_id:
             context = context.with_call(new_id())
         checked = self._checked(name, arguments, grants)
         if isinstance(checked, Failed):
-            await self._note(context, self._finished(context, name, arguments, checked, 0.0))
-            return checked
+            shown = self._shown(arguments) if isinstance(json_size(arguments), int) else {}
+            refused = _finished_type(context, name, checked, 0.0, arguments=shown, caller=context.caller)
+            return Prepared(name, context, (call_event(context, refused),), refused=checked)
         each, bound = checked
-        await self._note(context, self._started(context, name, arguments))
+        shown = self._shown(arguments)
+        started = ToolStarted(context.call_id, name, shown, context.caller)
+        return Prepared(name, context, (call_event(context, started),), each, bound, shown)
+
+    async def run(self, prepared: Prepared) -> Outcome:
+        """Run a call whose events are in the journal, and write down how it ended."""
+        with self._alone(prepared):
+            ended = await self.execute(prepared)
+            return await self._close(prepared, ended) if prepared.refused is None else ended.outcome
+
+    async def execute(self, prepared: Prepared) -> Ended:
+        """Run a call whose events are in the journal; the end is for the caller to write down."""
+        if prepared.refused is not None or prepared.tool is None:
+            assert prepared.refused is not None
+            return Ended(prepared.refused, ())
+        context = prepared.context
+        about: dict[str, Value] = {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": prepared.name,
+            "gen_ai.tool.call.id": context.call_id,
+            "planaria.caller": context.caller,
+        }
         begun = now()
-        outcome = bounded(each, await _run(each, context, bound))
+        with self._alone(prepared), span("tool.call", about, trace_id=context.trace_id) as spent:
+            outcome = bounded(prepared.tool, await _run(prepared.tool, context, prepared.bound))
+            spent.set("planaria.branch", outcome.branch)
         remembered = outcome.events if isinstance(outcome, Done) else ()
-        await self._note(
-            context, *remembered, self._finished(context, name, arguments, outcome, now() - begun)
-        )
-        return outcome
+        return Ended(outcome, (*remembered, self._finished(prepared, outcome, now() - begun)))
+
+    @contextmanager
+    def _alone(self, prepared: Prepared) -> Generator[None]:
+        """While this lasts another caller with the same id waits for this process."""
+        outermost = prepared.id not in self._under_way
+        self._under_way[prepared.id] = self_()
+        try:
+            yield
+        finally:
+            if outermost:
+                self._under_way.pop(prepared.id, None)
+
+    async def _close(self, prepared: Prepared, ended: Ended) -> Outcome:
+        """Write down how a call ended; the first end counts, whoever wrote it.
+
+        Waits while the journal is away: the outcome is known here and nowhere else.
+        """
+        try:
+            while True:
+                try:
+                    await self._append(ended.events)
+                    break
+                except JournalUnavailable as error:
+                    if not error.retry:
+                        raise
+                except CallError:
+                    pass
+                await sleep(PATIENCE)
+        except EventRefused as error:
+            end = prepared.event_id(ToolFinished.kind)
+            if error.duplicate_of == end:
+                return await self._known(prepared) or ended.outcome
+            problem = Failed(f"{prepared.name} answered what cannot be written down: {error.reason}")
+            if ended.outcome == problem:
+                raise
+            return await self._close(prepared, Ended(problem, (self._finished(prepared, problem, 0.0),)))
+        return ended.outcome
+
+    async def _again(self, prepared: Prepared) -> Outcome:
+        """A call that is in the journal already: its outcome, or what is done about one nobody knows."""
+        if (known := await self._known(prepared)) is not None:
+            return known
+        if prepared.tool is None:  # refused now, started by an earlier program that offered the tool
+            assert prepared.refused is not None
+            return prepared.refused
+        settled = await settle(prepared, self._journal, self._questions)
+        if settled is None:
+            return await self.run(prepared)
+        return await self._close(prepared, Ended(settled, (self._finished(prepared, settled, 0.0),)))
+
+    async def _known(self, prepared: Prepared) -> Outcome | None:
+        """The outcome of a call that has finished."""
+        end = prepared.event_id(ToolFinished.kind)
+        event = await Journal.find(self._journal, end)
+        return None if event is None else outcome_of(event)
+
+    async def _append(self, events: Sequence[NewEvent]) -> None:
+        await Journal.append(self._journal, events)
+
+    # --- checks and notes ----------------------------------------------------------------------------------------
 
     def _checked(
         self, name: str, arguments: dict[str, Any], grants: Sequence[str]
@@ -116,46 +257,15 @@ class Gate:
             if near:
                 return Failed(f"{problem}, did you mean {near!r}?")
             return Failed(f"{problem}; on offer: {', '.join(offered) or 'none'}")
+        if isinstance(fault := json_size(arguments), str):
+            return Failed(f"the arguments of {name} cannot be said in JSON: {fault}")
         try:
             return each, each.arguments.bind(arguments)
         except ArgumentError as error:
-            return Failed(str(error))
+            return Failed(as_text(str(error)))
 
-    def _started(self, context: Context, name: str, arguments: dict[str, Any]) -> NewEvent:
-        payload = {
-            "call_id": context.call_id,
-            "tool": name,
-            "arguments": self._shown(arguments),
-            "caller": context.caller,
-        }
-        return self._event(context, "tool.started", payload)
-
-    def _finished(
-        self, context: Context, name: str, arguments: dict[str, Any], outcome: Outcome, seconds: float
-    ) -> NewEvent:
-        payload: dict[str, Any] = {
-            "call_id": context.call_id,
-            "tool": name,
-            "arguments": self._shown(arguments),
-            "caller": context.caller,
-            "branch": outcome.branch,
-            "duration_ms": round(seconds * 1000, 3),
-        }
-        match outcome:
-            case Done():
-                payload |= {
-                    "outcome": {"value": outcome.value, "text": outcome.text},
-                    "error": None,
-                    "retry": False,
-                }
-            case Failed():
-                payload |= {"outcome": None, "error": outcome.error, "retry": outcome.retry}
-        return self._event(context, "tool.finished", payload)
-
-    def _event(self, context: Context, kind: str, payload: dict[str, Any]) -> NewEvent:
-        return NewEvent(
-            kind, payload, session=context.session, trace_id=context.trace_id, cause_id=context.cause_id
-        )
+    def _finished(self, prepared: Prepared, outcome: Outcome, seconds: float) -> NewEvent:
+        return call_event(prepared.context, _finished_type(prepared.context, prepared.name, outcome, seconds))
 
     def _shown(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Arguments for the journal: secrets masked, long ones cut."""
@@ -163,8 +273,17 @@ class Gate:
         assert isinstance(masked, dict)
         return {name: _cut(value) for name, value in masked.items()}
 
-    async def _note(self, context: Context, *events: NewEvent) -> None:
-        await Journal.append(self._journal, list(events))
+
+def _finished_type(
+    context: Context, name: str, outcome: Outcome, seconds: float, **refused: Any
+) -> ToolFinished:
+    spent = round(seconds * 1000, 3)
+    if isinstance(outcome, Done):
+        said = {"value": outcome.value, "text": outcome.text}
+        return ToolFinished(context.call_id, name, outcome.branch, spent, outcome=said, **refused)
+    return ToolFinished(
+        context.call_id, name, outcome.branch, spent, error=outcome.error, retry=outcome.retry, **refused
+    )
 
 
 def load_tools(*sources: ModuleType) -> list[Tool]:
@@ -190,41 +309,6 @@ def granted(name: str, grants: Sequence[str]) -> bool:
     return any(fnmatchcase(name, grant) for grant in grants)
 
 
-def bounded(tool: Tool, outcome: object) -> Outcome:
-    """The outcome within its bounds: a known branch, a value JSON can say and a step can hold, text of a set length."""
-    if isinstance(outcome, Failed):
-        return Failed(_shortened(outcome.error, TEXT_LIMIT), outcome.retry)
-    if not isinstance(outcome, Done):
-        return Failed(f"{tool.name} answered {type(outcome).__name__}; a tool answers Done or Failed")
-    if outcome.branch not in tool.branches or outcome.branch == FAILED:
-        return Failed(f"{tool.name} answered the branch {outcome.branch!r}, which it does not declare")
-    value = outcome.value
-    if isinstance(value, str):
-        value = _shortened(value, VALUE_LIMIT // 4)
-    try:
-        value = msgspec.to_builtins(value)
-        size = len(msgspec.json.encode(value))
-    except (TypeError, ValueError, RecursionError) as error:
-        return Failed(f"{tool.name} answered a value that JSON cannot say: {error}")
-    if size > VALUE_LIMIT:
-        return Failed(f"{tool.name} answered {size} bytes, the limit is {VALUE_LIMIT}; ask for less")
-    text = outcome.text if outcome.text is None else _shortened(outcome.text, TEXT_LIMIT)
-    return Done(value, outcome.branch, text, outcome.events)
-
-
-def spoken(outcome: Outcome) -> str:
-    """What a model reads of an outcome."""
-    match outcome:
-        case Failed():
-            return f"Failed: {outcome.error}" + (" (may succeed later)" if outcome.retry else "")
-        case Done(text=str() as text):
-            return text
-        case Done(value=str() as text):
-            return _shortened(text, TEXT_LIMIT)
-        case Done():
-            return _shortened(msgspec.json.encode(outcome.value).decode(), TEXT_LIMIT)
-
-
 async def _run(tool: Tool, context: Context, arguments: dict[str, Any]) -> Outcome:
     try:
         return await tool.function(context, **arguments)
@@ -240,15 +324,9 @@ async def _run(tool: Tool, context: Context, arguments: dict[str, Any]) -> Outco
 
 def _cut(value: Any) -> Any:
     if isinstance(value, str):
-        return _shortened(value, ARGUMENT_LIMIT)
+        return shortened(value, ARGUMENT_LIMIT)
     encoded = msgspec.json.encode(value)
-    return value if len(encoded) <= ARGUMENT_LIMIT else _shortened(encoded.decode(), ARGUMENT_LIMIT)
-
-
-def _shortened(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]}\n[cut here: {limit} of {len(text)} characters]"
+    return value if len(encoded) <= ARGUMENT_LIMIT else shortened(encoded.decode(), ARGUMENT_LIMIT)
 
 
 def _nearest(name: str, names: Iterable[str]) -> str | None:
