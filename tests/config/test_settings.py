@@ -271,3 +271,41 @@ def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
         parse_settings("", FILE).zone = "other"  # type: ignore[misc]
+
+
+def test_telemetry_is_off_until_it_is_set() -> None:
+    settings = parse_settings("", FILE)
+    assert settings.telemetry.otlp_endpoint is None and not settings.telemetry.content
+    assert (settings.log.level, settings.log.format, settings.log.file) == ("warning", "human", None)
+    assert settings.web.metrics_token_env is None
+
+
+def test_names_of_variables_that_hold_tokens_and_headers_are_secret_variables() -> None:
+    text = """
+[web]
+metrics_token_env = "SCRAPE"
+[telemetry]
+otlp_endpoint = "https://otel.example.org/v1/traces"
+otlp_headers_env = "HEADERS"
+"""
+    assert parse_settings(text, FILE).secret_variables() == {"SCRAPE", "HEADERS"}
+
+
+def test_a_token_in_place_of_its_variables_name_is_refused_and_not_shown() -> None:
+    error = refused('[web]\nmetrics_token_env = "s3cret-token!"\n')
+    assert "not the name of a variable" in str(error) and "s3cret" not in str(error)
+    assert error.line == 2
+
+
+def test_an_endpoint_must_be_an_address_without_a_password() -> None:
+    assert "'otlp_endpoint' is 'localhost:4318'" in str(
+        refused('[telemetry]\notlp_endpoint = "localhost:4318"\n')
+    )
+    error = refused('[telemetry]\notlp_endpoint = "http://ada:hunter2@otel.example.org/"\n')
+    assert "password" in str(error) and "hunter2" not in str(error)
+
+
+def test_a_level_or_format_there_is_not_is_refused() -> None:
+    assert "log.level" in str(refused('[log]\nlevel = "loud"\n'))
+    assert "log.format" in str(refused('[log]\nformat = "xml"\n'))
+    assert "log.file" in str(refused('[log]\nfile = "~/node.log"\n'))

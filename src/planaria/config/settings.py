@@ -6,10 +6,12 @@ Does badly: a key set in two places of the file is reported at the first.
 
     zone = "UTC"                    # an IANA name; what "every day at 8" means
     [node]     name = "garden"
-    [web]      host = "127.0.0.1", port = 4747, allow_remote = false
+    [web]      host = "127.0.0.1", port = 4747, allow_remote = false, metrics_token_env = "NAME"
     [journal]  path = ".planaria/journal.db", or database = "postgresql://user@host/name" (its password: PGPASSWORD), or
                database_env = "NAME" (that variable has the address); commit_interval = 0.0 (seconds to collect appends)
     [watchdog] warn = 0.1, limit = 2.0 (seconds a process may run without a pause: told, broken; limit 0 never breaks)
+    [log]      level = "warning", format = "human" or "json", file = "node.log" (by default the terminal)
+    [telemetry]  otlp_endpoint = "http://127.0.0.1:4318/v1/traces", otlp_headers_env = "NAME", content = false
     [models]   default = "local/some-model"
     [models.providers.local]  kind = "openai", base_url = "http://127.0.0.1:8080/v1", api_key_env, models = []
 """
@@ -46,11 +48,15 @@ class NodeSettings(msgspec.Struct, frozen=True):
 
 
 class WebSettings(msgspec.Struct, frozen=True):
-    """Where the dashboard listens. A host beyond this machine must be allowed in words."""
+    """Where the dashboard listens. A host beyond this machine must be allowed in words.
+
+    `metrics_token_env` names the variable whose value lets a Prometheus read `/metrics` without a login.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 4747
     allow_remote: bool = False
+    metrics_token_env: str | None = None
 
 
 class JournalSettings(msgspec.Struct, frozen=True):
@@ -80,6 +86,34 @@ class WatchdogSettings(msgspec.Struct, frozen=True):
     limit: Annotated[float, msgspec.Meta(ge=0.0, le=86400.0)] = 2.0
 
 
+class LogSettings(msgspec.Struct, frozen=True):
+    """What is written about the node's work, how, and where.
+
+    Attributes:
+        level: the least that is written. `info` adds a line for each turn, `debug` one for each span.
+        format: `human`: a line to read; `json`: one JSON object a line.
+        file: below the garden, or absolute; None is the standard error of `planaria up`.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+    format: Literal["human", "json"] = "human"
+    file: str | None = None
+
+
+class TelemetrySettings(msgspec.Struct, frozen=True):
+    """Where spans are sent, if anywhere.
+
+    Attributes:
+        otlp_endpoint: takes OTLP over HTTP, with its path: `http://127.0.0.1:4318/v1/traces`. None sends nothing.
+        otlp_headers_env: the environment variable with headers for it: `name=value,name=value`, values URL-encoded.
+        content: send what was said, tool arguments and results too. Off: only names, sizes, times and costs leave.
+    """
+
+    otlp_endpoint: str | None = None
+    otlp_headers_env: str | None = None
+    content: bool = False
+
+
 class ProviderSettings(msgspec.Struct, frozen=True):
     """One LLM service: the protocol it speaks, its address, and the variable that holds its key."""
 
@@ -104,11 +138,14 @@ class Settings(msgspec.Struct, frozen=True):
     web: WebSettings = WebSettings()
     journal: JournalSettings = JournalSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
+    log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     models: ModelSettings = ModelSettings()
 
     def secret_variables(self) -> frozenset[str]:
         """Names of the environment variables that hold secrets."""
         names = {p.api_key_env for p in self.models.providers.values()} | {self.journal.database_env}
+        names |= {self.web.metrics_token_env, self.telemetry.otlp_headers_env}
         return frozenset(name for name in names if name)
 
 
@@ -147,6 +184,7 @@ def parse_settings(text: str, file: Path) -> Settings:
     _check_journal(settings, reader)
     _check_database(settings, reader)
     _check_watchdog(settings, reader)
+    _check_telemetry(settings, reader)
     _check_models(settings, reader)
     _check_zone(settings, reader)
     return settings
@@ -281,6 +319,23 @@ def _check_watchdog(settings: Settings, reader: _Reader) -> None:
         raise reader.fault(("watchdog", "limit"), problem, "write the longer time as limit, or 0 for none")
 
 
+def _check_telemetry(settings: Settings, reader: _Reader) -> None:
+    variables = {
+        ("web", "metrics_token_env"): settings.web.metrics_token_env,
+        ("telemetry", "otlp_headers_env"): settings.telemetry.otlp_headers_env,
+    }
+    for path, name in variables.items():
+        if name is not None and not _ENV_NAME.fullmatch(name):
+            # What stands here may be the secret itself, so it is not shown.
+            mend = f'write its name, as in {path[-1]} = "PLANARIA_TOKEN"; the value itself stays out of this file'
+            raise reader.fault(path, f"{path[-1]!r} is not the name of a variable", mend)
+    if settings.telemetry.otlp_endpoint is not None:
+        _check_address(settings.telemetry.otlp_endpoint, ("telemetry", "otlp_endpoint"), reader)
+    if settings.log.file is not None and (not settings.log.file or settings.log.file.startswith("~")):
+        mend = "write a path below the garden, or an absolute path; ~ is not expanded"
+        raise reader.fault(("log", "file"), f"'log.file' is {settings.log.file!r}", mend)
+
+
 def _check_models(settings: Settings, reader: _Reader) -> None:
     providers = settings.models.providers
     for name, provider in providers.items():
@@ -301,7 +356,7 @@ def _check_models(settings: Settings, reader: _Reader) -> None:
 def _check_address(address: str, path: KeyPath, reader: _Reader) -> None:
     mend = "write an absolute address beginning with http:// or https://"
     shown = repr(address) if "@" not in address else "not one"  # before an @ may stand a password
-    fault = reader.fault(path, f"'base_url' is {shown}", mend)
+    fault = reader.fault(path, f"{path[-1]!r} is {shown}", mend)
     try:
         url = urlsplit(address)
         port = url.port
@@ -311,7 +366,9 @@ def _check_address(address: str, path: KeyPath, reader: _Reader) -> None:
         raise fault
     if url.password or url.username:
         raise reader.fault(
-            path, "'base_url' carries a name or password", "secrets stay out of this file: use api_key_env"
+            path,
+            f"{path[-1]!r} carries a name or password",
+            "secrets stay out of this file: name the variable that has them",
         )
 
 
