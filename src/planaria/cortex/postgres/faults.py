@@ -45,7 +45,6 @@ _BY_STATE: dict[str, tuple[type[StoreError], str, str]] = {
     "58030": (StoreFailed, "cannot use its disk", "see the server's log and its disk"),
     "XX001": (StoreDamaged, "is damaged", "restore it from a backup"),
     "XX002": (StoreDamaged, "has a damaged index", "rebuild it: REINDEX DATABASE"),
-    "08": (StoreFailed, "lost the connection", _START),
     "40": (StoreBusy, "had to give way to another", "it is tried again"),
     "42": (StoreDamaged, "has not the tables of a journal", "restore the schema planaria from a backup"),
     "3F": (StoreDamaged, "has not the tables of a journal", "restore the schema planaria from a backup"),
@@ -80,8 +79,10 @@ def from_driver(error: BaseException, shown: str) -> StoreError:
 
 def _from_server(error: asyncpg.PostgresError, shown: str) -> StoreError:
     state: str = getattr(error, "sqlstate", None) or ""
+    if state.startswith("08"):
+        return StoreFailed(f"the connection to {shown} was lost", _START)
     found = _BY_STATE.get(state) or _BY_STATE.get(state[:2])
-    said = getattr(error, "message", None) or type(error).__name__
+    said = getattr(error, "message", None) or str(error) or type(error).__name__
     if found is None:
         return StoreFailed(f"{shown} said {said!r} ({state})", "see the server's log")
     kind, problem, mend = found

@@ -61,6 +61,10 @@ class PostgresStore:
         self.database.close()
         self._forget()
 
+    def abandon(self) -> None:
+        """End the connections of a store whose journal was killed."""
+        self.database.close()
+
     def listen(self, notice: Callable[[], None]) -> None:
         """See `EventStore.listen`."""
         self.database.listen(notice)
