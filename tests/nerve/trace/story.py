@@ -60,7 +60,8 @@ class Story:
             provider="local",
             model="small",
             messages=3 + 2 * step,
-            **({"system": "Be brief.", "tools": '[{"name":"notes.search"}]'} if step == 0 else {}),
+            system="Be brief." if step == 0 else None,
+            tools='[{"name":"notes.search"}]' if step == 0 else None,
         )
         return self
 

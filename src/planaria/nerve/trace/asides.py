@@ -6,6 +6,11 @@ from planaria.nerve.trace.words import called, line, text
 
 BAD = ("failed", "crashed", "refused", "exceeded", "gave_up", "unavailable", "expired", "diverged")
 """Last words of kinds that tell of something bad."""
+DEAD = {
+    "dead.lettered": "given up, for a person to look at",
+    "dead.replayed": "a person has it done again",
+    "dead.dropped": "a person lets it be",
+}
 SIDE: dict[str, str] = {
     "process.crashed": "crashed",
     "process.killed": "was killed",
@@ -21,9 +26,9 @@ def aside(fold: Fold, event: Event) -> None:
     if event.kind.startswith("question."):
         _question(fold, event)
         return
-    knot = fold.new(
-        f"event:{event.id}", "dead" if event.kind.startswith("dead.") else "event", event.kind, event
-    )
+    title = DEAD.get(event.kind, event.kind)
+    knot = fold.new(f"event:{event.id}", "dead" if event.kind in DEAD else "event", title, event)
+    knot.who = text(event.payload, "by")
     parts = text(event.payload, "target").split("/") if knot.kind == "dead" else []
     knot.leads = (
         *_leads(fold, event),

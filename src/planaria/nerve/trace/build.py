@@ -168,7 +168,7 @@ def _trace(
         question="" if first is None else line(first.said if first.kind == "message" else first.title, 200),
         asked_by="" if first is None else first.who,
         where=next((s for s in sessions if s.startswith("room:")), sessions[0] if sessions else ""),
-        answered_by=tuple(dict.fromkeys(author for author, _, _ in fold.replies)),
+        answered_by=tuple(fold.answered_by),
         state=state,
         begun=begun,
         ended=None if open_ else ended,

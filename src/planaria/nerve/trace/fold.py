@@ -54,7 +54,9 @@ def message(fold: Fold, event: Event) -> None:
             fold.expected.append((f"session:{agent}@{room}", event.id, knot))
     if cause is not None and author:
         attempt = count(payload, "attempt")
-        fold.replies[author, room, f"{cause}~{attempt}" if attempt > 1 else cause] = None
+        fold.replies.add((author, room, f"{cause}~{attempt}" if attempt > 1 else cause))
+        if kind != "notice":
+            fold.answered_by[author] = None
 
 
 def turn_started(fold: Fold, event: Event) -> None:
@@ -70,7 +72,7 @@ def turn_finished(fold: Fold, event: Event) -> None:
     knot.add(event)
     outcome = text(event.payload, "outcome")
     knot.end("failed" if outcome in UNANSWERED else "done", event.at)
-    if outcome not in ("", "answered"):
+    if outcome not in ("", "answered", "failed"):
         knot.said = outcome.replace("_", " ")
     fold.over(knot, event.at)
 
@@ -121,7 +123,7 @@ def failed(fold: Fold, event: Event) -> None:
     again = number(payload, "retry_after")
     knot.said = GONE.get(event.state) or line(text(payload, "error"), 200)
     if payload.get("retry") is True:
-        knot.said += f" (tried again{f' after {again:g} s' if again else ''})"
+        knot.said += f" (may be tried again{f' after {again:g} s' if again else ''})"
     knot.own = _spent(event)
     knot.end("failed", event.at)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 
 import msgspec
 
-from planaria.cortex.chronicle import SESSION
+from planaria.cortex.chronicle_events import SESSION
 from planaria.cortex.event import Event
 from planaria.cortex.query import Query
 from planaria.nerve.trace.asides import SIDE, names

@@ -15,7 +15,8 @@ class Fold:
         knots: all nodes by key, in the order they were made.
         messages: the nodes of messages by id.
         expected: who was asked by which message: session, message id, its node.
-        replies: who answered what, in order: author, room, message id.
+        replies: who answered what: author, room, message id.
+        answered_by: whose answers are no notices of a failure, in order.
         tries: the model calls of a step, in order.
         answered: steps whose model has answered, so that a next call begins the next step.
         calls, nameless: tool calls by session and call id; those whose id is gone.
@@ -29,7 +30,8 @@ class Fold:
         self.knots: dict[str, Knot] = {}
         self.messages: dict[str, Knot] = {}
         self.expected: list[tuple[str, str, Knot]] = []
-        self.replies: dict[tuple[str, str, str], None] = {}
+        self.replies: set[tuple[str, str, str]] = set()
+        self.answered_by: dict[str, None] = {}
         self.turns: dict[str, Knot] = {}
         self.latest: dict[str, Knot] = {}
         self.steps: dict[str, list[Knot]] = defaultdict(list)

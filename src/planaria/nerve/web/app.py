@@ -17,12 +17,22 @@ from planaria.nerve.views import NoSuchProcess
 from planaria.nerve.web.auth import SessionGate
 from planaria.nerve.web.guard import Guard
 from planaria.nerve.web.live import FrameFeed, LiveResponse
-from planaria.nerve.web.pages import journal, login, notes, overview, problems, process, rooms, workflows
+from planaria.nerve.web.pages import (
+    journal,
+    login,
+    notes,
+    overview,
+    problems,
+    process,
+    rooms,
+    traces,
+    workflows,
+)
 from planaria.nerve.web.render import STATIC
 from planaria.nerve.web.site import FRAME_URL, Services, Site
 from planaria.otp import CallError
 
-PAGES = (overview, process, rooms, workflows, notes, problems, journal)
+PAGES = (overview, process, rooms, traces, workflows, notes, problems, journal)
 
 
 def build_app(services: Services) -> ASGIApp:

@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from planaria.nerve.trace.figures import STATE_WORDS, money, tokens, took
+from planaria.nerve.trace.shape import State
 from planaria.nerve.web.parts import Part
 
 HERE = Path(__file__).parent
@@ -75,6 +77,11 @@ class Renderer:
             "initial": initial,
             "process_url": process_url,
             "urlencode": in_url,
+            "took": took,
+            "tokens": tokens,
+            "money": money,
+            "state_word": state_word,
+            "state_tone": state_tone,
         }
         cast(dict[str, Callable[..., object]], self.environment.filters).update(filters)
         self.globals = {"version": _fingerprint(STATIC / "planaria.css")}
@@ -156,6 +163,17 @@ def count(number: int) -> str:
 def tone(status: object) -> str:
     """The colour class of a state."""
     return TONES.get(str(status), "busy")
+
+
+def state_word(state: State) -> str:
+    """What the state of a trace, or of a part of it, is called."""
+    return STATE_WORDS[state]
+
+
+def state_tone(state: State) -> str:
+    """The colour class of such a state."""
+    tones = {"done": "good", "running": "busy", "waiting": "busy", "failed": "alarm", "cut_off": "warn"}
+    return tones.get(state, "")
 
 
 def hue(name: str) -> int:
