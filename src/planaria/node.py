@@ -19,8 +19,8 @@ import planaria.tools
 import planaria.workflows.tree as workflows
 from planaria.config.lock import private_folder
 from planaria.config.settings import Settings, load_settings
-from planaria.cortex.chronicle import SESSION, Chronicle
-from planaria.cortex.event import NewEvent
+from planaria.cortex.chronicle import Chronicle
+from planaria.cortex.chronicle_events import SESSION, NodeStarted
 from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.live import Live
 from planaria.cortex.redact import Redactor
@@ -84,7 +84,7 @@ def tree(settings: Settings, garden: Path, environ: Mapping[str, str], stop: Cal
             ),
             supervisor(
                 rooms.tree(),
-                agents.tree(garden, gate, {}),
+                agents.tree(garden, gate, {Redactor: redactor}),
                 workflows.tree(gate, garden, {}, settings.zone),
                 name="life",
                 strategy="rest_for_one",
@@ -129,7 +129,7 @@ def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, s
     redactor = Redactor(environ, settings.secret_variables())
 
     async def ready(node: Node) -> None:
-        Chronicle.note(node["chronicle"], NewEvent("node.started", {"name": node.name}, session=SESSION))
+        Chronicle.note(node["chronicle"], NodeStarted(node.name).new(session=SESSION))
         url = await Dashboard.url(node["dashboard"])
         login = await Dashboard.login_link(node["dashboard"])
         on_ready(Ready(tree_text(tree_views(node)), url, login))

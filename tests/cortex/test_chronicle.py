@@ -2,7 +2,8 @@
 
 from functools import partial
 
-from planaria.cortex.chronicle import MOST_WAITING, SESSION, Chronicle, event_of
+from planaria.cortex.chronicle import MOST_WAITING, Chronicle, event_of
+from planaria.cortex.chronicle_events import SESSION
 from planaria.cortex.errors import StoreFull
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal

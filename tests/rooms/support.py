@@ -9,7 +9,7 @@ from planaria.cortex.errors import StoreFailed, StoreFull
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.cortex.store import Draft, Duplicate, Written
+from planaria.cortex.store import Draft, Fence, Outcome, Stored
 from planaria.otp import GenServer, call, child, supervisor
 from planaria.rooms.message import Accepted, Delivery, RoomMessage
 from planaria.rooms.room import Room
@@ -33,26 +33,29 @@ class Store(MemoryStore):
         super().__init__()
         self.held = False
         self.silent = False
-        self.reads = 0
+        self.given: list[int] = []  # events that each read gave
         self._released = asyncio.Event()
 
     def release(self) -> None:
         self.held = False
         self._released.set()
 
-    async def append(self, batch: Sequence[Sequence[Draft]]) -> list[Written | Duplicate]:
+    async def append(
+        self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None] = ()
+    ) -> list[Outcome]:
         if self.held:
             self._released.clear()
             await self._released.wait()
-        answers = await super().append(batch)
+        answers = await super().append(batch, fences)
         if self.silent:
             self.silent = False
             raise StoreFailed("the disk went away", "wait")
         return answers
 
-    async def read(self, query: Query) -> list[Event]:
-        self.reads += 1
-        return await super().read(query)
+    async def read(self, query: Query) -> list[Stored]:
+        events = await super().read(query)
+        self.given.append(len(events))
+        return events
 
     def fail(self) -> None:
         self.fault = StoreFull("no room left", "make room")
@@ -62,7 +65,10 @@ class Member(GenServer):
     """Joins a room and keeps what is delivered."""
 
     async def init(self, name: str, host: bool = False, room: str = GARDEN) -> None:
-        self.heard: list[RoomMessage] = list(await Room.join(room, name, self.pid, host))
+        self.attempts: list[int] = []
+        self.heard: list[RoomMessage] = []
+        for delivery in await Room.join(room, name, self.pid, host):
+            self.handle_info(delivery)
 
     @call
     def all(self) -> list[RoomMessage]:
@@ -71,6 +77,11 @@ class Member(GenServer):
     def handle_info(self, message: object) -> None:
         assert isinstance(message, Delivery)
         self.heard.append(message.message)
+        self.attempts.append(message.attempt)
+
+    @call
+    def counts(self) -> list[int]:
+        return self.attempts
 
 
 class World:

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import msgspec
+
+from planaria.cortex.event import Event
+from planaria.cortex.event_type import EventType
 from planaria.membrane.tool import Context, Done, Failed, Tool, tool
 from planaria.workflows.definition import Step, Workflow, definition_hash, pack
-from planaria.workflows.state import RunStarted
+from planaria.workflows.events import RunStarted
 
 
 @tool(branches=("new", "unchanged"), name="feed.fetch")
@@ -176,3 +180,10 @@ def started(workflow: Workflow, run: str = "R1", at: float = 0.0, **arguments: A
         trigger="hand",
         arguments=arguments,
     )
+
+
+def stored(fact: EventType, seq: int = 1, session: str = "run:R1") -> Event:
+    """A fact as the journal gives it back."""
+    new = fact.new()
+    payload = msgspec.json.decode(msgspec.json.encode(new.payload))
+    return Event(seq, f"id-{seq}", 0.0, "T", None, "n", "p", session, new.kind, payload, new.version)

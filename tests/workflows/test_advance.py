@@ -17,22 +17,20 @@ from planaria.workflows.advance import (
     advance,
     outcome_of_all,
 )
-from planaria.workflows.state import (
+from planaria.workflows.events import (
     Fact,
     ItemFinished,
-    Result,
     RunFinished,
     RunResumed,
     RunStarted,
     StepFinished,
     StepRetried,
     StepStarted,
-    begin,
-    fold,
     read_fact,
 )
+from planaria.workflows.state import Result, begin, fold
 from tests.workflows.graphs import random_outcome, random_workflow
-from tests.workflows.support import graph, started
+from tests.workflows.support import graph, started, stored
 
 LINE = {"a": {"ok": "b", "*": "fail"}, "b": {"ok": "end", "*": "fail"}}
 
@@ -255,8 +253,7 @@ def run_with_cuts(workflow, seed, cuts):
     at, number = 0.0, 0
 
     def rebuilt():
-        kept = [(fact.KIND, msgspec.json.decode(msgspec.json.encode(fact.payload()))) for fact in journal]
-        read = [fact for kind, payload in kept if (fact := read_fact(kind, payload)) is not None]
+        read = [fact for each in journal if (fact := read_fact(stored(each))) is not None]
         assert isinstance(read[0], RunStarted)
         return fold(begin(read[0]), read[1:])
 

@@ -7,11 +7,10 @@ import planaria.tools
 from planaria.membrane.gate import load_tools
 from planaria.records.record import parse_record
 from planaria.workflows.check import EACH_FIELDS, RUN_FIELDS, check
+from planaria.workflows.events import FACTS, Checkpoint, ScheduleSet, SlotSkipped
 from planaria.workflows.fields import HEAD_KEYS, STEP_KEYS
-from planaria.workflows.ledger import CHECKPOINT, SCHEDULE_SET, SLOT_SKIPPED
 from planaria.workflows.load import import_workflows
 from planaria.workflows.markdown import read_markdown
-from planaria.workflows.state import FACTS
 from planaria.workflows.template import ENVIRONMENT
 
 TEXT = (Path(__file__).parents[2] / "docs" / "workflows.md").read_text(encoding="utf-8")
@@ -35,5 +34,5 @@ def test_every_key_filter_and_event_is_described():
     assert {*HEAD_KEYS, *STEP_KEYS} <= rows
     words = set(re.findall(r"`([\w.]+)`", TEXT))
     assert set(ENVIRONMENT.filters) <= words
-    assert {*FACTS, CHECKPOINT, SCHEDULE_SET, SLOT_SKIPPED} <= words
+    assert {*FACTS, Checkpoint.kind, ScheduleSet.kind, SlotSkipped.kind} <= words
     assert {*EACH_FIELDS, *RUN_FIELDS} <= words

@@ -11,7 +11,8 @@ import msgspec
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.cortex.store import Draft, Duplicate, Written
+from planaria.cortex.store import Draft, Fence
+from planaria.cortex.store import Outcome as Written
 from planaria.membrane.gate import Gate
 from planaria.membrane.tool import Context, Done, Failed, Outcome, Tool, tool
 from planaria.otp import child, supervisor
@@ -38,12 +39,14 @@ class SlowStore(MemoryStore):
         self.kind = kind
         return self.gate
 
-    async def append(self, batch: Sequence[Sequence[Draft]]) -> list[Written | Duplicate]:
+    async def append(
+        self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None] = ()
+    ) -> list[Written]:
         session = batch[0][0].session
         self.point(session)
         if any(draft.kind == self.kind for drafts in batch for draft in drafts):
             await self.gate.wait()
-        written = await super().append(batch)
+        written = await super().append(batch, fences)
         self.point(session)
         return written
 

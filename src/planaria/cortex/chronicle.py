@@ -4,29 +4,44 @@ Started before the journal under the name `chronicle`, so that it outlives it: t
 a line, too. Kernel events come at once and are written a little later, many together; while the journal is away they
 wait, the oldest beyond 1000 are dropped and counted. Does badly: what happens while this is being restarted, and
 after the journal's own orderly end, is not written.
-Emits in the journal, session `node`: `process.crashed`, `process.killed`, `child.restarted`, `supervisor.gave_up`,
-`process.stalled`, `journal.failed`, `journal.recovered`, `chronicle.dropped`; and what others ask it to `note`:
-`node.started`. While the journal fails, the note of it is what is tried each second: so it is known at once when the
-cause is gone.
+Emits in the journal, session `node`: see `chronicle_events.py`; a flood of the same (messages shed, events dropped) is
+its first and then one sum a minute. While the journal fails, the note of it is what is tried each second: so it is
+known at once when the cause is gone.
 """
 
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
+import planaria.otp as otp
+from planaria.cortex.chronicle_events import (
+    SESSION,
+    ChildRestarted,
+    ChronicleDropped,
+    EventsDropped,
+    JournalFailed,
+    JournalRecovered,
+    MessageChanged,
+    MessageShed,
+    ProcessCrashed,
+    ProcessKilled,
+    ProcessStalled,
+    SupervisorGaveUp,
+)
 from planaria.cortex.errors import EventRefused, JournalUnavailable
 from planaria.cortex.event import NewEvent, new_id
+from planaria.cortex.event_type import EventType
 from planaria.cortex.journal import Journal, JournalHealth
+from planaria.cortex.tallies import PERIOD, Tallies
 from planaria.otp import (
     CallError,
-    ChildRestarted,
     Crash,
     Down,
     GenServer,
     KernelEvent,
-    ProcessExited,
-    ProcessStalled,
-    RestartsExceeded,
+    Pid,
     Task,
     TaskDone,
     TaskRef,
@@ -37,9 +52,11 @@ from planaria.otp import (
     subscribe,
     wall_time,
 )
+from planaria.otp.kernel.process import Request
 
-SESSION = "node"
-DROPPED = "chronicle.dropped"
+type Tally = tuple[str, MessageShed | EventsDropped | MessageChanged]
+"""What is counted together: whom it is about, and what it was."""
+
 MOST_WAITING = 1000
 MOST_AT_ONCE = 200
 AGAIN = 1.0
@@ -58,15 +75,40 @@ class Chronicle(GenServer):
         self.resting = False  # after a failure, until the journal is tried again
         self.writing: list[NewEvent] = []
         self.task: TaskRef | None = None
+        self.tallies: Tallies[Tally] = Tallies()
+        self.summing = False
         self.failing_since: float | None = None
         subscribe("journal.health")
         self.unsubscribe: Callable[[], None] = self.pid.node.subscribe_events(self._notice)
 
     def _notice(self, event: KernelEvent) -> None:
-        """Called by the kernel wherever it happens: only puts a message into the own mailbox."""
-        found = event_of(event)
-        if found is not None and event_process(event) is not self.pid:
+        """Called by the kernel wherever it happens: only counts, or puts a message into the own mailbox."""
+        if event_process(event) is self.pid:
+            return
+        if (counted := tally_of(event)) is not None:
+            key, count = counted
+            if self.tallies.add(key, count):
+                Chronicle.tally(self.pid, key, count)
+        elif (found := event_of(event)) is not None:
             Chronicle.note(self.pid, found)
+
+    @cast
+    def tally(self, key: Tally, count: int) -> None:
+        """Write the first of what is counted from now on; sums follow."""
+        if not self.summing:
+            self.summing = True
+            send_after(PERIOD, self.pid, "sums")
+        self.note(_counted(key, count))
+
+    def _write_sums(self) -> None:
+        for key, count in self.tallies.sums():
+            if isinstance(key, str):
+                self.dropped += count  # more different things than are told apart
+            else:
+                self.note(_counted(key, count))
+        self.summing = bool(self.tallies)
+        if self.summing:
+            send_after(PERIOD, self.pid, "sums")
 
     @cast
     def note(self, event: NewEvent) -> None:
@@ -90,7 +132,9 @@ class Chronicle(GenServer):
         """The oldest of those that wait, after a word about those that are lost."""
         batch: list[NewEvent] = []
         if self.dropped:
-            batch.append(NewEvent(DROPPED, {"events": self.dropped}, session=SESSION, id=new_id()))
+            batch.append(
+                ChronicleDropped(self.dropped).new(session=SESSION, process="chronicle", id=new_id())
+            )
             self.dropped = 0
         while self.waiting and len(batch) < MOST_AT_ONCE:
             batch.append(self.waiting.popleft())
@@ -109,6 +153,8 @@ class Chronicle(GenServer):
             case "again":
                 self.resting = False
                 self._begin()
+            case "sums":
+                self._write_sums()
             case JournalHealth():
                 self._note_health(message)
             case _:
@@ -119,17 +165,16 @@ class Chronicle(GenServer):
         if health.trouble is not None:
             if self.failing_since is None:
                 self.failing_since = now
-            payload: dict[str, Any] = {"trouble": health.trouble, "mend": health.mend, "since": now}
-            Chronicle.note(self.pid, _event("journal.failed", payload, "journal"))
+            Chronicle.note(self.pid, _event(JournalFailed(health.trouble, health.mend, now), "journal"))
         elif self.failing_since is not None:
-            payload = {"seconds": round(now - self.failing_since, 2)}
+            recovered = JournalRecovered(round(now - self.failing_since, 2))
             self.failing_since = None
-            Chronicle.note(self.pid, _event("journal.recovered", payload, "journal"))
+            Chronicle.note(self.pid, _event(recovered, "journal"))
 
     def _put_back(self) -> None:
         self.task = None
         for event in reversed(self.writing):
-            if event.kind == DROPPED:
+            if event.kind == ChronicleDropped.kind:
                 self.dropped += event.payload["events"]  # said anew: it must not be dropped itself
             else:
                 self.waiting.appendleft(event)
@@ -165,28 +210,66 @@ def event_process(event: KernelEvent) -> object:
 
 
 def event_of(event: KernelEvent) -> NewEvent | None:
-    """What is worth keeping of a kernel event."""
+    """What is worth keeping of a kernel event, one by one; see `tally_of` for what is counted."""
     match event:
-        case ProcessExited(process=process, name=name, label=label, reason=reason) if not is_orderly(reason):
-            payload: dict[str, Any] = {"pid": str(process), "label": label, "reason": reason_text(reason)}
-            if isinstance(reason, Crash):
-                payload |= {"error": type(reason.error).__name__, "where": reason.where}
-            kind = "process.killed" if reason in ("killed", "kill") else "process.crashed"
-            return _event(kind, payload, name or str(process))
-        case ChildRestarted(supervisor=supervisor, id=id_, process=process, reason=reason):
-            payload = {"child": str(id_), "pid": str(process), "reason": reason_text(reason)}
-            return _event("child.restarted", payload, supervisor.name or str(supervisor))
-        case RestartsExceeded(supervisor=supervisor, id=id_, reason=reason):
-            payload = {"child": str(id_), "reason": reason_text(reason)}
-            return _event("supervisor.gave_up", payload, supervisor.name or str(supervisor))
-        case ProcessStalled(process=process, name=name, label=label, where=where, message=message):
-            payload = {"label": label, "where": where, "message": message}
-            payload |= {"seconds": round(event.seconds, 2), "outcome": event.outcome}
-            return _event("process.stalled", payload, name or (label if process is None else str(process)))
+        case otp.ProcessExited(process=process, name=name, label=label, reason=reason) if not is_orderly(
+            reason
+        ):
+            who = name or str(process)
+            if reason in ("killed", "kill"):
+                return _event(ProcessKilled(str(process), label, reason_text(reason)), who)
+            error, where = (
+                (type(reason.error).__name__, reason.where or "") if isinstance(reason, Crash) else ("", "")
+            )
+            return _event(ProcessCrashed(str(process), label, reason_text(reason), error, where), who)
+        case otp.ChildRestarted(supervisor=supervisor, id=id_, process=process, reason=reason):
+            again = ChildRestarted(str(id_), str(process), reason_text(reason))
+            return _event(again, supervisor.name or str(supervisor))
+        case otp.RestartsExceeded(supervisor=supervisor, id=id_, reason=reason):
+            gave_up = SupervisorGaveUp(str(id_), reason_text(reason))
+            return _event(gave_up, supervisor.name or str(supervisor))
+        case otp.ProcessStalled(process=process, name=name, label=label, where=where, message=message):
+            seconds = round(event.seconds, 2)
+            stalled = ProcessStalled(label, where, message, seconds, event.outcome)
+            return _event(stalled, name or (label if process is None else str(process)))
         case _:
             return None
 
 
-def _event(kind: str, payload: dict[str, Any], process: str) -> NewEvent:
+def tally_of(event: KernelEvent) -> tuple[Tally, int] | None:
+    """What is counted of a kernel event, and how many that are. Who sent what is in; what it said is not."""
+    match event:
+        case otp.MessageShed(process=process, kind=kind, message=message, what=what, policy=policy):
+            return (_called(process), MessageShed(kind, _named(message), what, policy, 1)), 1
+        case otp.EventsDropped(process=process, count=count, kept=kept):
+            return (_called(process), EventsDropped(kept, 1)), count
+        case otp.MessageChanged(process=process, what=what, path=path, when=when, by=by):
+            who = None if by is None else _called(by)
+            return (_called(process), MessageChanged(what, path, when, who, 1)), 1
+        case _:
+            return None
+
+
+def _called(process: Pid | None) -> str:
+    """A process as people know it; one without a name by its label, so that many of a kind are counted together."""
+    return "outside" if process is None else process.name or process.label or str(process)
+
+
+def _named(message: object) -> str:
+    match message:
+        case Request(handler=handler):
+            return handler
+        case (str() as handler, _, _):
+            return handler
+        case _:
+            return type(message).__name__
+
+
+def _counted(key: Tally, count: int) -> NewEvent:
+    who, what = key
+    return _event(msgspec.structs.replace(what, count=count), who)
+
+
+def _event(what: EventType, process: str) -> NewEvent:
     # Each its own trace, though many are written together; an id, so that a second try is no second event.
-    return NewEvent(kind, payload, session=SESSION, process=process, trace_id=new_id(), id=new_id())
+    return what.new(session=SESSION, process=process, trace_id=new_id(), id=new_id())

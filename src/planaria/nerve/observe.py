@@ -13,8 +13,8 @@ from typing import Any
 
 from planaria.config.lock import private_folder
 from planaria.config.settings import WatchdogSettings
-from planaria.cortex.chronicle import SESSION, Chronicle
-from planaria.cortex.event import NewEvent
+from planaria.cortex.chronicle import Chronicle
+from planaria.cortex.chronicle_events import SESSION, OperatorInput
 from planaria.cortex.redact import Redactor
 from planaria.nerve.protocol import OBSERVER, place_socket, remove_pointer
 from planaria.nerve.show import show_named
@@ -42,7 +42,7 @@ def watched(
         if chronicle is None:
             log.warning("attach: %s", redactor.text(source))
         else:
-            Chronicle.note(chronicle, NewEvent("operator.input", {"source": source}, session=SESSION))
+            Chronicle.note(chronicle, OperatorInput(source).new(session=SESSION))
 
     watchdog = Watchdog(node, warn=settings.warn, limit=settings.limit or None, quiet=True)
     observer = Observer(

@@ -18,6 +18,8 @@ class RoomMessage(msgspec.Struct, frozen=True):
         to: the agents who are to answer it, decided when it was accepted.
         cause_id: the message this one answers.
         model: what wrote it, `provider/model` or `offline`; None for people and workflows.
+        subject: whose data it is: `person:<author>` for what a person says, the same for what answers it; empty for
+            nobody's. What was erased has the text `(erased)`.
     """
 
     id: str
@@ -31,6 +33,7 @@ class RoomMessage(msgspec.Struct, frozen=True):
     cause_id: str | None = None
     trace_id: str = ""
     model: str | None = None
+    subject: str = ""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -59,9 +62,18 @@ class TurnState(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """To a member: a message it is to answer. Sent again after either side restarts, until it is answered."""
+    """To a member: a message it is to answer. Sent again after either side restarts, until it is answered.
+
+    `attempt` counts how often it was made waiting: 1, and one more with each `Room.redeliver`.
+    """
 
     message: RoomMessage
+    attempt: int = 1
+
+
+def subject_of(author: str) -> str:
+    """Whose data a person's message is."""
+    return f"person:{author}"
 
 
 def room_name(room: str) -> str:

@@ -10,7 +10,7 @@ from planaria.cortex.event import Event, NewEvent, new_id
 from planaria.cortex.event import repeatable_id as repeatable_id
 from planaria.cortex.fold import events_of
 from planaria.cortex.journal import Journal
-from planaria.cortex.query import Query
+from planaria.cortex.telemetry.span import Span
 from planaria.otp import CallError, Deferred, sleep
 
 MOST_AT_ONCE = 200
@@ -29,11 +29,15 @@ class Entry:
         events: at least one.
         answer: who is told; None: nobody.
         keep: whether it is tried until it is written, since nobody would try again.
+        value: what they are told; None: the place of the first event, as `Accepted`.
+        span: what is over when they are told.
     """
 
     events: tuple[NewEvent, ...]
     answer: Deferred[Any] | None = None
     keep: bool = False
+    value: object = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ async def write(
             double = error.duplicate_of
             number = next((n for n in batch if any(e.id == double for e in entries[n])), None)
             if double is not None and number is not None:
-                outcomes[number] = await _find(session, double, entries[number])
+                outcomes[number] = await _find(session, double)
             elif len(batch) == 1:
                 outcomes[batch[0]] = Refused(str(error))
             else:
@@ -122,22 +126,11 @@ async def _since(session: str, kinds: tuple[str, ...], after: int) -> list[Event
             await sleep(PATIENCE)
 
 
-async def _find(session: str, id: str, entry: tuple[NewEvent, ...]) -> Event:
-    """The event of this id. Repeats carry the trace of the first, so its trace is looked through first."""
-    for event in await Journal.read("journal", Query(session=session, trace_id=entry[0].trace_id)):
-        if event.id == id:
-            return event
-    before: int | None = None
-    while True:
-        page = await Journal.read(
-            "journal", Query(session=session, before_seq=before, limit=500, newest_first=True)
-        )
-        for event in page:
-            if event.id == id:
-                return event
-        if not page:
-            raise LookupError(f"event {id} is in the journal, but not in session {session}")
-        before = page[-1].seq
+async def _find(session: str, id: str) -> Event:
+    event = await Journal.find("journal", id)
+    if event is None or event.session != session:
+        raise LookupError(f"event {id} is in the journal, but not in session {session}")
+    return event
 
 
 def trace_of(trace_id: str, event_id: str) -> str:

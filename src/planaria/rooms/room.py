@@ -8,24 +8,32 @@ of the transcript is the order of acceptance.
 Whether a write that got no answer was done nobody knows; the next write finds out, and what came through is told then.
 
 Turn-taking: a member takes its messages one at a time, in order (`queue`); other policies belong in the member.
-Does badly: keeps the last 1000 messages in memory, older ones are only in the journal. A start reads the whole stream,
-1.4 s for 100 000 messages of 400 characters (measured on two slow cores, SQLite), linear in their number.
-Emits in the journal, session `room:<name>`: `room.message`, `room.joined`, `room.left`.
+A start takes a snapshot (members, what waits) and reads what came after it; earlier messages are read when somebody
+asks for them. Snapshots are made every 1000 events and at an orderly stop.
+Does badly: the first start without a snapshot reads the whole stream. What waits for a member that never comes back is
+kept until it is made to leave.
+Emits in the journal, session `room:<name>`: see `rooms/events.py`. Spans: `room.post`, `room.say`.
 """
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import msgspec
+
 from planaria.cortex.errors import JournalUnavailable
-from planaria.cortex.event import Event, NewEvent, new_id
+from planaria.cortex.event import Event, NewEvent, new_id, repeatable_id
+from planaria.cortex.event_type import EventType
 from planaria.cortex.fold import events_of
+from planaria.cortex.journal import Journal
+from planaria.cortex.store import Snapshot
+from planaria.cortex.telemetry.span import begin_span
 from planaria.otp import (
     CallError,
     Deferred,
     Down,
     GenServer,
     Pid,
+    Ref,
     Task,
     TaskDone,
     TaskRef,
@@ -41,6 +49,8 @@ from planaria.otp import (
     set_trace,
 )
 from planaria.rooms.addressing import addressed, strangers
+from planaria.rooms.admission import fault, has_left, not_here, not_running
+from planaria.rooms.events import MemberJoined, MemberLeft, MessageRedelivered, MessageSaid
 from planaria.rooms.message import (
     Accepted,
     AuthorKind,
@@ -49,18 +59,25 @@ from planaria.rooms.message import (
     RoomMessage,
     TurnState,
     room_name,
+    subject_of,
 )
-from planaria.rooms.outbox import Entry, Refused, Written, repeatable_id, take_batch, trace_of, write
-from planaria.rooms.transcript import JOINED, KINDS, LEFT, MESSAGE, Transcript
+from planaria.rooms.outbox import Entry, Refused, Written, take_batch, trace_of, write
+from planaria.rooms.past import Unread, again, earlier, messages, redelivery_id
+from planaria.rooms.transcript import (
+    KINDS,
+    REMEMBERED,
+    SNAPSHOT,
+    SNAPSHOT_VERSION,
+    Standing,
+    Transcript,
+)
 
-LONGEST_TEXT = 200_000
-"""Characters of one message."""
-LONGEST_NAME = 200
-"""Characters of an author's name, and of a client id."""
 PATIENCE = 5.0
 """Seconds a member may be away before those who address it are told."""
 AGAIN = 1.0
 """Seconds until what must be written is tried again."""
+SNAPSHOT_EVERY = 1000
+"""Events after which it is kept how the room stands; at a stop a tenth of them is enough."""
 
 
 class RoomUnavailable(CallError):
@@ -90,13 +107,36 @@ class Room(GenServer):
         self.waiting: deque[Entry] = deque()
         self.writing: list[Entry] = []
         self.task: TaskRef | None = None
+        self.tasks: dict[Ref, str] = {}  # those that read, or keep a snapshot: what for
+        self.readers: list[
+            tuple[Deferred[list[RoomMessage]], int, int]
+        ] = []  # who waits for earlier messages
+        self.redelivering: dict[Ref, tuple[str, Deferred[int]]] = {}
         self.last_seq = 0  # of the last event taken in
+        self.since_kept = 0  # events since the latest snapshot
+        self.earlier: int | None = None  # messages before this place are not in memory and never were
         # What was on its way when an earlier process of this room ended may be written only after this fold.
         self.unsure = True
-        async for event in events_of("journal", self.topic, kinds=KINDS):
-            self.last_seq = event.seq
-            self.transcript_.take(event)
+        await self._rebuild()
         self.gone = dict.fromkeys(self.transcript_.members, now())
+        self._keep_if_due()
+
+    async def _rebuild(self) -> None:
+        kept = await _load(self.topic)
+        if kept is not None:
+            standing, self.last_seq = kept
+            self.transcript_.stand(standing)
+            self.earlier = self.last_seq + 1
+        first = 0
+        async for event in events_of("journal", self.topic, kinds=KINDS, after_seq=self.last_seq):
+            first = first or event.seq
+            self.last_seq = event.seq
+            self.since_kept += 1
+            self.transcript_.take(event)
+        if kept is None and self.transcript_.origin is not None:
+            self.earlier = first + 1
+        for message_id, message in (await messages(self.transcript_.unread())).items():
+            self.transcript_.recall(message_id, message)
 
     # --- people, gateways, workflows ----------------------------------------------------------------------------
 
@@ -122,38 +162,33 @@ class Room(GenServer):
             RoomRefused: it is not accepted and never will be.
         """
         answer: Deferred[Accepted] = self.defer()
-        problem = _fault(author, text, client_id)
+        problem = fault(author, text, client_id)
         if problem:
             answer.fail(RoomRefused(self.topic, problem))
             return answer
         room = self.transcript_
-        known = room.by_client.get(f"{author}\0{client_id}") if client_id else None
-        if known is not None:
-            answer.reply(known)
+        event_id = repeatable_id(self.topic, "post", author, client_id) if client_id else ""
+        known = room.messages.get(event_id) if client_id else None
+        if known is not None:  # an older one is found when the journal refuses it
+            answer.reply(Accepted(known.id, known.seq))
             return answer
         members = list(room.members)
         from_text = author_kind == "person" and to is None
         asked = (
             addressed(text, members, room.host)
             if from_text
-            else [name for name in to or () if name in members]
+            else tuple(name for name in to or () if name in members)
         )
-        payload: dict[str, Any] = {
-            "author": author,
-            "author_kind": author_kind,
-            "text": text,
-            "to": list(asked),
-            "client_id": f"{author}\0{client_id}" if client_id else "",
-        }
-        event_id = repeatable_id(self.topic, "post", author, client_id) if client_id else ""
         trace_id = trace_of("", event_id)
-        events = [NewEvent(MESSAGE, payload, session=self.topic, trace_id=trace_id, id=event_id)]
+        subject = subject_of(author) if author_kind == "person" else ""
+        said = MessageSaid(author, author_kind, text, asked, client_id)
+        events = [self._event(said, trace_id, id=event_id, subject=subject)]
         if from_text and (missing := strangers(text, members)):
-            here = _listed(members) or "nobody"
-            events.append(self._notice(f"{_are(missing)} not in this room; here: {here}", trace_id))
+            events.append(self._notice(not_here(missing, members), trace_id))
         if gone := [name for name in asked if now() - self.gone.get(name, now()) > PATIENCE]:
-            events.append(self._notice(f"{_are(gone)} not running now, but will answer when back", trace_id))
-        self._write(Entry(tuple(events), answer))
+            events.append(self._notice(not_running(gone), trace_id))
+        span = begin_span("room.post", {"planaria.room": self.name}, trace_id=trace_id)
+        self._write(Entry(tuple(events), answer, span=span))
         return answer
 
     @call
@@ -167,6 +202,8 @@ class Room(GenServer):
         trace_id: str = "",
         final: bool = True,
         key: str = "",
+        attempt: int = 1,
+        subject: str = "",
     ) -> Deferred[Accepted]:
         """Let an agent or a workflow speak.
 
@@ -174,27 +211,108 @@ class Room(GenServer):
             cause_id: the message this answers. An agent answers a message once: saying it again changes nothing.
             final: whether the message is answered with it; False for a remark on the way.
             key: makes a remark, or a message of a workflow, harmless to repeat.
+            attempt: that of the delivery this answers; each attempt is answered once.
+            subject: whose data this is; by default that of the message it answers, while the room remembers it.
         Raises:
             RoomUnavailable: it is not durable; say it again.
             RoomRefused: it never will be.
         """
         answer: Deferred[Accepted] = self.defer()
         if cause_id is not None and final:
-            event_id = repeatable_id(self.topic, "reply", author, cause_id)
+            count = () if attempt == 1 else (str(attempt),)
+            event_id = repeatable_id(self.topic, "reply", author, cause_id, *count)
         else:
             event_id = repeatable_id(self.topic, "key", author, key) if key else ""
-        payload = {"author": author, "author_kind": author_kind, "text": text, "model": model, "final": final}
+        said = MessageSaid(author, author_kind, text, model=model, final=final, attempt=attempt)
         trace_id = trace_of(trace_id, event_id)
-        event = NewEvent(
-            MESSAGE, payload, session=self.topic, trace_id=trace_id, cause_id=cause_id, id=event_id
+        event = self._event(
+            said, trace_id, id=event_id, cause_id=cause_id, subject=subject or self._subject(author, cause_id)
         )
-        self._write(Entry((event,), answer))
+        span = begin_span("room.say", {"planaria.room": self.name}, trace_id=trace_id)
+        self._write(Entry((event,), answer, span=span))
         return answer
 
+    def _subject(self, author: str, cause_id: str | None) -> str:
+        if cause_id is None:
+            return ""
+        cause = self.transcript_.messages.get(cause_id)
+        if cause is None:
+            waiting = self.transcript_.waits(author, cause_id)
+            cause = None if waiting is None else waiting.message
+        return "" if cause is None else cause.subject
+
     @call
-    def transcript(self, after_seq: int = 0, limit: int = 200) -> list[RoomMessage]:
-        """The latest messages after a place, oldest first."""
-        return self.transcript_.page(after_seq, limit)
+    def redeliver(self, message_id: str, agent: str) -> Deferred[int]:
+        """Make a message wait for an agent's answer again, whether it was answered, given up, or left behind.
+
+        Returns:
+            The number of the attempt, 2 or more; it is in the journal.
+        Raises:
+            RoomRefused: it waits already, there is no such message, it was erased, or no such member is here.
+            RoomUnavailable: try again.
+        """
+        answer: Deferred[int] = self.defer()
+        if agent not in self.transcript_.members:
+            answer.fail(RoomRefused(self.topic, f"{agent!r} is no member of this room"))
+        elif self.transcript_.waits(agent, message_id) is not None:
+            answer.fail(RoomRefused(self.topic, f"the message {message_id!r} waits for {agent} already"))
+        else:
+            task = Task.start_link(again, self.name, message_id, agent, label=f"{self.topic} redeliver")
+            self.redelivering[task] = (agent, answer)
+        return answer
+
+    def _redeliver(self, ref: Ref, found: object) -> None:
+        agent, answer = self.redelivering.pop(ref)
+        match found:
+            case Delivery(message=message, attempt=attempt):
+                waiting = self.transcript_.waits(agent, message.id)
+                if waiting is not None:  # asked for twice at once
+                    answer.reply(waiting.attempt)
+                    return
+                self.transcript_.lend(message)
+                event = self._event(
+                    MessageRedelivered(message.id, agent, attempt),
+                    message.trace_id,
+                    id=redelivery_id(self.name, message.id, agent, attempt),
+                    cause_id=message.id,
+                )
+                self._write(Entry((event,), answer, value=attempt))
+            case Refused(problem=problem):
+                answer.fail(RoomRefused(self.topic, problem))
+            case Unread(problem=problem):
+                answer.fail(RoomUnavailable(self.topic, "unavailable", problem))
+            case reason:
+                answer.fail(RoomUnavailable(self.topic, "unavailable", reason_text(reason)))
+
+    @call
+    def transcript(self, after_seq: int = 0, limit: int = 200) -> Deferred[list[RoomMessage]]:
+        """The latest messages after a place, oldest first.
+
+        Raises:
+            RoomUnavailable: earlier ones are asked for and cannot be read from the journal now.
+        """
+        answer: Deferred[list[RoomMessage]] = self.defer()
+        page = self.transcript_.page(after_seq, limit)
+        if self.earlier is None or after_seq >= self.earlier or len(page) >= min(limit, REMEMBERED):
+            answer.reply(page)
+        else:
+            self.readers.append((answer, after_seq, limit))
+            if "earlier" not in self.tasks.values():
+                room = REMEMBERED - len(self.transcript_.messages)
+                self._read(earlier, self.name, self.earlier, room, what="earlier")
+        return answer
+
+    def _remember(self, found: object) -> None:
+        readers, self.readers = self.readers, []
+        if isinstance(found, list):
+            self.transcript_.remember(found)
+            self.earlier = None
+        for answer, after_seq, limit in readers:
+            if isinstance(found, list):
+                answer.reply(self.transcript_.page(after_seq, limit))
+            else:
+                problem = found.problem if isinstance(found, Unread) else reason_text(found)
+                answer.fail(RoomUnavailable(self.topic, "unavailable", problem))
 
     @call
     def members(self) -> list[str]:
@@ -209,12 +327,17 @@ class Room(GenServer):
     @call
     def pending(self, agent: str) -> list[RoomMessage]:
         """What an agent has not answered, oldest first."""
-        return list(self.transcript_.pending.get(agent, {}).values())
+        return [delivery.message for delivery in self.transcript_.deliveries(agent)]
+
+    @cast
+    def forget(self, subject: str) -> None:
+        """Whose data was erased: let go of what memory has of it."""
+        self.transcript_.forget(subject)
 
     # --- members --------------------------------------------------------------------------------------------------
 
     @call
-    def join(self, agent: str, pid: Pid, host: bool = False) -> list[RoomMessage]:
+    def join(self, agent: str, pid: Pid, host: bool = False) -> list[Delivery]:
         """Become a member, or come back as one after a restart.
 
         Returns:
@@ -227,9 +350,9 @@ class Room(GenServer):
         self.gone.pop(agent, None)
         if self.transcript_.members.get(agent) is not host:
             self.transcript_.members[agent] = host
-            joined = NewEvent(JOINED, {"agent": agent, "host": host}, session=self.topic, trace_id=new_id())
+            joined = self._event(MemberJoined(agent, host), new_id())
             self._write(Entry((joined,), keep=True))
-        return list(self.transcript_.pending.get(agent, {}).values())
+        return self.transcript_.deliveries(agent)
 
     @call
     def leave(self, agent: str) -> None:
@@ -242,11 +365,9 @@ class Room(GenServer):
         self.gone.pop(agent, None)
         del self.transcript_.members[agent]  # at once: what is posted from now on is not for it
         trace_id = new_id()
-        events = [NewEvent(LEFT, {"agent": agent}, session=self.topic, trace_id=trace_id)]
-        left = len(self.transcript_.pending.get(agent, {}))
-        if left:
-            what = "a message to it stays" if left == 1 else f"{left} messages to it stay"
-            events.append(self._notice(f"{agent} has left; {what} unanswered", trace_id))
+        events = [self._event(MemberLeft(agent), trace_id)]
+        if left := len(self.transcript_.pending.get(agent, {})):
+            events.append(self._notice(has_left(agent, left), trace_id))
         self._write(Entry(tuple(events), keep=True))
 
     @cast
@@ -262,8 +383,20 @@ class Room(GenServer):
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def _notice(self, text: str, trace_id: str) -> NewEvent:
-        payload = {"author": self.name, "author_kind": "notice", "text": text}
-        return NewEvent(MESSAGE, payload, session=self.topic, trace_id=trace_id)
+        return self._event(MessageSaid(self.name, "notice", text), trace_id)
+
+    def _event(
+        self, what: EventType, trace_id: str, *, id: str = "", cause_id: str | None = None, subject: str = ""
+    ) -> NewEvent:
+        # The room speaks, not the task that writes for it: its name is the same for years.
+        return what.new(
+            session=self.topic,
+            process=self.topic,
+            trace_id=trace_id,
+            cause_id=cause_id,
+            id=id,
+            subject=subject,
+        )
 
     def _write(self, entry: Entry) -> None:
         self.waiting.append(entry)
@@ -289,6 +422,14 @@ class Room(GenServer):
                 self._not_written(problem)
             case Down(ref=ref, reason=reason) if ref is self.task:
                 self._not_written(f"writing ended with {reason_text(reason)}")
+            case TaskDone(ref=ref, value=value) if ref in self.redelivering:
+                self._redeliver(ref, value)
+            case Down(ref=ref, reason=reason) if ref in self.redelivering:
+                self._redeliver(ref, reason)
+            case TaskDone(ref=ref, value=value) if ref in self.tasks:
+                self._has_read(self.tasks.pop(ref), value)
+            case Down(ref=ref, reason=reason) if ref in self.tasks:
+                self._has_read(self.tasks.pop(ref), reason)
             case Down(ref=ref):
                 for agent, (_, watched) in list(self.present.items()):
                     if watched is ref:
@@ -296,8 +437,51 @@ class Room(GenServer):
                         self.gone[agent] = now()
             case "again":
                 self._begin()
+            case "read":
+                self._read(messages, self.transcript_.unread(), what="waiting")
             case _:
                 pass  # the exit of a task that has said how it went
+
+    def _read(self, work: Any, *args: Any, what: str) -> None:
+        self.tasks[Task.start_link(work, *args, label=f"{self.topic} {what}")] = what
+
+    def _has_read(self, what: str, found: object) -> None:
+        if what == "earlier":
+            self._remember(found)
+        elif what == "waiting" and isinstance(found, dict):
+            for message_id, message in found.items():
+                self.transcript_.recall(message_id, message)
+                self._deliver_again(message_id)
+        elif what == "waiting":
+            send_after(AGAIN, self.pid, "read")
+
+    def _deliver_again(self, id: str) -> None:
+        for agent, waiting in self.transcript_.pending.items():
+            again = waiting.get(id)
+            member = self.present.get(agent)
+            if again is not None and again.message is not None and member is not None:
+                send(member[0], Delivery(again.message, again.attempt))
+
+    def _keep_if_due(self) -> None:
+        """Keep how the room stands, if enough has happened and all of it is in the journal."""
+        if self.since_kept < SNAPSHOT_EVERY or "snapshot" in self.tasks.values():
+            return
+        if self._is_settled():
+            self.since_kept = 0
+            self._read(_keep, self._snapshot(), what="snapshot")
+
+    def _is_settled(self) -> bool:
+        # Who joins or leaves is taken for that before it is written.
+        return not any(entry.keep for entry in (*self.waiting, *self.writing))
+
+    def _snapshot(self) -> Snapshot:
+        data = msgspec.json.encode(self.transcript_.standing())
+        return Snapshot(self.topic, SNAPSHOT, SNAPSHOT_VERSION, self.last_seq, data)
+
+    async def terminate(self, reason: object) -> None:
+        """Keep how the room stands, so that the next start is short."""
+        if self.since_kept >= SNAPSHOT_EVERY // 10 and self._is_settled():
+            await _keep(self._snapshot())
 
     def _written(self, written: Written) -> None:
         entries, self.writing = self.writing, []
@@ -305,30 +489,44 @@ class Room(GenServer):
         for event in written.events:
             if event.seq > self.last_seq:
                 self.last_seq = event.seq
+                self.since_kept += 1
                 self._take(event)
+        self._keep_if_due()
         for entry, outcome in zip(entries, written.outcomes, strict=True):
             if entry.answer is None:
                 continue
             if isinstance(outcome, Refused):
-                entry.answer.fail(RoomRefused(self.topic, f"this cannot be written down: {outcome.problem}"))
+                self._fail(entry, RoomRefused(self.topic, f"this cannot be written down: {outcome.problem}"))
             else:
-                entry.answer.reply(Accepted(outcome.id, outcome.seq))
+                place = Accepted(outcome.id, outcome.seq) if entry.value is None else entry.value
+                entry.answer.reply(place)
+                if entry.span is not None:
+                    entry.span.stop()
 
     def _not_written(self, problem: str) -> None:
         entries, self.writing = self.writing, []
         self.task = None
         self.unsure = True  # it may be on disk all the same
         for entry in entries:
-            if entry.answer is not None:
-                entry.answer.fail(RoomUnavailable(self.topic, "unavailable", problem))
+            self._fail(entry, RoomUnavailable(self.topic, "unavailable", problem))
         self.waiting.extendleft(entry for entry in reversed(entries) if entry.keep)
         if any(entry.answer is not None for entry in self.waiting):
             self._begin()
         elif self.waiting:
             send_after(AGAIN, self.pid, "again")
 
+    def _fail(self, entry: Entry, error: CallError) -> None:
+        if entry.answer is not None:
+            entry.answer.fail(error)
+        if entry.span is not None:
+            entry.span.fail(type(error).__name__, str(error))
+
     def _take(self, event: Event) -> None:
         message = self.transcript_.take(event)
+        if event.kind == MessageRedelivered.kind and event.cause_id is not None:
+            self._deliver_again(event.cause_id)
+            if event.cause_id in self.transcript_.unread():
+                self.handle_info("read")
         if message is None:
             return
         set_trace(message.trace_id)
@@ -349,28 +547,18 @@ async def _write_or_say(
         return str(error)
 
 
-def _fault(author: str, text: str, client_id: str) -> str:
-    """Why a message cannot be accepted as it is; empty if it can."""
-    if not text.strip():
-        return "the message is empty"
-    if len(text) > LONGEST_TEXT:
-        return (
-            f"a message has at most {LONGEST_TEXT} characters, this one has {len(text)}; put it into a note"
-        )
-    if not author.strip() or len(author) > LONGEST_NAME:
-        return f"an author's name has 1 to {LONGEST_NAME} characters"
-    if len(client_id) > LONGEST_NAME:
-        return f"a client id has at most {LONGEST_NAME} characters"
+async def _load(session: str) -> tuple[Standing, int] | None:
+    """How a room stood, and the event after which; None if no snapshot fits."""
     try:
-        f"{author}{text}{client_id}".encode()
-    except UnicodeEncodeError as error:
-        return f"the message has characters that are no text (lone surrogates): {error.reason}"
-    return ""
+        kept = await Journal.load_snapshot("journal", session, SNAPSHOT, SNAPSHOT_VERSION)
+        return None if kept is None else (msgspec.json.decode(kept.data, type=Standing), kept.seq)
+    except (JournalUnavailable, msgspec.DecodeError):
+        return None  # the journal tells it all, if slower
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"@{name}" for name in names)
-
-
-def _are(names: Sequence[str]) -> str:
-    return f"{_listed(names)} {'is' if len(names) == 1 else 'are'}"
+async def _keep(snapshot: Snapshot) -> None:
+    """Keep a snapshot; without it the next start is slower, and that is all."""
+    try:
+        await Journal.save_snapshot("journal", snapshot)
+    except (JournalUnavailable, CallError):
+        pass

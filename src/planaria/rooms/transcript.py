@@ -1,71 +1,127 @@
 """The state of a room, folded from its events: what was said, who is there, what waits for an answer. Pure.
 
-Kinds: `room.joined` {agent, host}, `room.left` {agent}, `room.message` {author, author_kind, text, to, model,
-client_id}. A message counts as answered by an agent when a message of that agent has it as its cause.
+A message counts as answered by an agent when a message of that agent has it as its cause. What was erased or pruned is
+shown as such and waits for nobody: nothing can be answered that cannot be read.
+Bounded: the latest 1000 messages, the members, and what waits for an answer.
 """
 
 from collections import OrderedDict
-from typing import Any
+
+import msgspec
 
 from planaria.cortex.event import Event
-from planaria.rooms.message import Accepted, RoomMessage, room_name
+from planaria.cortex.event_type import EventMismatch
+from planaria.rooms.events import MemberJoined, MemberLeft, MessageRedelivered, MessageSaid, RoomForked
+from planaria.rooms.message import Delivery, RoomMessage, room_name
 
-JOINED, LEFT, MESSAGE = "room.joined", "room.left", "room.message"
-KINDS = (JOINED, LEFT, MESSAGE)
+KINDS = (
+    MemberJoined.kind,
+    MemberLeft.kind,
+    MessageSaid.kind,
+    MessageRedelivered.kind,
+    RoomForked.kind,
+)
+SAYING = (MessageSaid.kind, RoomForked.kind)
+"""Kinds that are messages of the transcript."""
 REMEMBERED = 1000
 """Messages kept in memory; older ones are in the journal."""
-CLIENT_IDS = 10_000
-"""Ids of senders kept in memory; the journal refuses older repeats."""
+SNAPSHOT = "transcript"
+SNAPSHOT_VERSION = 1
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A message that an agent has not answered; `message` is None until it is read, after a start from a snapshot."""
+
+    id: str
+    attempt: int = 1
+    message: RoomMessage | None = None
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What a snapshot keeps of a room. Nothing that anybody said, so erasing a message needs no look at it."""
+
+    members: dict[str, bool]
+    pending: dict[str, list[tuple[str, int]]]
+    origin: tuple[str, int] | None
 
 
 class Transcript:
-    """What a room knows."""
+    """What a room knows.
+
+    Attributes:
+        messages: the latest ones, by id, oldest first.
+        members: agent -> whether it is the host.
+        pending: agent -> what it has not answered, by id, oldest first.
+        origin: the room and the place this one was forked from.
+    """
 
     def __init__(self, room: str) -> None:
         self.room = room
         self.messages: OrderedDict[str, RoomMessage] = OrderedDict()
-        self.members: dict[str, bool] = {}  # agent -> whether it is the host
-        self.pending: dict[str, OrderedDict[str, RoomMessage]] = {}  # agent -> what it has not answered
-        self.by_client: OrderedDict[str, Accepted] = OrderedDict()
+        self.members: dict[str, bool] = {}
+        self.pending: dict[str, OrderedDict[str, Pending]] = {}
+        self.origin: tuple[str, int] | None = None
+        self._lent: dict[str, RoomMessage] = {}
 
     def take(self, event: Event) -> RoomMessage | None:
         """Take one event in; the message it is, if it is one."""
-        payload = event.payload
-        if event.kind == JOINED:
-            self.members[payload["agent"]] = bool(payload.get("host"))
-        elif event.kind == LEFT:
-            self.members.pop(payload["agent"], None)
-            self.pending.pop(payload["agent"], None)
-        elif event.kind == MESSAGE:
-            return self._said(event, payload)
+        if event.kind == MessageSaid.kind:
+            return self._said(event)
+        if event.kind not in KINDS:
+            return None
+        try:
+            return self._changed(event)
+        except EventMismatch:
+            return None  # pruned, or of a later program: nobody's membership hangs on it alone
+
+    def _changed(self, event: Event) -> RoomMessage | None:
+        if event.kind == MemberJoined.kind:
+            joined = MemberJoined.of(event)
+            self.members[joined.agent] = joined.host
+        elif event.kind == MemberLeft.kind:
+            left = MemberLeft.of(event)
+            self.members.pop(left.agent, None)
+            self.pending.pop(left.agent, None)
+        elif event.kind == MessageRedelivered.kind:
+            again = MessageRedelivered.of(event)
+            message = self._lent.pop(again.message, None) or self.messages.get(again.message)
+            if message is None or message.author_kind != "notice":  # those, and what is gone, nobody answers
+                self._wait(again.agent, Pending(again.message, again.attempt, message))
+        else:
+            forked = RoomForked.of(event)
+            self.origin = (forked.from_room, forked.until_seq)
+            return self._keep(message_of(self.room, event))
         return None
 
-    def _said(self, event: Event, payload: dict[str, Any]) -> RoomMessage:
-        message = RoomMessage(
-            id=event.id,
-            seq=event.seq,
-            at=event.at,
-            room=self.room,
-            author=payload["author"],
-            author_kind=payload["author_kind"],
-            text=payload["text"],
-            to=tuple(payload.get("to", ())),
-            cause_id=event.cause_id,
-            trace_id=event.trace_id,
-            model=payload.get("model"),
-        )
+    def _said(self, event: Event) -> RoomMessage:
+        message = self._keep(message_of(self.room, event))
+        said = _read(event)
+        if said is None:
+            self._settle_unread(event.cause_id)
+            return message
+        for agent in message.to:
+            self._wait(agent, Pending(message.id, 1, message))
+        if event.cause_id is not None and said.final:
+            waiting = self.pending.get(message.author, OrderedDict())
+            open_ = waiting.get(event.cause_id)
+            if open_ is not None and open_.attempt <= said.attempt:
+                del waiting[event.cause_id]
+        return message
+
+    def _settle_unread(self, cause_id: str | None) -> None:
+        # Who spoke is gone with what was said. Better a question too few than one that is answered, and paid, twice.
+        if cause_id is not None:
+            for waiting in self.pending.values():
+                waiting.pop(cause_id, None)
+
+    def _keep(self, message: RoomMessage) -> RoomMessage:
         self.messages[message.id] = message
         if len(self.messages) > REMEMBERED:
             self.messages.popitem(last=False)
-        for agent in message.to:
-            self.pending.setdefault(agent, OrderedDict())[message.id] = message
-        if payload.get("client_id"):
-            self.by_client[payload["client_id"]] = Accepted(event.id, event.seq)
-            if len(self.by_client) > CLIENT_IDS:
-                self.by_client.popitem(last=False)
-        if event.cause_id is not None and payload.get("final", True):
-            self.pending.get(message.author, OrderedDict()).pop(event.cause_id, None)
         return message
+
+    def _wait(self, agent: str, pending: Pending) -> None:
+        self.pending.setdefault(agent, OrderedDict())[pending.id] = pending
 
     @property
     def host(self) -> str | None:
@@ -75,10 +131,143 @@ class Transcript:
 
     def page(self, after_seq: int, limit: int) -> list[RoomMessage]:
         """Messages after a place; the latest `limit` of them, oldest first."""
-        found = [message for message in self.messages.values() if message.seq > after_seq]
-        return found[-limit:] if limit > 0 else []
+        found: list[RoomMessage] = []
+        for message in reversed(self.messages.values()):
+            if len(found) >= limit or message.seq <= after_seq:
+                break
+            found.append(message)
+        return found[::-1]
+
+    def waits(self, agent: str, message_id: str) -> Pending | None:
+        """Whether a message waits for an agent's answer."""
+        waiting = self.pending.get(agent)
+        return None if waiting is None else waiting.get(message_id)
+
+    def deliveries(self, agent: str) -> list[Delivery]:
+        """What an agent has not answered, oldest first."""
+        waiting = self.pending.get(agent, OrderedDict())
+        return [Delivery(each.message, each.attempt) for each in waiting.values() if each.message is not None]
+
+    def lend(self, message: RoomMessage) -> None:
+        """Give the message that the next `room.redelivered` is about; memory may not have it."""
+        self._lent[message.id] = message
+
+    def unread(self) -> set[str]:
+        """Ids of messages that wait for an answer and were not read yet."""
+        return {
+            each.id for waiting in self.pending.values() for each in waiting.values() if each.message is None
+        }
+
+    def recall(self, id: str, message: RoomMessage | None) -> None:
+        """Give a waiting message its text; None: there is none any more, so nobody waits for an answer."""
+        for waiting in self.pending.values():
+            if id in waiting and message is None:
+                del waiting[id]
+            elif id in waiting:
+                waiting[id] = msgspec.structs.replace(waiting[id], message=message)
+
+    def remember(self, earlier: list[RoomMessage]) -> None:
+        """Put messages before all others, oldest first; as many as memory has room for."""
+        room = REMEMBERED - len(self.messages)
+        known = self.messages
+        self.messages = OrderedDict(
+            (message.id, message) for message in (earlier[-room:] if room > 0 else ())
+        )
+        self.messages.update(known)
+
+    def forget(self, subject: str) -> None:
+        """Whose data was erased: show their messages so, and wait for no answer to them."""
+        for message in list(self.messages.values()):
+            if message.subject == subject:
+                self.messages[message.id] = msgspec.structs.replace(
+                    message, author=self.room, author_kind="notice", text=gone("erased"), to=(), model=None
+                )
+        for waiting in self.pending.values():
+            for each in list(waiting.values()):
+                if each.message is not None and each.message.subject == subject:
+                    del waiting[each.id]
+
+    def standing(self) -> Standing:
+        """What a snapshot keeps."""
+        pending = {
+            agent: [(each.id, each.attempt) for each in waiting.values()]
+            for agent, waiting in self.pending.items()
+            if waiting
+        }
+        return Standing(dict(self.members), pending, self.origin)
+
+    def stand(self, standing: Standing) -> None:
+        """Begin where a snapshot was made. Messages are not in it: see `unread`, `recall`, `remember`."""
+        self.members = dict(standing.members)
+        self.origin = standing.origin
+        for agent, waiting in standing.pending.items():
+            for message_id, attempt in waiting:
+                self._wait(agent, Pending(message_id, attempt))
 
     @property
     def session(self) -> str:
         """The room's stream in the journal."""
         return room_name(self.room)
+
+
+def message_of(room: str, event: Event) -> RoomMessage:
+    """What an event says in a transcript; if it cannot be read, why.
+
+    Args:
+        room: where it was said.
+        event: of one of the kinds in `SAYING`.
+    """
+    if event.kind == RoomForked.kind:
+        return _notice(room, event, _forked(event))
+    said = _read(event)
+    if said is None:
+        return _notice(room, event, gone(event.state))
+    return RoomMessage(
+        id=event.id,
+        seq=event.seq,
+        at=event.at,
+        room=room,
+        author=said.author,
+        author_kind=said.author_kind,
+        text=said.text,
+        to=said.to,
+        cause_id=event.cause_id,
+        trace_id=event.trace_id,
+        model=said.model,
+        subject=event.subject,
+    )
+
+
+def gone(state: str) -> str:
+    """What stands in the place of a text: `(erased)`, `(pruned)`."""
+    return f"({state})" if state != "whole" else "(this cannot be read)"
+
+
+def _read(event: Event) -> MessageSaid | None:
+    try:
+        return MessageSaid.of(event)
+    except EventMismatch:
+        return None
+
+
+def _forked(event: Event) -> str:
+    try:
+        forked = RoomForked.of(event)
+    except EventMismatch:
+        return gone(event.state)
+    return f"This room goes on from {forked.from_room}, as it was at event {forked.until_seq}."
+
+
+def _notice(room: str, event: Event, text: str) -> RoomMessage:
+    return RoomMessage(
+        id=event.id,
+        seq=event.seq,
+        at=event.at,
+        room=room,
+        author=room,
+        author_kind="notice",
+        text=text,
+        cause_id=event.cause_id,
+        trace_id=event.trace_id,
+        subject=event.subject,
+    )

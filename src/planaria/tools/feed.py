@@ -8,7 +8,6 @@ Does badly: a feed that gives its items new ids all the time; it repeats itself 
 
 import hashlib
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -24,8 +23,8 @@ from planaria.otp import run_blocking
 from planaria.records.errors import RecordsError
 from planaria.records.paths import inside, read_file
 from planaria.tools._apart import FeedText, Item, UnreadableError, read_feed
+from planaria.tools.events import FeedFetched
 
-KIND = "feed.fetched"
 MAX_FEED = 4_000_000
 MAX_ITEMS = 500
 MAX_MEMORY = 1_000  # events that are looked back through
@@ -98,14 +97,15 @@ async def fetch(context: Context, url: str, limit: int = 20) -> Done | Failed:
 
 async def _remembered(session: str) -> Memory:
     events = await Journal.read(
-        "journal", Query(session=session, kinds=(KIND,), limit=MAX_MEMORY, newest_first=True)
+        "journal", Query(session=session, kinds=(FeedFetched.kind,), limit=MAX_MEMORY, newest_first=True)
     )
-    if not events:
+    # What was pruned is forgotten. What is left of the memory begins with the newest, which tells what is listed still.
+    known = [FeedFetched.of(event) for event in events if event.state == "whole"]
+    if not known:
         return Memory()
-    last = events[0].payload
-    seen = {each for event in events for each in event.payload.get("new_ids", ())}
-    listed = next((event.payload["ids"] for event in events if "ids" in event.payload), ())
-    return Memory(frozenset(seen.union(listed)), last.get("etag", ""), last.get("modified", ""), True)
+    seen = {each for fetched in known for each in fetched.new_ids}
+    listed = next((fetched.ids for fetched in known if fetched.ids is not None), ())
+    return Memory(frozenset(seen.union(listed)), known[0].etag, known[0].modified, True)
 
 
 async def _raw(context: Context, url: str, memory: Memory) -> Raw:
@@ -161,16 +161,20 @@ def _event(
     context: Context, session: str, raw: Raw, new_ids: list[str], old_ids: list[str], count: int, left: int
 ) -> NewEvent:
     """What to remember. With items left over no ETag is kept, so that the next fetch sees them."""
-    payload: dict[str, Any] = {
-        "etag": "" if left else raw.etag,
-        "modified": "" if left else raw.modified,
-        "new_ids": new_ids,
-        "count": count,
-        "call_id": context.call_id,
-    }
-    if new_ids:
-        payload["ids"] = old_ids  # seen before and still listed, so that looking back stays bounded
-    return NewEvent(KIND, payload, session=session, trace_id=context.trace_id, cause_id=context.cause_id)
+    fetched = FeedFetched(
+        "" if left else raw.etag,
+        "" if left else raw.modified,
+        tuple(new_ids),
+        count,
+        context.call_id,
+        tuple(old_ids) if new_ids else None,
+    )
+    return fetched.new(
+        session=session,
+        process=context.session,
+        trace_id=context.trace_id,
+        cause_id=context.cause_id,
+    )
 
 
 def _text(title: str, items: list[Item], left: int) -> str:

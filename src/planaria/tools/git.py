@@ -12,7 +12,6 @@ from pathlib import Path
 
 import msgspec
 
-from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.membrane.outside import outside
@@ -21,8 +20,8 @@ from planaria.otp import run_blocking
 from planaria.otp.io.subprocess import Completed, run_command
 from planaria.records.errors import RecordsError
 from planaria.records.paths import inside
+from planaria.tools.events import GitSeen
 
-KIND = "git.seen"
 MAX_COMMITS = 200
 MAX_BODY = 2_000
 SECONDS = 20.0
@@ -101,8 +100,9 @@ async def log(context: Context, path: str = ".", since: str = "", limit: int = 3
         return Failed("the program git is not installed")
     except (GitFailed, OSError) as error:
         return Failed(str(error))
-    payload = {"head": head, "count": len(commits), "call_id": context.call_id}
-    event = NewEvent(KIND, payload, session=session, trace_id=context.trace_id, cause_id=context.cause_id)
+    event = GitSeen(head, len(commits), context.call_id).new(
+        session=session, process=context.session, trace_id=context.trace_id, cause_id=context.cause_id
+    )
     return Done(
         {"path": path, "head": head, "commits": commits, "left": max(left, 0)},
         branch="new" if commits else "unchanged",
@@ -112,8 +112,9 @@ async def log(context: Context, path: str = ".", since: str = "", limit: int = 3
 
 
 async def _seen(session: str) -> str:
-    events = await Journal.read("journal", Query(session=session, kinds=(KIND,), limit=1, newest_first=True))
-    return str(events[0].payload["head"]) if events else ""
+    query = Query(session=session, kinds=(GitSeen.kind,), limit=1, newest_first=True)
+    events = await Journal.read("journal", query)
+    return GitSeen.of(events[0]).head if events and events[0].state == "whole" else ""
 
 
 async def _span(folder: Path, since: str, seen: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Tools for rooms: say something where people and agents read it.
 
-The message is keyed by the call, so a call that is made again after a crash is still one message.
+The message is keyed by the call, so a call that is made again, after a crash or as the next attempt of a workflow's
+step, is still one message.
 """
 
 from planaria.membrane.tool import Context, Done, Failed, tool
@@ -36,7 +37,7 @@ async def say(context: Context, text: str, room: str = "") -> Done | Failed:
         author_kind=_KINDS.get(kind, "agent"),
         trace_id=context.trace_id,
         final=False,
-        key=context.call_id,
+        key=context.effect,
     )
     return Done({"room": name, "id": accepted.id}, text=f"Said in {name}.")
 

@@ -1,7 +1,7 @@
 """Tools for workflows: list them, start one.
 
-A run is started, not awaited: it goes on by itself, whatever becomes of the caller.
-Does badly: a `run` that was cut off may have started; whether it did shows in the list of runs.
+A run is started, not awaited: it goes on by itself, whatever becomes of the caller. It is keyed by the call, so a call
+that is made again, after a crash or as the next attempt of a step, is still one run.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from planaria.workflows.engine import Workflows
 from planaria.workflows.messages import Refused
 
 
-@tool(needs={"workflows"}, branches=("ok",), idempotent=False)
+@tool(needs={"workflows"}, branches=("ok",), idempotent=True)
 async def run(context: Context, name: str, arguments: dict[str, Any] = {}) -> Done | Failed:  # noqa: B006 - copied per call
     """Start a workflow by hand; it runs on its own.
 
@@ -26,9 +26,10 @@ async def run(context: Context, name: str, arguments: dict[str, Any] = {}) -> Do
         arguments=arguments,
         cause_id=context.cause_id,
         trace_id=context.trace_id,
+        key=context.effect,
     )
     if isinstance(answer, Refused):
-        return Failed(answer.error)
+        return Failed(answer.error, retry=answer.retry)
     return Done({"run": answer, "workflow": name}, text=f"The workflow {name} has started: run {answer}.")
 
 

@@ -15,20 +15,17 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from planaria.workflows.definition import END, FAIL, FAILED, MIXED, NONE, Step, Workflow
-from planaria.workflows.state import (
-    Current,
+from planaria.workflows.events import (
     Fact,
     ItemFinished,
-    Result,
     RunFinished,
     RunResumed,
     RunStatus,
-    State,
     StepFinished,
     StepRetried,
     StepStarted,
-    fold,
 )
+from planaria.workflows.state import Current, Result, State, fold
 from planaria.workflows.template import TemplateError, render
 
 MAX_ITEMS = 1000
@@ -75,7 +72,7 @@ class Cancel(Event, frozen=True, kw_only=True):
 class Call(msgspec.Struct, frozen=True):
     """Call this tool, then come back with an `Answer`, after `timeout` seconds at the latest.
 
-    A call that was killed is made again with the same id.
+    A call that was killed is made again with the same id; every attempt has its own, and `effect` in common.
     """
 
     id: str
@@ -83,6 +80,7 @@ class Call(msgspec.Struct, frozen=True):
     tool: str
     arguments: dict[str, Any]
     timeout: float
+    effect: str = ""
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -208,8 +206,8 @@ class _Walk:
             except TemplateError as error:
                 raise TemplateError(f"argument {name!r}: {error}") from error
         place = "/".join(str(part) for part in (current.step, current.visit, index) if part is not None)
-        call_id = f"{self.state.run}/{place}/{current.attempt}"
-        return Call(call_id, step.id, step.tool, arguments, step.timeout)
+        effect = f"{self.state.run}/{place}"
+        return Call(f"{effect}/{current.attempt}", step.id, step.tool, arguments, step.timeout, effect)
 
     def answered(self, current: Current, result: Result, retry: bool) -> None:
         step = self.workflow.steps[current.step]

@@ -17,9 +17,11 @@ from typing import Any
 import msgspec
 
 from planaria.cortex.errors import EventRefused, JournalUnavailable
-from planaria.cortex.event import NewEvent, new_id
+from planaria.cortex.event import new_id, repeatable_id
+from planaria.cortex.event_type import EventType
 from planaria.cortex.fold import events_of
 from planaria.cortex.journal import Journal
+from planaria.cortex.letters import DeadLettered, letter
 from planaria.cortex.query import Query
 from planaria.membrane.gate import Gate
 from planaria.membrane.tool import Context
@@ -53,25 +55,18 @@ from planaria.workflows.catalogue import Catalogue, Entry
 from planaria.workflows.check import nearest
 from planaria.workflows.definition import FirstRun, Source, Workflow, definition_hash, pack
 from planaria.workflows.errors import DefinitionError
-from planaria.workflows.ledger import (
-    CHECKPOINT,
-    KINDS,
-    SCHEDULE_SET,
-    SESSION,
-    SLOT_SKIPPED,
-    Ledger,
-    Standing,
-    from_checkpoint,
-)
+from planaria.workflows.events import SESSION, Checkpoint, RunFinished, RunStarted, ScheduleSet, SlotSkipped
+from planaria.workflows.ledger import KINDS, Ledger, Standing, from_checkpoint
 from planaria.workflows.load import FOLDER, load_python, load_record, problem_of, python_files
-from planaria.workflows.messages import RUNS, TOPIC, DefinitionsChanged, Refused, RunChanged, run_name
+from planaria.workflows.messages import RUNS, START, TOPIC, DefinitionsChanged, Refused, RunChanged, run_name
 from planaria.workflows.run import Run, fact_id, rebuild
 from planaria.workflows.slots import next_slot
-from planaria.workflows.state import RunStarted
 from planaria.workflows.views import RunSummary, RunView, WorkflowView, edges_of, nodes_of, run_view
 
 CHECKPOINT_EVERY = 500
 """Runs after which it is written down how all of them stand, so that a boot reads no more than these."""
+LOOK_AGAIN = 1.0
+"""Seconds until it is looked whether a start is in the journal that nobody could tell about."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -87,6 +82,12 @@ class Plan(msgspec.Struct, frozen=True):
 
 class StartMissing(msgspec.Struct, frozen=True):
     """To itself: start the process of every run that goes on and has none."""
+
+
+class Unsure(msgspec.Struct, frozen=True):
+    """To itself: the start of this run may be in the journal, though the journal did not say so."""
+
+    run_id: str
 
 
 class Workflows(GenServer):
@@ -136,6 +137,7 @@ class Workflows(GenServer):
         slot: float | None = None,
         cause_id: str | None = None,
         trace_id: str = "",
+        key: str = "",
     ) -> str | Refused:
         """Start a run; it is accepted, and survives anything, when this answers with its id.
 
@@ -147,7 +149,10 @@ class Workflows(GenServer):
                 one that comes while a run of the workflow goes on is skipped.
             cause_id: the event that led to it.
             trace_id: of that event; a new one if empty.
+            key: whatever asks twice with the same one gets the same run; a slot is such a key by itself.
         """
+        if key and (known := await self._known(_run_id(name, slot, key))):
+            return known
         entry = self.catalogue.entries.get(name)
         if entry is None:
             return Refused(f"there is no workflow {name!r}, {nearest(name, self.catalogue.entries)}")
@@ -156,13 +161,14 @@ class Workflows(GenServer):
             return Refused(f"the workflow {name!r} cannot run: {wrong}")
         given = arguments or {}
         workflow = entry.source.workflow
-        if refused := _inputs(workflow, given):
-            return refused
-        if slot is not None and (refused := await self._slot(name, slot)):
+        refused = _inputs(workflow, given)
+        if slot is not None:
+            refused = await self._slot(name, slot, refused)
+        if refused:
             return refused
         fact = RunStarted(
             at=wall_time(),
-            run=new_id(),
+            run=_run_id(name, slot, key),
             workflow=name,
             hash=definition_hash(workflow),
             definition=pack(workflow),
@@ -170,16 +176,9 @@ class Workflows(GenServer):
             arguments=given,
             slot=slot,
         )
-        event = NewEvent(
-            fact.KIND,
-            fact.payload(),
-            session=run_name(fact.run),
-            cause_id=cause_id,
-            trace_id=trace_id,
-            id=fact_id(fact.run, 0),
-        )
-        if unwritten := await self._append(event):
-            return Refused(f"the run was not started: {unwritten}")
+        accepted = await self._accept(fact, cause_id, trace_id, key or ("" if slot is None else "slot"))
+        if accepted is not None:
+            return accepted
         self.ledger.started(fact)
         broadcast(TOPIC, RunChanged(fact.run, self.ledger.recent[fact.run]))
         await self._start(fact.run)
@@ -268,6 +267,9 @@ class Workflows(GenServer):
                 await self._definitions_changed(path)
             case StartMissing():
                 await self._start_missing()
+            case Unsure(run_id=run_id):
+                if isinstance(await self._known(run_id), Refused):
+                    send_after(LOOK_AGAIN, self.pid, message)
             case _:
                 pass  # other records, our own broadcasts, ends of tasks
 
@@ -337,16 +339,16 @@ class Workflows(GenServer):
     async def _read_journal(self) -> None:
         """Take in what happened since the last checkpoint; write one if that was much."""
         if not self.ledger.upto:
-            query = Query(session=SESSION, kinds=(CHECKPOINT,), limit=1, newest_first=True)
+            query = Query(session=SESSION, kinds=(Checkpoint.kind,), limit=1, newest_first=True)
             for event in await Journal.read("journal", query):
-                self.ledger = from_checkpoint(event.payload)
+                self.ledger = from_checkpoint(event)
         read = 0
         async for event in events_of("journal", None, kinds=KINDS, after_seq=self.ledger.upto):
             self.ledger.take(event)
             read += 1
         self.since_checkpoint = 0
         if read >= CHECKPOINT_EVERY:
-            await self._append(NewEvent(CHECKPOINT, self.ledger.checkpoint(), session=SESSION))
+            await self._append(self.ledger.checkpoint())
 
     async def _note_schedules(self) -> None:
         """A schedule that is new or changed counts from now on."""
@@ -357,25 +359,72 @@ class Workflows(GenServer):
             if known is None or (known.cron, known.zone) != (schedule.cron, zone):
                 standing = Standing(schedule.cron, zone, wall_time())
                 self.ledger.standing[name] = standing
-                payload = {"workflow": name, **msgspec.to_builtins(standing)}
-                await self._append(NewEvent(SCHEDULE_SET, payload, session=SESSION))
+                await self._append(ScheduleSet(name, standing.cron, standing.zone, standing.at))
 
-    async def _slot(self, name: str, slot: float) -> Refused | None:
-        """Whether a slot may run; a slot that comes too early is noted as skipped."""
+    async def _slot(self, name: str, slot: float, never: Refused | None) -> Refused | None:
+        """Whether a slot may run; one that comes too early, or that never can run, is noted as skipped."""
         if slot <= self.ledger.slots.get(name, float("-inf")):
             return Refused("this slot of the schedule is dealt with already")
-        if not any(run.workflow == name for run in self.ledger.active.values()):
+        if never is None and not any(run.workflow == name for run in self.ledger.active.values()):
             return None
-        payload = {"workflow": name, "slot": slot}
-        if unwritten := await self._append(NewEvent(SLOT_SKIPPED, payload, session=SESSION)):
-            return Refused(f"the run was not started: {unwritten}")
+        events: list[EventType] = [SlotSkipped(name, slot)]
+        if never is not None:
+            evidence = {"workflow": name, "trigger": "schedule", "slot": slot}
+            events.append(letter(START, never.error, target=f"{name}/{slot:.0f}", evidence=evidence))
+        if unwritten := await self._append(*events):
+            return Refused(f"the run was not started: {unwritten}", retry=True)
         self.ledger.passed(name, slot)
+        if never is not None:
+            return never
         return Refused("the run before this one still goes on, so the slot is skipped")
 
-    async def _append(self, event: NewEvent) -> str | None:
-        """Write one event; None if it is on disk, else why not."""
+    async def _accept(
+        self, fact: RunStarted, cause_id: str | None, trace_id: str, key: str
+    ) -> str | Refused | None:
+        """Write the start of a run; None if it is on disk now, its id if it was before, else why it cannot be."""
+        start = fact_id(fact.run, 0)
+        event = fact.new(
+            session=run_name(fact.run),
+            process=SESSION,
+            cause_id=cause_id,
+            trace_id=trace_id,
+            id=start,
+        )
         try:
             await Journal.append("journal", [event])
+        except EventRefused as error:
+            if error.duplicate_of != start:
+                return Refused(f"the run was not started: {error}")
+            known = await self._known(fact.run)
+            return known or Refused("the run was started before, but cannot be found; try again", retry=True)
+        except (JournalUnavailable, CallError) as error:
+            send_after(LOOK_AGAIN, self.pid, Unsure(fact.run))
+            mend = "try again" if key else "the list of runs will tell"
+            return Refused(f"whether the run was started is not known: {error}; {mend}", retry=bool(key))
+        return None
+
+    async def _known(self, run_id: str) -> str | Refused | None:
+        """A run that was accepted before; taken up if it goes on unseen. None if there is none."""
+        if run_id in self.ledger.recent or run_id in self.ledger.active:
+            return run_id
+        kinds = (RunStarted.kind, RunFinished.kind)
+        try:
+            facts = await Journal.read("journal", Query(session=run_name(run_id), kinds=kinds))
+        except (JournalUnavailable, CallError) as error:
+            return Refused(f"whether the run was started is not known: {error}; try again", retry=True)
+        if facts and facts[-1].kind != RunFinished.kind:
+            self.ledger.note(facts[0])
+            await self._start(run_id)
+        return run_id if facts else None
+
+    async def _append(self, *events: EventType) -> str | None:
+        """Write events; None if they are on disk, else why not. A letter goes to the stream of letters."""
+        made = [
+            event.new(session="" if isinstance(event, DeadLettered) else SESSION, process=SESSION)
+            for event in events
+        ]
+        try:
+            await Journal.append("journal", made)
         except (JournalUnavailable, EventRefused, CallError) as error:
             return str(error)
         return None
@@ -402,8 +451,18 @@ async def _show(run_id: str, answer: Deferred[RunView | None]) -> None:
     except (JournalUnavailable, CallError) as error:
         answer.fail(error)
         return
-    known = rebuild(events)
+    try:
+        known = rebuild(events, tolerant=True)
+    except msgspec.ValidationError:
+        known = None  # a definition that this program cannot read
     answer.reply(None if known is None else run_view(known.workflow, known.state))
+
+
+def _run_id(workflow: str, slot: float | None, key: str) -> str:
+    """The id of a run: the same for the same key, or slot, so that no two runs come of one."""
+    if key:
+        return repeatable_id(SESSION, "run", key)
+    return new_id() if slot is None else repeatable_id(SESSION, "slot", workflow, repr(slot))
 
 
 def _inputs(workflow: Workflow, given: Mapping[str, Any]) -> Refused | None:

@@ -4,20 +4,22 @@ A fold over few kinds of events; taking the same stretch in twice ends in the sa
 journal spares a later boot the years before it. Pure.
 """
 
-from typing import Any
-
 import msgspec
 
 from planaria.cortex.event import Event
-from planaria.workflows.state import RunFinished, RunStarted, begin, read_fact
+from planaria.cortex.event_type import EventMismatch
+from planaria.workflows.events import (
+    Checkpoint,
+    RunFinished,
+    RunStarted,
+    ScheduleSet,
+    SlotSkipped,
+)
+from planaria.workflows.messages import run_name
+from planaria.workflows.state import begin
 from planaria.workflows.views import RunSummary, summary
 
-SESSION = "workflows"
-"""The stream of what is about workflows and not about one run."""
-SCHEDULE_SET = "workflow.schedule.set"
-SLOT_SKIPPED = "workflow.slot.skipped"
-CHECKPOINT = "workflow.checkpoint"
-KINDS = (RunStarted.KIND, RunFinished.KIND, SCHEDULE_SET, SLOT_SKIPPED)
+KINDS = (RunStarted.kind, RunFinished.kind, ScheduleSet.kind, SlotSkipped.kind)
 RECENT = 300
 """Runs kept for `Workflows.runs`; older ones are found by their id."""
 
@@ -41,20 +43,30 @@ class Ledger(msgspec.Struct):
     standing: dict[str, Standing] = {}
 
     def take(self, event: Event) -> None:
-        """Take one event in."""
+        """Take the next event in."""
         self.upto = max(self.upto, event.seq)
-        payload = event.payload
+        self.note(event)
+
+    def note(self, event: Event) -> None:
+        """Take an event in wherever it is. One that was pruned, or of a later program, tells what its header tells."""
+        try:
+            self._take(event)
+        except EventMismatch:
+            if event.kind == RunFinished.kind:
+                self.active.pop(event.session.removeprefix(run_name("")), None)
+
+    def _take(self, event: Event) -> None:
         match event.kind:
-            case RunStarted.KIND | RunFinished.KIND:
-                fact = read_fact(event.kind, payload)
-                if isinstance(fact, RunStarted):
-                    self.started(fact)
-                elif isinstance(fact, RunFinished):
-                    self.finished(fact)
-            case "workflow.schedule.set":
-                self.standing[payload["workflow"]] = msgspec.convert(payload, Standing)
-            case "workflow.slot.skipped":
-                self.passed(payload["workflow"], payload["slot"])
+            case RunStarted.kind:
+                self.started(RunStarted.of(event))
+            case RunFinished.kind:
+                self.finished(RunFinished.of(event))
+            case ScheduleSet.kind:
+                given = ScheduleSet.of(event)
+                self.standing[given.workflow] = Standing(given.cron, given.zone, given.at)
+            case SlotSkipped.kind:
+                skipped = SlotSkipped.of(event)
+                self.passed(skipped.workflow, skipped.slot)
             case _:
                 pass
 
@@ -80,20 +92,22 @@ class Ledger(msgspec.Struct):
         while len(self.recent) > RECENT:
             self.recent.pop(next(iter(self.recent)))
         last = self.last.get(run.workflow)
-        if last is None or last.id <= run.id:
+        # By time, then id: the id of a run that a tool call started follows from the call, not from the clock.
+        if last is None or (last.started, last.id) <= (run.started, run.id):
             self.last[run.workflow] = run
 
     def passed(self, workflow: str, slot: float) -> None:
         """A slot is dealt with."""
         self.slots[workflow] = max(slot, self.slots.get(workflow, slot))
 
-    def checkpoint(self) -> dict[str, Any]:
-        """The ledger as the payload of an event."""
-        data = msgspec.to_builtins(self)
-        assert isinstance(data, dict)
-        return data
+    def checkpoint(self) -> Checkpoint:
+        """The ledger as an event."""
+        return msgspec.convert(msgspec.to_builtins(self), Checkpoint)
 
 
-def from_checkpoint(payload: dict[str, Any]) -> Ledger:
-    """The ledger a checkpoint holds. Raises msgspec.ValidationError if it holds none."""
-    return msgspec.convert(payload, Ledger)
+def from_checkpoint(event: Event) -> Ledger:
+    """The ledger a checkpoint holds; an empty one, to be folded from the beginning, if it cannot be read."""
+    try:
+        return msgspec.convert(msgspec.structs.asdict(Checkpoint.of(event)), Ledger)
+    except (EventMismatch, msgspec.ValidationError):
+        return Ledger()

@@ -7,6 +7,8 @@ from planaria.workflows.views import RunSummary
 TOPIC = "workflows"
 RUNS = "runs"
 """The name of the supervisor of all run processes."""
+START = "workflow.start"
+"""What a dead letter is about when a run could not be started, or not be taken up."""
 
 
 class RunChanged(msgspec.Struct, frozen=True):
@@ -23,9 +25,14 @@ class DefinitionsChanged(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A run was not started, or not cancelled: nothing happened. `error` ends with the mend."""
+    """A run was not started, or not cancelled: nothing happened. `error` ends with the mend.
+
+    `retry`: the journal could not be written, so whether the run was accepted is not known; asking again with the same
+    key, or for the same slot, finds out and starts it once.
+    """
 
     error: str
+    retry: bool = False
 
 
 def run_name(run_id: str) -> str:

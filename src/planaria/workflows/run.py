@@ -11,7 +11,7 @@ act twice keys its effect by it.
 Emits: the events of `state.py`; `RunChanged` on `workflows` and `run:<id>`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -19,11 +19,15 @@ import msgspec
 
 from planaria.cortex.errors import EventRefused, JournalUnavailable
 from planaria.cortex.event import Event as JournalEvent
-from planaria.cortex.event import NewEvent
+from planaria.cortex.event import NewEvent, repeatable_id
+from planaria.cortex.event_type import EventMismatch
 from planaria.cortex.journal import Journal
+from planaria.cortex.letters import letter
 from planaria.cortex.query import Query
+from planaria.membrane.events import ToolFinished
 from planaria.membrane.gate import Gate
-from planaria.membrane.tool import Context, Done, Failed
+from planaria.membrane.outcome import outcome_of
+from planaria.membrane.tool import Context, Done, Failed, Outcome
 from planaria.otp import (
     CallError,
     CallFailed,
@@ -44,9 +48,10 @@ from planaria.rooms.message import room_name
 from planaria.rooms.rooms import open_room
 from planaria.workflows.advance import Answer, Begin, Call, Cancel, Due, Event, Look, Over, Wait, advance
 from planaria.workflows.definition import FAILED, Workflow, unpack
-from planaria.workflows.messages import TOPIC, RunChanged, run_name
-from planaria.workflows.state import Fact, Result, RunStarted, State, apply, begin, read_fact
-from planaria.workflows.views import summary
+from planaria.workflows.events import Fact, RunFinished, RunStarted, read_fact
+from planaria.workflows.messages import START, TOPIC, RunChanged, run_name
+from planaria.workflows.state import Result, State, apply, begin
+from planaria.workflows.views import RunSummary, summary
 
 JOURNAL_PAUSE = (1.0, 2.0, 5.0, 15.0)
 """Seconds between tries while the journal cannot be used; the last one repeats."""
@@ -85,7 +90,7 @@ class Run(GenServer):
         self.session = run_name(run_id)
         self.gate = gate
         self.base = base
-        self.answers: dict[str, dict[str, Any]] = {}  # calls that were finished before this process began
+        self.answers: dict[str, Outcome] = {}  # calls that were finished before this process began
         self.workflow: Workflow | None = None
         self.state: State | None = None
         self.trace_id = ""
@@ -145,7 +150,11 @@ class Run(GenServer):
             self._pause()
             return
         self.tries = 0
-        known = rebuild(events)
+        try:
+            known = rebuild(events)
+        except (EventMismatch, msgspec.ValidationError) as error:
+            await self._give_up(events, str(error))
+            return
         if known is None:
             self.stop("normal")
             return
@@ -168,7 +177,8 @@ class Run(GenServer):
                 continue
             match decision.effect:
                 case Call(id=call_id) if call_id in self.answers:
-                    event = _answer(self.answers.pop(call_id), wall_time())
+                    result, retry = _result(self.answers.pop(call_id))
+                    event = Answer(at=wall_time(), result=result, retry=retry)
                     continue
                 case Call() as wanted:
                     self._call(wanted)
@@ -183,10 +193,9 @@ class Run(GenServer):
         for place, fact in enumerate(facts, self.count):
             event_id = fact_id(self.run_id, place)
             events.append(
-                NewEvent(
-                    fact.KIND,
-                    fact.payload(),
+                fact.new(
                     session=self.session,
+                    process=self.session,
                     trace_id=self.trace_id,
                     cause_id=self.cause_id,
                     id=event_id,
@@ -213,7 +222,7 @@ class Run(GenServer):
             await self._resume()
             return False
         for event in kept:
-            if (fact := read_fact(event.kind, event.payload)) is not None:
+            if (fact := read_fact(event)) is not None:
                 self.state = apply(self.state, fact)
         self.count += len(kept)
         self.unsaved = None
@@ -229,6 +238,34 @@ class Run(GenServer):
         elif self.task is None and (self.unsaved is None or await self._save()):
             at = wall_time()
             await self._go(Look(at=at) if self.cancelled is None else Cancel(at=at, reason=self.cancelled))
+
+    async def _give_up(self, events: Sequence[JournalEvent], why: str) -> None:
+        """End a run whose facts cannot be read: it never can be carried through."""
+        first, now = events[0], wall_time()
+        name = str(first.payload.get("workflow", ""))
+        why = f"what the journal has of this run cannot be read: {why}"
+        over = RunFinished(at=now, run=self.run_id, workflow=name, status="failed", error=why)
+        evidence = {"run": self.run_id, "workflow": name, "arguments": first.payload.get("arguments", {})}
+        last = over.new(
+            session=self.session,
+            process=self.session,
+            trace_id=first.trace_id,
+            cause_id=first.id,
+            id=repeatable_id(self.session, "given up"),
+        )
+        given_up = letter(START, why, target=self.run_id, evidence=evidence)
+        try:
+            await Journal.append("journal", [last, given_up.new(trace_id=first.trace_id, cause_id=last.id)])
+        except (JournalUnavailable, CallError):
+            self._pause()
+            return
+        except EventRefused as error:
+            if error.duplicate_of is None:
+                raise
+        broadcast(
+            TOPIC, RunChanged(self.run_id, RunSummary(self.run_id, name, "failed", "", first.at, now, why))
+        )
+        self.stop("normal")
 
     def _pause(self) -> None:
         send_after(JOURNAL_PAUSE[min(self.tries, len(JOURNAL_PAUSE) - 1)], self.pid, JournalAgain())
@@ -246,6 +283,7 @@ class Run(GenServer):
             trace_id=self.trace_id,
             cause_id=self.cause_id,
             call_id=wanted.id,
+            effect_id=wanted.effect,
         )
         self.task = Task.start_link(
             call_tool, self.gate, wanted, context, grants, label=f"{self.session}/{wanted.step}"
@@ -266,7 +304,7 @@ class Rebuilt(NamedTuple):
     trace_id: str
     cause_id: str
     facts: int
-    answers: dict[str, dict[str, Any]]
+    answers: dict[str, Outcome]
 
 
 def fact_id(run_id: str, place: int) -> str:
@@ -274,17 +312,28 @@ def fact_id(run_id: str, place: int) -> str:
     return f"{run_id}.{place:05d}"
 
 
-def rebuild(events: Iterable[JournalEvent]) -> Rebuilt | None:
-    """Fold the session of a run; None if it does not begin with its start."""
+def rebuild(events: Iterable[JournalEvent], *, tolerant: bool = False) -> Rebuilt | None:
+    """Fold the session of a run; None if it does not begin with its start.
+
+    Args:
+        tolerant: pass over facts that cannot be read any more, to show what is left; nobody may go on from there.
+    Raises:
+        EventMismatch, msgspec.ValidationError: a fact, or the definition, cannot be read.
+    """
     known: Rebuilt | None = None
     for event in events:
-        fact = read_fact(event.kind, event.payload)
+        try:
+            fact = read_fact(event)
+        except EventMismatch:
+            if not tolerant:
+                raise
+            continue
         if isinstance(fact, RunStarted):
             known = Rebuilt(unpack(fact.definition), begin(fact), event.trace_id, event.id, 1, {})
         elif known is not None and fact is not None:
             known = known._replace(state=apply(known.state, fact), cause_id=event.id, facts=known.facts + 1)
-        elif known is not None and event.kind == "tool.finished":
-            known.answers[str(event.payload.get("call_id"))] = event.payload
+        elif known is not None and event.kind == ToolFinished.kind and event.state == "whole":
+            known.answers[str(event.payload.get("call_id"))] = outcome_of(event)
     return known
 
 
@@ -297,18 +346,15 @@ async def call_tool(
     """
     if context.room and whereis(room_name(context.room)) is None and whereis("rooms") is not None:
         await open_room(context.room)
-    match await gate.call(wanted.tool, wanted.arguments, context, grants):
+    return _result(await gate.call(wanted.tool, wanted.arguments, context, grants))
+
+
+def _result(outcome: Outcome) -> tuple[Result, bool]:
+    match outcome:
         case Done(value=value, branch=branch, text=text):
             return Result(branch, value, text), False
         case Failed(error=error, retry=retry, branch=branch):
             return Result(branch, error=error), retry
-
-
-def _answer(finished: dict[str, Any], at: float) -> Answer:
-    """The outcome of a call, from the gate's note of its end."""
-    outcome = finished.get("outcome") or {}
-    result = Result(str(finished["branch"]), outcome.get("value"), outcome.get("text"), finished.get("error"))
-    return Answer(at=at, result=result, retry=bool(finished.get("retry")))
 
 
 def _journal_is_out(reason: object) -> bool:

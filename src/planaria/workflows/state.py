@@ -1,121 +1,25 @@
-"""What is known about a run: the facts the journal keeps, and the state they add up to.
+"""What is known about a run: the state that its facts (`events.py`) add up to.
 
 A run is a fold over its facts, so a process that was killed is rebuilt by reading its session. Pure.
-Emits, through `run.py`: `workflow.run.started`, `.resumed`, `.finished`; `workflow.step.started`, `.retried`,
-`.finished`; `workflow.item.finished` (one element of a step with `each`).
 """
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import msgspec
 
-type RunStatus = Literal["running", "done", "failed", "cancelled"]
-type Items = tuple[Any, ...]
-
-
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened in a run; `at` is Unix seconds. Its payload in the journal is its fields."""
-
-    KIND: ClassVar[str]
-    at: float
-
-    def payload(self) -> dict[str, Any]:
-        """The fields as plain data."""
-        data = msgspec.to_builtins(self)
-        assert isinstance(data, dict)
-        return data
-
-
-class RunStarted(Fact, frozen=True, kw_only=True):
-    """Accepted: from now on the run will end, whatever dies. Holds the definition it goes on with.
-
-    `slot` is the time a schedule asked for, in Unix seconds; no two runs of a workflow have the same one.
-    """
-
-    KIND: ClassVar[str] = "workflow.run.started"
-    run: str
-    workflow: str
-    hash: str
-    definition: dict[str, Any]
-    trigger: str
-    arguments: dict[str, Any]
-    slot: float | None = None
-
-
-class RunResumed(Fact, frozen=True, kw_only=True):
-    """A new process took the run up after the one before it died in the middle of a step."""
-
-    KIND: ClassVar[str] = "workflow.run.resumed"
-    run: str
-    step: str
-
-
-class StepStarted(Fact, frozen=True, kw_only=True):
-    """A step was entered for the `visit`th time; `items` is the list of a step with `each`."""
-
-    KIND: ClassVar[str] = "workflow.step.started"
-    step: str
-    visit: int
-    items: Items | None = None
-
-
-class StepRetried(Fact, frozen=True, kw_only=True):
-    """A call failed and is made again at `due`; `attempt` is the number of the one that failed."""
-
-    KIND: ClassVar[str] = "workflow.step.retried"
-    step: str
-    visit: int
-    index: int | None
-    attempt: int
-    error: str
-    due: float
-
-
-class ItemFinished(Fact, frozen=True, kw_only=True):
-    """One element of a step with `each` is done."""
-
-    KIND: ClassVar[str] = "workflow.item.finished"
-    step: str
-    visit: int
-    index: int
-    branch: str
-    value: Any = None
-    text: str | None = None
-    error: str | None = None
-    attempt: int = 1
-
-
-class StepFinished(Fact, frozen=True, kw_only=True):
-    """A step took a branch, which leads to `target`. With `each`, `value` holds one value per element."""
-
-    KIND: ClassVar[str] = "workflow.step.finished"
-    step: str
-    visit: int
-    branch: str
-    target: str | None
-    value: Any = None
-    text: str | None = None
-    error: str | None = None
-    attempt: int = 1
-    branches: tuple[str, ...] | None = None
-
-
-class RunFinished(Fact, frozen=True, kw_only=True):
-    """The run is over; `path` are the steps in the order they were entered."""
-
-    KIND: ClassVar[str] = "workflow.run.finished"
-    run: str
-    workflow: str
-    status: RunStatus
-    path: tuple[str, ...] = ()
-    error: str | None = None
-
-
-FACTS: dict[str, type[Fact]] = {
-    fact.KIND: fact
-    for fact in (RunStarted, RunResumed, StepStarted, StepRetried, ItemFinished, StepFinished, RunFinished)
-}
+from planaria.workflows.events import (
+    Fact,
+    ItemFinished,
+    Items,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    RunStatus,
+    StepFinished,
+    StepRetried,
+    StepStarted,
+)
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -254,13 +158,3 @@ def apply(state: State, fact: Fact) -> State:
 
 def _last(state: State, **changes: Any) -> tuple[Visit, ...]:
     return (*state.visits[:-1], msgspec.structs.replace(state.visits[-1], **changes))
-
-
-def read_fact(kind: str, payload: dict[str, Any]) -> Fact | None:
-    """A fact from the journal; None for an event that says nothing about the state (such as `tool.started`).
-
-    Raises:
-        msgspec.ValidationError: a payload that does not hold the fact's fields.
-    """
-    fact = FACTS.get(kind)
-    return None if fact is None else msgspec.convert(payload, fact)

@@ -9,7 +9,8 @@ import msgspec
 
 from planaria.records.errors import Problem
 from planaria.workflows.definition import ANY, END, FAILED, TERMINALS, Step, Workflow
-from planaria.workflows.state import RunStatus, State, Visit
+from planaria.workflows.events import RunStatus
+from planaria.workflows.state import State, Visit
 
 type NodeKind = Literal["step", "end", "fail"]
 type NodeStatus = Literal["pending", "running", "retrying", "done", "failed", "cancelled", "skipped"]
