@@ -6,13 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from planaria.agents.keeper import tree as agents_tree
 from planaria.agents.session import AgentProcess, SessionView
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal, JournalOptions
+from planaria.cortex.packing import unpack
 from planaria.cortex.query import Query
 from planaria.cortex.redact import Redactor
-from planaria.cortex.store import Draft, Duplicate, Written
+from planaria.cortex.store import Draft, Fence, Outcome
 from planaria.membrane.directory import ModelDirectory
 from planaria.membrane.gate import Gate
 from planaria.membrane.models import Choice
@@ -111,20 +114,22 @@ class TrapStore(Store):
         self.trap: Callable[[str, int, str], None] | None = None
         self.count = 0
 
-    async def append(self, batch: Sequence[Sequence[Draft]]) -> list[Written | Duplicate]:
+    async def append(
+        self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None] = ()
+    ) -> list[Outcome]:
         kinds = [draft.kind for drafts in batch for draft in drafts if draft.kind in TURN_KINDS]
         if not kinds or self.trap is None:
-            return await super().append(batch)
+            return await super().append(batch, fences)
         number, self.count = self.count, self.count + 1
         self.trap("before", number, kinds[0])
-        answers = await super().append(batch)
+        answers = await super().append(batch, fences)
         self.trap("after", number, kinds[0])
         return answers
 
     def has(self, kind: str, **payload: Any) -> bool:
         """Whether an event of this kind with these values is written."""
         return any(
-            event.kind == kind and all(event.payload.get(key) == value for key, value in payload.items())
+            event.kind == kind and payload.items() <= msgspec.json.decode(unpack(event.payload)).items()
             for event in self._events
         )
 

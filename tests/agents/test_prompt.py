@@ -2,7 +2,7 @@
 
 from planaria.agents.definition import AgentDefinition
 from planaria.agents.prompt import MOST_CHARACTERS, MOST_MESSAGES, build, system_text
-from planaria.agents.turn import ToolResult, Turn, finished_tool, responded
+from planaria.agents.turn import Step, ToolResult, Turn
 from planaria.membrane.provider import Message, ModelResponse, ToolCall, Usage
 from planaria.rooms.message import AuthorKind, RoomMessage
 
@@ -60,11 +60,9 @@ def test_the_oldest_give_way():
 
 def test_tool_calls_of_the_turn_are_answered_each_in_its_place():
     calls = (ToolCall("a", "x.y", {}), ToolCall("b", "x.z", {}))
-    turn = responded(
-        Turn(said("1", "go")), ModelResponse("Let me see.", calls, Usage(), "tool_calls", "m", "p")
-    )
-    turn = finished_tool(turn, "1/0/1", ToolResult("b", "second"))
-    turn = finished_tool(turn, "1/0/0", ToolResult("a", "first"))
+    results = {"1/0/1": ToolResult("b", "second"), "1/0/0": ToolResult("a", "first")}
+    asked = ModelResponse("Let me see.", calls, Usage(), "tool_calls", "m", "p")
+    turn = Turn(said("1", "go"), steps=(Step(asked, results),))
     assert build(SCOUT, turn, [], (), "S")[2:] == (
         Message("assistant", "Let me see.", calls),
         Message("tool", "first", tool_call_id="a"),

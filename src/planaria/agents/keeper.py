@@ -23,7 +23,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
-from planaria.agents.session import AgentProcess, SessionView, WhoAmI, session_name
+from planaria.agents.events import session_name
+from planaria.agents.session import AgentProcess, SessionView, WhoAmI
 from planaria.membrane.gate import Gate
 from planaria.otp import (
     CallError,

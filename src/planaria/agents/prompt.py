@@ -3,7 +3,7 @@
 Earlier turns appear as what was said in the room; the tool calls of the turn in hand appear in full.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from planaria.agents.definition import AgentDefinition
 from planaria.agents.turn import Turn, place_of
@@ -51,21 +51,40 @@ def build(
         pending: ids of messages that wait behind this one: the agent does not know them yet.
         system: from `system_text`.
     """
-    hidden = {turn.id, *pending}
-    shown = [message for message in talk if message.id not in hidden][-MOST_MESSAGES:]
+    return compose(definition.name, turn, choose(talk, {turn.message.id, *pending}), system)
+
+
+def choose(talk: Sequence[RoomMessage], hidden: Set[str]) -> list[RoomMessage]:
+    """The messages of the room that a model is shown, oldest first: the latest that fit.
+
+    Args:
+        hidden: ids of those it is not shown here.
+    """
     room_left = MOST_CHARACTERS
     kept: list[RoomMessage] = []
-    for message in reversed(shown):
+    for message in reversed(talk):
+        if message.id in hidden:
+            continue
         room_left -= len(message.text)
-        if room_left < 0:
+        if room_left < 0 or len(kept) == MOST_MESSAGES:
             break
         kept.append(message)
+    return kept[::-1]
+
+
+def compose(agent: str, turn: Turn, shown: Sequence[RoomMessage], system: str) -> tuple[Message, ...]:
+    """The messages of one model call, from what was chosen.
+
+    Args:
+        shown: from `choose`.
+        system: from `system_text`.
+    """
     messages = [Message("system", system)]
-    people = {message.author for message in (*kept, turn.message) if message.author_kind == "person"}
-    for message in reversed(kept):
-        messages.append(_spoken(definition.name, message, named=len(people) > 1))
+    people = {message.author for message in (*shown, turn.message) if message.author_kind == "person"}
+    for message in shown:
+        messages.append(_spoken(agent, message, named=len(people) > 1))
     # As it was written: the built-in model takes it as a command.
-    messages.append(_spoken(definition.name, turn.message, named=False))
+    messages.append(_spoken(agent, turn.message, named=False))
     for number, step in enumerate(turn.steps):
         messages.append(Message("assistant", step.response.text, step.response.tool_calls))
         for n, call in enumerate(step.response.tool_calls):

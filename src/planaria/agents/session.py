@@ -13,38 +13,39 @@ Emits in the journal, session `session:<agent>@<room>`: see `turn.py`; on the ro
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
-from planaria.agents.turn import (
-    Act,
-    Action,
-    Say,
-    Think,
-    Turn,
-    failed,
-    finished_tool,
-    next_action,
-    responded,
-)
+from planaria.agents.desk import Desk, note
+from planaria.agents.events import SessionForked, session_name
+from planaria.agents.state import compare
+from planaria.agents.think import Brief, Thought, think
+from planaria.agents.turn import Act, Action, Say, Think, Turn, next_action, take
 from planaria.agents.work import (
-    Answered,
-    Desk,
-    NotAnswered,
+    Begun,
+    Behind,
+    Executed,
+    Noted,
+    OpenCalls,
     Ran,
     Said,
+    Stopped,
     begin,
     join,
-    lines_of,
+    note_results,
     run_tool,
     say,
-    think,
+    stop,
 )
 from planaria.cortex.errors import JournalUnavailable
+from planaria.cortex.event import Event, NewEvent
 from planaria.membrane.gate import Gate
+from planaria.membrane.prepared import Prepared
 from planaria.otp import (
     CallFailed,
     Crash,
@@ -68,7 +69,7 @@ from planaria.otp import (
 )
 from planaria.records.library import TOPIC as RECORDS
 from planaria.records.scan import RecordChanged
-from planaria.rooms.message import Delivery, RoomMessage, room_name
+from planaria.rooms.message import Delivery, room_name
 from planaria.rooms.room import Room
 
 KEEPER = "agents"
@@ -81,6 +82,10 @@ AFTER_CRASH = 1.0
 """Seconds before work that crashed is done again."""
 MAX_CRASHES = 3
 """Times the work of one turn may crash before the turn is given up."""
+MOST_BEHIND = 10
+"""Times a turn may find that the journal knows more of it before that counts as a crash."""
+LOOK_EVERY = 32
+"""Turns after which one is read from the journal once more before it is answered."""
 
 type Status = Literal["idle", "thinking", "acting", "waiting"]
 
@@ -114,11 +119,6 @@ class Again(msgspec.Struct, frozen=True):
     turn: str
 
 
-def session_name(agent: str, room: str) -> str:
-    """Registered name of a session's process, and its stream in the journal."""
-    return f"session:{agent}@{room}"
-
-
 class AgentProcess(GenServer):
     """One agent in one room."""
 
@@ -131,20 +131,35 @@ class AgentProcess(GenServer):
         garden: Path,
         gate: Gate,
         services: Mapping[type, object],
+        fork: SessionForked | None = None,
     ) -> None:
-        """Join the room; what was not answered before comes back."""
+        """Join the room; what was not answered before comes back.
+
+        Args:
+            fork: given, this session is a branch of another: its first turn goes on from there.
+        """
         self.agent = definition.name
         self.room = room
         self.session = session_name(definition.name, room)
         self.tasks_name = f"tasks:{definition.name}@{room}"
-        self._desk = Desk(definition, room, self.session, garden, gate, services)
+        self._desk = Desk(_as_forked(definition, fork), room, self.session, garden, gate, services, fork)
         self.status: Status = "idle"
         self.doing = ""
-        self.queue: deque[RoomMessage] = deque()
+        self.queue: deque[Delivery] = deque()
         self.turn: Turn | None = None
-        self.crashes = 0
+        self.base: Turn | None = None  # what the turn's events were folded into
+        self.events: list[Event] = []  # of the turn, as they were written
+        self.brief: Brief | None = None
+        self.turns = 0
+        self.crashes = self.behind = 0
         self.fault = ""
         self.lost = False  # whether what the turn came to must be read from the journal
+        self.crashed = False  # whether it was lost by a crash, after which it rests
+        self.ready: dict[str, Prepared] = {}  # tool calls that are begun in the journal, by place
+        self.results: tuple[NewEvent, ...] = ()  # of the last tool call, to be written with the next request
+        self.ending: tuple[NewEvent, ...] = ()  # of the turn before, until it is written
+        self.noting: TaskRef | None = None
+        self.noted: tuple[NewEvent, ...] = ()
         self.tasks: dict[Ref, str] = {}
         self.amended = False
         self.joining: TaskRef | None = None
@@ -192,7 +207,7 @@ class AgentProcess(GenServer):
         first, self.amended = not self.amended, True
         desk, host = self._desk, self._desk.definition.host
         if definition is not None:
-            self._desk = Desk(definition, self.room, self.session, desk.garden, desk.gate, desk.services)
+            self._desk = replace(desk, definition=_as_forked(definition, desk.fork))
         if first or self._desk.definition.host != host:
             self._join()
 
@@ -200,13 +215,20 @@ class AgentProcess(GenServer):
 
     def handle_info(self, message: Any) -> None:
         match message:
-            case Delivery(message=said):
-                self._arrived(said)
+            case Delivery():
+                self._arrived(message)
             case TaskDone(ref=ref, value=value) if ref in self.tasks:
                 del self.tasks[ref]
                 self._done(value)
             case Down(ref=ref, reason=reason) if ref in self.tasks:
                 self._crashed(self.tasks.pop(ref), reason)
+            case TaskDone(ref=ref) if ref is self.noting:
+                self.noting = None
+                if self.ending is self.noted:
+                    self.ending = ()
+                self._note_ending()
+            case Down(ref=ref) if ref is self.noting:
+                self.noting = None  # the next turn's first append has it
             case TaskDone(ref=ref, value=list() as waiting) if ref is self.joining:
                 self._joined(waiting)
             case Down(ref=ref) if ref is self.joining:
@@ -238,16 +260,18 @@ class AgentProcess(GenServer):
         self.room_monitor = monitor(name)
         self.joining = Task.start_link(join, self._desk, self.pid, label=f"{self.agent} joins")
 
-    def _joined(self, waiting: list[RoomMessage]) -> None:
+    def _joined(self, waiting: list[Delivery]) -> None:
         self.joining = None
-        for said in waiting:
-            self._arrived(said)
+        for delivery in waiting:
+            self._arrived(delivery)
 
-    def _arrived(self, message: RoomMessage) -> None:
+    def _arrived(self, delivery: Delivery) -> None:
         """The room's policy for messages during a turn: they wait for theirs."""
-        known = {said.id for said in self.queue} | ({self.turn.id} if self.turn else set())
-        if message.id not in known:
-            self.queue.append(message)
+        known = {(each.message.id, each.attempt) for each in self.queue}
+        if self.turn is not None:
+            known.add((self.turn.message.id, self.turn.attempt))
+        if (delivery.message.id, delivery.attempt) not in known:
+            self.queue.append(delivery)
             self._next()
 
     def _meet(self, change: RecordChanged) -> None:
@@ -263,71 +287,139 @@ class AgentProcess(GenServer):
 
     def _next(self) -> None:
         """Begin with the next message, if there is one and nothing is in hand."""
-        if self.turn is None and self.queue:
-            message = self.queue.popleft()
-            self.turn = Turn(message)
-            self.crashes, self.fault, self.lost = 0, "", False
-            self._show("thinking", "reading what was said")
-            self._start(begin, self._desk, message, label=f"{self.agent} begins")
+        if self.turn is not None or not self.queue:
+            return
+        delivery = self.queue.popleft()
+        self._fresh(Turn(delivery.message, delivery.attempt))
+        self.crashes, self.behind, self.fault = 0, 0, ""
+        self.turns += 1
+        if self._desk.fork is None:
+            self._go_on()
+        else:
+            self._read(delivery)
+
+    def _fresh(self, base: Turn) -> None:
+        self.turn = self.base = base
+        self.events, self.ready = [], {}
+        self.brief, self.lost, self.crashed = None, False, False
+
+    def _read(self, delivery: Delivery) -> None:
+        """Take the turn up where the journal says it stands."""
+        self._show("thinking", "reading what was done")
+        message, attempt = delivery.message, delivery.attempt
+        # What a tool came to may be known and not written, if a call beside it was lost.
+        ahead = (*self.ending, *self.results)
+        self._start(begin, self._desk, message, attempt, ahead, label=f"{self.agent} begins")
 
     def _take_up(self, turn: Turn) -> None:
         """Work of the turn was lost: read from the journal what it came to; after too often, give it up aloud."""
-        self.turn, self.lost = Turn(turn.message), False
+        self._fresh(Turn(turn.message, turn.attempt))
         if self.crashes >= MAX_CRASHES:
             self._show("waiting", "putting the failure into the room")
-            words = Say(f"I could not finish this: {self.fault}", None, failed=True)
-            self._start(say, self._desk, self.turn, words, label=f"{self.agent} says")
+            words = Say(f"I could not finish this: {self.fault}", None, "failed")
+            self._start(say, self._desk, turn, words, None, label=f"{self.agent} says")
         else:
-            self._show("thinking", "reading what was done")
-            self._start(begin, self._desk, turn.message, label=f"{self.agent} begins")
+            self._read(Delivery(turn.message, turn.attempt))
 
     def _go_on(self) -> None:
         """Start what the turn needs next."""
-        if self.turn is None:
+        turn = self.turn
+        if turn is None:
             return
-        if self.turn.finished:
-            self._over(self.turn)
+        if turn.finished:
+            self._over(turn)
             return
-        action: Action = next_action(self.turn, self._desk.definition.max_steps)
+        foreseen = reduce(take, map(self._desk.foreseen, self.results), turn)
+        action: Action = next_action(foreseen, self._desk.definition.max_steps)
         match action:
             case Think(step=step, wait=wait):
                 self._show("waiting" if wait else "thinking", f"step {step + 1}")
-                self._start(think, self._desk, self.turn, step, wait, label=f"{self.agent} thinks")
+                self._start(
+                    *(think, self._desk, turn, self.brief, wait, self.ending, self.results),
+                    label=f"{self.agent} thinks",
+                )
+            case _ if self.results:
+                self._start(note_results, self._desk, turn, self.results, label=f"{self.agent} notes")
             case Act(runs=runs):
-                self._show("acting", lines_of(runs))
+                self._show("acting", ", ".join(run.call.name for run in runs))
+                open_calls = OpenCalls(len(runs))
                 for run in runs:
-                    self._start(run_tool, self._desk, self.turn, run, label=f"{self.agent} {run.call.name}")
+                    ready = self.ready.pop(run.place, None)
+                    self._start(
+                        *(run_tool, self._desk, turn, run, ready, open_calls),
+                        label=f"{self.agent} {run.call.name}",
+                    )
             case Say():
-                self._show("waiting", "putting the answer into the room")
-                self._start(say, self._desk, self.turn, action, label=f"{self.agent} says")
+                self._answer(turn, action)
+
+    def _answer(self, turn: Turn, words: Say) -> None:
+        """Speak, unless the state this comes from is not the one that the turn's events make."""
+        assert self.base is not None
+        found = compare(turn, reduce(take, sorted(self.events, key=_place), self.base))
+        if found is not None:
+            self._show("waiting", "saying that the state cannot be trusted")
+            self._start(stop, self._desk, turn, found, label=f"{self.agent} stops")
+            return
+        self._show("waiting", "putting the answer into the room")
+        again = self.base if self.turns % LOOK_EVERY == 0 else None
+        self._start(say, self._desk, turn, words, again, label=f"{self.agent} says")
 
     def _done(self, value: object) -> None:
         turn = self.turn
         if turn is None:
             return
         match value:
-            case Said():
+            case Said(ending=ending):
+                self.ending = (*self.results, *ending)
                 self._over(turn)
                 return
+            case Stopped():
+                self.stop("diverged")
+                return
+            case Thought() | Begun():
+                self.ending = self.results = ()
+            case Executed(events=results):
+                self.results = results
+            case _:
+                pass
+        match value:
             case _ if self.lost:
                 pass  # it is in the journal, which is read when all tasks have ended
-            case Turn():
-                self.turn = value
-            case Answered(response=response):
-                self.turn = responded(turn, response)
-            case NotAnswered(error=error, retry=retry, retry_after=retry_after):
-                self.turn = failed(turn, error, retry, retry_after)
-            case Ran(place=place, result=result):
-                self.turn = finished_tool(turn, place, result)
+            case Begun(base=base, events=events):
+                self._fresh(base)
+                self._take(events)
+            case Thought(events=events, brief=brief, ready=ready):
+                self.brief = brief
+                self.ready = dict(ready)
+                self._take(events)
+            case Executed():
+                pass
+            case Noted(events=events):
+                self.results = ()
+                self._take(events)
+            case Ran(events=events):
+                self._take(events)
+            case Behind():
+                self.behind += 1
+                self.lost = True
+                if self.behind > MOST_BEHIND:
+                    self._crashed(f"{self.agent} reads", "the journal has what its fold does not show")
+                    return
             case _:
                 raise AssertionError(f"a task of {self.session} answered {value!r}")
         self._next_piece(turn)
+
+    def _take(self, events: tuple[Event, ...]) -> None:
+        """Take in what was written: the state is the fold of it."""
+        assert self.turn is not None
+        self.events += events
+        self.turn = reduce(take, events, self.turn)
 
     def _crashed(self, what: str, reason: object) -> None:
         """A task ended without a word. When the others have ended, the turn is taken up again, after a pause."""
         if self.turn is None:
             return
-        self.lost = True
+        self.lost = self.crashed = True
         self.fault = f"{what}: {reason_text(reason)}"
         if not _is_outage(reason):
             self.crashes += 1
@@ -337,15 +429,26 @@ class AgentProcess(GenServer):
     def _next_piece(self, turn: Turn) -> None:
         if self.tasks:
             return
-        if self.lost:
+        if self.lost and not self.crashed:
+            self._fresh(Turn(turn.message, turn.attempt))
+            self._read(Delivery(turn.message, turn.attempt))
+        elif self.lost:
             send_after(AFTER_CRASH, self.pid, Again(turn.id))
         else:
             self._go_on()
 
     def _over(self, turn: Turn) -> None:
-        self.turn, self.lost = None, False
-        self._show("idle", "", turn.id)
+        self.turn = self.base = self.brief = None
+        self.events, self.ready, self.results, self.lost = [], {}, (), False
+        self._show("idle", "", turn.message.id)
         self._next()
+        self._note_ending()
+
+    def _note_ending(self) -> None:
+        """Nobody waits for the end of a turn to be written: the next turn's beginning has it, or else a task."""
+        if self.turn is None and self.ending and self.noting is None:
+            self.noted = self.ending
+            self.noting = Task.start(note, self.ending, under=self.tasks_name, label=f"{self.agent} notes")
 
     def _start(self, work: Any, *args: Any, label: str) -> None:
         set_trace(self.turn.message.trace_id if self.turn else None)
@@ -354,8 +457,19 @@ class AgentProcess(GenServer):
     def _show(self, status: Status, doing: str, cause_id: str | None = None) -> None:
         self.status = status
         self.doing = doing
-        cause = cause_id if cause_id is not None else self.turn.id if self.turn else ""
+        cause = cause_id if cause_id is not None else self.turn.message.id if self.turn else ""
         Room.state(room_name(self.room), self.agent, status, cause)
+
+
+def _as_forked(definition: AgentDefinition, fork: SessionForked | None) -> AgentDefinition:
+    """The agent as it answers in a branch."""
+    if fork is None or not fork.model:
+        return definition
+    return msgspec.structs.replace(definition, model=fork.model)
+
+
+def _place(event: Event) -> int:
+    return event.seq
 
 
 def _is_outage(reason: object) -> bool:

@@ -1,27 +1,34 @@
 """A turn: one message handled until the agent rests. What happened so far decides what is next. Pure.
 
 A turn is a fold over its events, so it can be taken up where it stood when its process, or the node, was killed:
-model calls that were answered are not made again, tools that finished are not run again.
-
-Kinds, in the session's stream, all in the trace of the message: `turn.started` {message}, `model.requested`
-{step, ...}, `model.responded` {step, text, tool_calls, usage, ...}, `model.failed` {step, error, retry, retry_after},
-`tool.started` and `tool.finished` (written by the gate, `call_id` = `<turn>/<step>/<n>`), `turn.finished` {outcome}.
+model calls that were answered are not made again, tools that finished are not run again. The state a session holds is
+this fold of what the journal took in, and nothing else. Its events: `agents/events.py`, and those of the gate for its
+tool calls (`call_id` = `<turn>/<step>/<n>`). If one of them was erased or pruned, the turn is over: nobody can go on
+from what cannot be read.
 """
-
-from typing import Any
 
 import msgspec
 
+from planaria.agents.events import (
+    ModelFailed,
+    ModelRequested,
+    ModelResponded,
+    TurnFinished,
+    TurnStarted,
+)
 from planaria.cortex.event import Event
-from planaria.membrane.provider import ModelResponse, ToolCall, Usage
+from planaria.membrane.events import ToolFinished, ToolStarted
+from planaria.membrane.outcome import outcome_of, spoken
+from planaria.membrane.provider import ModelResponse, ToolCall
+from planaria.membrane.tool import Failed
 from planaria.rooms.message import RoomMessage
 
 MAX_FAILURES = 3
 """Times one model call is tried when its provider says that trying again may help."""
-
-STARTED, FINISHED = "turn.started", "turn.finished"
-REQUESTED, RESPONDED, FAILED = "model.requested", "model.responded", "model.failed"
-KINDS = (RESPONDED, FAILED, "tool.started", "tool.finished", FINISHED)
+KINDS = (
+    *(TurnStarted.kind, ModelRequested.kind, ModelResponded.kind, ModelFailed.kind),
+    *(ToolStarted.kind, ToolFinished.kind, TurnFinished.kind),
+)
 """Those a turn is folded from."""
 LONGEST_WAIT = 60.0
 """Seconds a provider may ask to wait before the next try; one that asks for more is not tried again."""
@@ -45,25 +52,38 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """A turn as far as it has come. Replaced, never changed."""
+    """A turn as far as it has come. Replaced, never changed.
+
+    Attributes:
+        attempt: of delivery; counts from 1.
+        failures: of the model call in hand, in a row.
+        retry_after: seconds the provider asked to wait after its last failure.
+        begun: its `turn.started` is in the journal.
+        asked: what the model was asked last, nothing of it left out.
+        open: whether nobody knows yet how that ended.
+        tries: times the step in hand was asked.
+        finished: how the turn ended, empty while it has not.
+        gone: `erased` or `pruned` if an event of it was.
+    """
 
     message: RoomMessage
+    attempt: int = 1
     steps: tuple[Step, ...] = ()
     failures: int = 0
-    """Failures of the model call in hand, in a row."""
     last_error: str = ""
     may_retry: bool = True
     retry_after: float = 0.0
-    """Seconds the provider asked to wait after its last failure."""
     begun: bool = False
-    resumed: bool = False
-    """Taken up after a kill: people may have seen a piece of an answer that is not going on."""
-    finished: bool = False
+    asked: ModelRequested | None = None
+    open: bool = False
+    tries: int = 0
+    finished: str = ""
+    gone: str = ""
 
     @property
     def id(self) -> str:
-        """The turn is named after its message."""
-        return self.message.id
+        """The turn is named after its message, and which attempt at it this is."""
+        return turn_id(self.message.id, self.attempt)
 
 
 class Think(msgspec.Struct, frozen=True):
@@ -88,14 +108,30 @@ class Act(msgspec.Struct, frozen=True):
 
 
 class Say(msgspec.Struct, frozen=True):
-    """Next: say this in the room; the turn is over then."""
+    """Next: say this in the room; the turn is over then. `outcome`: as in `TurnFinished`."""
 
     text: str
     model: str | None
-    failed: bool = False
+    outcome: str = "answered"
+
+    @property
+    def failed(self) -> bool:
+        """Whether this is a notice instead of an answer."""
+        return self.outcome != "answered"
 
 
 type Action = Think | Act | Say
+
+
+def turn_id(message: str, attempt: int) -> str:
+    """The name of a turn; see `Turn.id`."""
+    return message if attempt == 1 else f"{message}~{attempt}"
+
+
+def message_of_turn(turn: str) -> tuple[str, int]:
+    """The message and the attempt a turn is named after."""
+    message, mark, attempt = turn.partition("~")
+    return (message, int(attempt)) if mark and attempt.isdigit() else (turn, 1)
 
 
 def place_of(turn: Turn, step: int, number: int) -> str:
@@ -105,8 +141,11 @@ def place_of(turn: Turn, step: int, number: int) -> str:
 
 def next_action(turn: Turn, max_steps: int) -> Action:
     """What a turn needs next."""
+    if turn.gone:
+        text = f"I cannot go on with this: what was done about it was {turn.gone}. Please ask again."
+        return Say(text, None, "erased")
     if turn.failures and (turn.failures >= MAX_FAILURES or not turn.may_retry):
-        return Say(f"I could not answer: {turn.last_error}", None, failed=True)
+        return Say(f"I could not answer: {turn.last_error}", None, "failed")
     if turn.steps:
         number = len(turn.steps) - 1
         step = turn.steps[-1]
@@ -120,8 +159,8 @@ def next_action(turn: Turn, max_steps: int) -> Action:
         if open_runs:
             return Act(open_runs)
         if len(turn.steps) >= max_steps:
-            text = f"I stopped after {max_steps} steps without an answer; `planaria journal tail` shows them."
-            return Say(text, None, failed=True)
+            text = f"I stopped after {max_steps} steps without an answer; `planaria replay` shows them."
+            return Say(text, None, "failed")
     wait = 0.0 if not turn.failures else max(2.0 ** (turn.failures - 1), turn.retry_after)
     return Think(len(turn.steps), wait)
 
@@ -133,98 +172,99 @@ def model_label(response: ModelResponse) -> str:
     )
 
 
-def responded(turn: Turn, response: ModelResponse) -> Turn:
-    """The model has answered."""
+def take(turn: Turn, event: Event) -> Turn:
+    """Take one event of the session in; those of other turns change nothing, nor does one that came before.
+
+    Raises:
+        EventMismatch: it cannot be read, though it is whole: a later program wrote it.
+    """
+    if event.cause_id != turn.id or event.kind not in KINDS:
+        return turn
+    if event.state != "whole":
+        return msgspec.structs.replace(turn, gone=event.state)
+    match event.kind:
+        case TurnStarted.kind:
+            started = TurnStarted.of(event)
+            if (started.message, started.attempt) != (turn.message.id, turn.attempt):
+                return turn
+            return msgspec.structs.replace(turn, begun=True)
+        case ModelRequested.kind:
+            return _requested(turn, ModelRequested.of(event))
+        case ModelResponded.kind:
+            return _responded(turn, ModelResponded.of(event))
+        case ModelFailed.kind:
+            return _failed(turn, ModelFailed.of(event))
+        case TurnFinished.kind:
+            finished = TurnFinished.of(event)
+            if finished.turn != turn.id:
+                return turn
+            return msgspec.structs.replace(turn, finished=finished.outcome, open=False)
+        case _:
+            return _take_tool(turn, event)
+
+
+def _requested(turn: Turn, asked: ModelRequested) -> Turn:
+    if asked.turn != turn.id or asked.step != len(turn.steps):
+        return turn
+    before = turn.asked
+    if before is not None:
+        asked = msgspec.structs.replace(
+            asked,
+            system=before.system if asked.system is None else asked.system,
+            tools=before.tools if asked.tools is None else asked.tools,
+            talk=before.talk if asked.talk is None else asked.talk,
+        )
+    return msgspec.structs.replace(turn, asked=asked, open=True, tries=max(turn.tries + 1, asked.attempt))
+
+
+def _responded(turn: Turn, said: ModelResponded) -> Turn:
+    if said.turn != turn.id or said.step != len(turn.steps):
+        return turn
     return msgspec.structs.replace(
-        turn, steps=(*turn.steps, Step(response)), failures=0, last_error="", may_retry=True, retry_after=0.0
+        turn,
+        steps=(*turn.steps, Step(said.response)),
+        failures=0,
+        last_error="",
+        may_retry=True,
+        retry_after=0.0,
+        open=False,
+        tries=0,
     )
 
 
-def failed(turn: Turn, error: str, retry: bool, retry_after: float | None = None) -> Turn:
-    """The model call has failed."""
-    wait = retry_after or 0.0
+def _failed(turn: Turn, problem: ModelFailed) -> Turn:
+    if problem.turn != turn.id or problem.step != len(turn.steps):
+        return turn
+    wait = problem.retry_after or 0.0
     return msgspec.structs.replace(
         turn,
         failures=turn.failures + 1,
-        last_error=error,
-        may_retry=retry and wait <= LONGEST_WAIT,
+        last_error=problem.error,
+        may_retry=problem.retry and wait <= LONGEST_WAIT,
         retry_after=wait,
+        open=turn.open and problem.unknown,
+        tries=max(turn.tries, problem.attempt),
     )
 
 
-def finished_tool(turn: Turn, place: str, result: ToolResult) -> Turn:
-    """A tool has answered."""
-    last = turn.steps[-1]
-    step = msgspec.structs.replace(last, results={**last.results, place: result})
-    return msgspec.structs.replace(turn, steps=(*turn.steps[:-1], step))
-
-
-def begun_tool(turn: Turn, place: str) -> Turn:
-    """A tool was started."""
-    last = turn.steps[-1]
-    step = msgspec.structs.replace(last, begun=last.begun | {place})
-    return msgspec.structs.replace(turn, steps=(*turn.steps[:-1], step))
-
-
-def take(turn: Turn, event: Event) -> Turn:
-    """Take one event of the session in; those of other turns change nothing."""
-    payload = event.payload
-    if event.kind == RESPONDED and payload.get("turn") == turn.id and payload["step"] == len(turn.steps):
-        return responded(turn, response_from(payload))
-    if event.kind == FAILED and payload.get("turn") == turn.id and payload["step"] == len(turn.steps):
-        return failed(turn, payload["error"], payload["retry"], payload.get("retry_after"))
-    if event.kind == FINISHED and payload.get("turn") == turn.id:
-        return msgspec.structs.replace(turn, finished=True)
-    if event.kind in ("tool.started", "tool.finished"):
-        return _take_tool(turn, event.kind, payload)
-    return turn
-
-
-def _take_tool(turn: Turn, kind: str, payload: dict[str, Any]) -> Turn:
-    place = str(payload.get("call_id", ""))
-    if not turn.steps or not place.startswith(f"{turn.id}/{len(turn.steps) - 1}/"):
+def _take_tool(turn: Turn, event: Event) -> Turn:
+    place = str(event.payload.get("call_id", ""))
+    head, _, number = place.rpartition("/")
+    last = len(turn.steps) - 1
+    if last < 0 or head != f"{turn.id}/{last}" or not number.isdigit():
         return turn
-    if kind == "tool.started":
-        return begun_tool(turn, place)
-    return finished_tool(turn, place, result_from(turn, place, payload))
+    step = turn.steps[-1]
+    if int(number) >= len(step.response.tool_calls):
+        return turn
+    if event.kind == ToolStarted.kind:
+        step = msgspec.structs.replace(step, begun=step.begun | {place})
+    elif place not in step.results:
+        result = result_of(step.response.tool_calls[int(number)], event)
+        step = msgspec.structs.replace(step, results={**step.results, place: result})
+    return msgspec.structs.replace(turn, steps=(*turn.steps[:-1], step))
 
 
-def result_from(turn: Turn, place: str, payload: dict[str, Any]) -> ToolResult:
-    """A tool's result as the journal has it, in the words the model would have read."""
-    call = turn.steps[-1].response.tool_calls[int(place.rpartition("/")[2])]
-    outcome = payload.get("outcome")
-    if outcome is None:
-        return ToolResult(call.id, f"Failed: {payload.get('error') or 'no reason given'}", failed=True)
-    text = outcome.get("text")
-    if text is None:
-        value = outcome.get("value")
-        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return ToolResult(call.id, text)
-
-
-def response_payload(turn: Turn, step: int, response: ModelResponse) -> dict[str, Any]:
-    """A model's answer for the journal."""
-    return {
-        "turn": turn.id,
-        "step": step,
-        "text": response.text,
-        "reasoning": response.reasoning,
-        "tool_calls": msgspec.to_builtins(response.tool_calls),
-        "usage": msgspec.to_builtins(response.usage),
-        "finish_reason": response.finish_reason,
-        "model": response.model,
-        "provider": response.provider,
-    }
-
-
-def response_from(payload: dict[str, Any]) -> ModelResponse:
-    """A model's answer from the journal."""
-    return ModelResponse(
-        text=payload["text"],
-        tool_calls=msgspec.convert(payload["tool_calls"], tuple[ToolCall, ...]),
-        usage=msgspec.convert(payload["usage"], Usage),
-        finish_reason=payload["finish_reason"],
-        model=payload["model"],
-        provider=payload["provider"],
-        reasoning=payload.get("reasoning", ""),
-    )
+def result_of(call: ToolCall, event: Event) -> ToolResult:
+    """A tool's result as the journal has it, in the words the model reads."""
+    outcome = outcome_of(event)
+    return ToolResult(call.id, spoken(outcome), isinstance(outcome, Failed))

@@ -1,319 +1,262 @@
-"""The work of a turn, each piece in a task of its own: calling the model, running a tool, speaking in the room.
+"""The work of a turn beside the model call, each piece in a task of its own.
 
-Tasks may await the outside; what they return goes to the session's process as `TaskDone`. Every model call is
-journaled before and after, with tokens, cost and time, and so is every tool call (by the gate).
+Joining the room, taking a turn up from the journal, running a tool, speaking.
+
+Tasks may await the outside; what they wrote into the journal goes to the session's process as `TaskDone`, which takes
+it in. A message that is given up is answered with a notice and becomes a dead letter.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
 
 import msgspec
 
-from planaria.agents.definition import AgentDefinition
-from planaria.agents.prompt import build, system_text
-from planaria.agents.turn import (
-    FAILED,
-    FINISHED,
-    KINDS,
-    REQUESTED,
-    RESPONDED,
-    STARTED,
-    Say,
-    ToolResult,
-    ToolRun,
-    Turn,
-    response_payload,
-    take,
-)
-from planaria.cortex.errors import EventRefused, JournalUnavailable
-from planaria.cortex.event import Event, NewEvent, new_id
-from planaria.cortex.journal import Journal
+from planaria.agents.desk import PATIENCE, Desk, Known, append, append_after, note, read
+from planaria.agents.events import SessionDiverged, TurnFinished, TurnStarted
+from planaria.agents.seed import seeded
+from planaria.agents.source import JournalSource
+from planaria.agents.state import compare
+from planaria.agents.turn import KINDS, Say, ToolRun, Turn, take
+from planaria.cortex.errors import EventRefused
+from planaria.cortex.event import Event, NewEvent
+from planaria.cortex.event_type import EventMismatch
+from planaria.cortex.letters import letter
 from planaria.cortex.query import Query
-from planaria.membrane.directory import ModelDirectory
-from planaria.membrane.errors import ProviderError
-from planaria.membrane.gate import Gate, spoken
-from planaria.membrane.provider import Message, ModelRequest, ModelResponse, Piece, TextDelta
-from planaria.membrane.tool import Context, Failed
-from planaria.otp import CallError, Pid, now, sleep
-from planaria.records.library import Library
-from planaria.rooms.message import RoomMessage, room_name
-from planaria.rooms.outbox import repeatable_id
+from planaria.membrane.events import ToolFinished, ToolStarted
+from planaria.membrane.prepared import Prepared
+from planaria.membrane.tool import FAILED
+from planaria.otp import CallError, Pid, sleep
+from planaria.rooms.message import Delivery, RoomMessage, room_name
 from planaria.rooms.room import Room, RoomRefused
 
-PATIENCE = 0.5
-"""Seconds between tries to reach the journal or the room while they are away."""
-GARDEN_FILES = ("SOUL", "USER", "MEMORY", "contract")
-"""What every agent of a garden is told, from the files of these names."""
-PIECE = 24
-"""Characters of a streamed answer that are sent on together, at least."""
 
+class Begun(msgspec.Struct, frozen=True):
+    """The turn as the journal has it: `base`, and the events to be folded into it."""
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What a session needs to work: who it is, where, and with what."""
-
-    definition: AgentDefinition
-    room: str
-    session: str
-    garden: Path
-    gate: Gate
-    services: Mapping[type, object] = field(default_factory=dict)
-
-    @property
-    def agent(self) -> str:
-        """The agent's name."""
-        return self.definition.name
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """The model has answered; it is in the journal."""
-
-    response: ModelResponse
-
-
-class NotAnswered(msgspec.Struct, frozen=True):
-    """The model call failed; it is in the journal."""
-
-    error: str
-    retry: bool
-    retry_after: float | None = None
+    base: Turn
+    events: tuple[Event, ...]
 
 
 class Ran(msgspec.Struct, frozen=True):
     """A tool call is over; it is in the journal."""
 
-    place: str
-    result: ToolResult
+    events: tuple[Event, ...]
+
+
+class Executed(msgspec.Struct, frozen=True):
+    """A tool call is over; that it is, is to be written with what comes next."""
+
+    events: tuple[NewEvent, ...]
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """How a tool call ended is in the journal now."""
+
+    events: tuple[Event, ...]
+
+
+@dataclass(slots=True)
+class OpenCalls:
+    """How many calls of one step are still running."""
+
+    left: int
+
+
+class Behind(msgspec.Struct, frozen=True):
+    """Something of this turn is in the journal that the session does not know: it is to be read."""
 
 
 class Said(msgspec.Struct, frozen=True):
-    """The answer is in the room's transcript: the turn is over."""
+    """The answer is in the room's transcript: the turn is over. `ending` is to be written, soon."""
+
+    ending: tuple[NewEvent, ...]
 
 
-async def join(desk: Desk, pid: Pid) -> list[RoomMessage]:
+class Stopped(msgspec.Struct, frozen=True):
+    """The state held was not what the journal says. Room and journal know; nothing may go on from it."""
+
+
+async def join(desk: Desk, pid: Pid) -> list[Delivery]:
     """Become a member of the room; what waits for an answer.
 
     A turn whose answer is in the room but whose end was not noted, since the process was killed in between, is ended.
     """
-    query = Query(session=desk.session, kinds=(STARTED, FINISHED), limit=1, newest_first=True)
-    latest = await _events(query)
+    query = Query(
+        session=desk.session, kinds=(TurnStarted.kind, TurnFinished.kind), limit=1, newest_first=True
+    )
+    latest = await read(query)
     waiting = await Room.join(room_name(desk.room), desk.agent, pid, desk.definition.host)
-    if latest and latest[0].kind == STARTED:
-        turn = latest[0].payload["message"]
-        if turn not in {message.id for message in waiting}:
-            await _write(_finished(desk, turn, latest[0].trace_id, "answered"))
+    if latest and latest[0].kind == TurnStarted.kind:
+        await _end(desk, latest[0], waiting)
     return waiting
 
 
-async def begin(desk: Desk, message: RoomMessage) -> Turn:
-    """Note the beginning of a turn, or take it up where the journal says it stands.
+async def _end(desk: Desk, event: Event, waiting: Sequence[Delivery]) -> None:
+    """End a turn that was begun and does not wait any more."""
+    try:
+        started = TurnStarted.of(event)
+    except EventMismatch:
+        return
+    if any((each.message.id, each.attempt) == (started.message, started.attempt) for each in waiting):
+        return
+    replies = [
+        message
+        for message in await Room.transcript(room_name(desk.room))
+        if message.author == desk.agent and message.cause_id == started.message
+    ]
+    message = RoomMessage(
+        started.message,
+        *(0, event.at, desk.room, started.author, "person", ""),
+        trace_id=event.trace_id,
+        subject=event.subject,
+    )
+    turn = Turn(message, started.attempt, begun=True)
+    if replies and replies[-1].author_kind == "notice":
+        await note(ending(desk, turn, Say(replies[-1].text, None, "failed")))
+    else:
+        await note(ending(desk, turn, Say("", None)))
+
+
+async def begin(desk: Desk, message: RoomMessage, attempt: int, ahead: Sequence[NewEvent]) -> Begun:
+    """Note the beginning of a turn, and take it up where the journal says it stands.
 
     The note goes first: the journal writes in order, so whatever a killed process of this session had on its way is
     there to be read after it. Reads the trace of the message alone, so it costs the same however long the session
     has lived.
     """
-    turn = msgspec.structs.replace(Turn(message), begun=True)
-    note = repeatable_id(desk.session, STARTED, message.id)
-    if await _note(desk, turn, STARTED, {"message": message.id, "author": message.author}, note):
-        return turn
-    for event in await _events(Query(session=desk.session, kinds=KINDS, trace_id=message.trace_id)):
-        turn = take(turn, event)
-    return msgspec.structs.replace(turn, resumed=True)
+    base = Turn(message, attempt)
+    if desk.fork is not None:
+        base = await seeded(JournalSource(), desk.fork, desk.session, base)
+    try:
+        await append_after(ahead, [desk.started(base, len(base.steps))])
+    except Known:
+        await note(ahead)
+    query = Query(session=desk.session, kinds=KINDS, trace_id=message.trace_id)
+    return Begun(base, tuple(await read(query)))
 
 
-async def think(desk: Desk, turn: Turn, step: int, wait: float) -> Answered | NotAnswered:
-    """Make one model call, its text streamed into the room."""
-    if wait:
-        await sleep(wait)
-    models = await ModelDirectory.models("models")
+async def run_tool(
+    desk: Desk, turn: Turn, run: ToolRun, prepared: Prepared | None, open_calls: OpenCalls
+) -> Ran | Executed:
+    """Make one tool call through the gate.
+
+    Args:
+        prepared: given, its start is in the journal.
+        open_calls: of this step. The end of the last is written with the next request.
+    """
+    if prepared is None:
+        context = desk.context(turn, run.place)
+        grants = desk.definition.tools
+        await desk.gate.call(run.call.name, run.call.arguments, context, grants, begun=run.cut_off)
+        open_calls.left -= 1
+        return Ran(await _of_call(desk, turn, run.place))
+    ended = await desk.gate.execute(prepared)
+    open_calls.left -= 1
+    if open_calls.left == 0 and len(ended.events) == 1:
+        return Executed(ended.events)
+    return Ran(await write_results(desk, turn, prepared, ended.events))
+
+
+async def write_results(
+    desk: Desk, turn: Turn, prepared: Prepared, events: Sequence[NewEvent]
+) -> tuple[Event, ...]:
+    """Write down how a call ended. The first end counts, whoever wrote it."""
     try:
-        choice = models.resolve(desk.definition.model)
-        messages = await _prompt(desk, turn)
-        tools = tuple(tool.spec for tool in desk.gate.offered(desk.definition.tools))
-        request = ModelRequest(
-            choice.model, messages, tools, desk.definition.max_tokens, desk.definition.temperature
-        )
-        asked = {
-            "turn": turn.id,
-            "step": step,
-            "provider": choice.provider.name,
-            "model": choice.model,
-            "messages": len(messages),
-            "tools": [tool.name for tool in tools],
-        }
-        await _note(desk, turn, REQUESTED, asked)
-        response, first, whole = await _stream(desk, turn, choice.provider.stream(request))
-    except ProviderError as error:
-        return await _not_answered(desk, turn, step, NotAnswered(str(error), error.retry, error.retry_after))
-    payload = response_payload(turn, step, response)
-    payload["cost_micro"] = models.cost_micro(choice.provider.name, choice.model, response.usage)
-    payload["first_ms"] = round(first * 1000, 3)
-    payload["duration_ms"] = round(whole * 1000, 3)
-    try:
-        await _note(desk, turn, RESPONDED, payload)
+        return tuple(await append(events))
+    except Known:
+        return await _of_call(desk, turn, prepared.context.call_id)
     except EventRefused as error:
-        # Asking again would cost again and end the same.
-        problem = NotAnswered(f"the model's answer cannot be written down: {error.reason}", retry=False)
-        return await _not_answered(desk, turn, step, problem)
-    return Answered(response)
+        problem = f"{prepared.name} answered what cannot be written down: {error.reason}"
+        finished = ToolFinished(prepared.context.call_id, prepared.name, FAILED, 0.0, error=problem)
+        return tuple(await append([prepared.event(finished)]))
 
 
-async def _not_answered(desk: Desk, turn: Turn, step: int, problem: NotAnswered) -> NotAnswered:
-    await _note(desk, turn, FAILED, {"turn": turn.id, "step": step, **msgspec.structs.asdict(problem)})
-    return problem
+async def note_results(desk: Desk, turn: Turn, events: Sequence[NewEvent]) -> Noted:
+    """Write down how a call ended, alone."""
+    try:
+        return Noted(tuple(await append(events)))
+    except Known:
+        return Noted(await _of_call(desk, turn, str(events[-1].payload["call_id"])))
 
 
-async def run_tool(desk: Desk, turn: Turn, run: ToolRun) -> Ran:
-    """Make one tool call through the gate."""
-    tool = desk.gate.find(run.call.name)
-    if run.cut_off and (tool is None or not tool.idempotent):
-        text = (
-            "Failed: the node stopped while this tool ran, so nobody knows whether it took effect. "
-            "It was not run again; look before you repeat it."
-        )
-        await _note(desk, turn, "tool.finished", _unknown(desk, run, text))
-        return Ran(run.place, ToolResult(run.call.id, text, failed=True))
-    context = Context(
-        caller=f"agent:{desk.agent}",
-        garden=desk.garden,
-        session=desk.session,
-        room=desk.room,
-        trace_id=turn.message.trace_id,
-        cause_id=turn.id,
-        call_id=run.place,
-        services=desk.services,
+async def _of_call(desk: Desk, turn: Turn, place: str) -> tuple[Event, ...]:
+    kinds = (ToolStarted.kind, ToolFinished.kind)
+    noted = await read(Query(session=desk.session, kinds=kinds, trace_id=turn.message.trace_id))
+    return tuple(event for event in noted if event.payload.get("call_id") == place)
+
+
+async def say(desk: Desk, turn: Turn, words: Say, base: Turn | None) -> Said | Stopped:
+    """Speak, as often as it takes: the room takes one answer to a message, whoever repeats it.
+
+    Args:
+        base: given, the turn is read from the journal once more before, and folded into this; nothing is said from a
+            state that is not the one its events make.
+    """
+    if base is not None and words.outcome == "answered":
+        query = Query(session=desk.session, kinds=KINDS, trace_id=turn.message.trace_id)
+        folded = reduce(take, await read(query), base)
+        found = compare(turn, folded)
+        if found is not None:
+            return await stop(desk, turn, found)
+    words = await _speak(desk, turn, words)
+    return Said(ending(desk, turn, words))
+
+
+async def stop(desk: Desk, turn: Turn, found: SessionDiverged) -> Stopped:
+    """Say and note that the state of a turn cannot be trusted, and end the turn."""
+    text = (
+        "I stopped before answering this: what I remembered of it was not what the journal says "
+        f"({found.difference}). Nothing was said from it; I start afresh. Please ask again."
     )
-    outcome = await desk.gate.call(run.call.name, run.call.arguments, context, desk.definition.tools)
-    return Ran(run.place, ToolResult(run.call.id, spoken(outcome), isinstance(outcome, Failed)))
+    words = await _speak(desk, turn, Say(text, None, "failed"))
+    place = f"{turn.id}/{found.held}/{found.folded}"
+    await note([desk.event(turn, found, place), *ending(desk, turn, words)])
+    return Stopped()
 
 
-async def say(desk: Desk, turn: Turn, words: Say) -> Said:
-    """Speak, as often as it takes: the room takes one answer to a message, whoever repeats it."""
+async def _speak(desk: Desk, turn: Turn, words: Say) -> Say:
     message = turn.message
-    text, failed = words.text, words.failed
     while True:
         try:
             await Room.say(
                 room_name(desk.room),
                 desk.agent,
-                text,
+                words.text,
                 cause_id=message.id,
-                author_kind="notice" if failed else "agent",
+                author_kind="notice" if words.failed else "agent",
                 model=words.model,
                 trace_id=message.trace_id,
+                attempt=turn.attempt,
+                subject=message.subject,
             )
-            break
+            return words
         except RoomRefused as error:
-            text, failed = f"I could not say my answer: {error}", True
+            words = Say(f"I could not say my answer: {error}", None, "failed")
         except CallError:
             await sleep(PATIENCE)  # the room is being restarted, or the disk is full: an outage is no bug
-    await _write(_finished(desk, turn.id, message.trace_id, "failed" if failed else "answered"))
-    return Said()
 
 
-async def _prompt(desk: Desk, turn: Turn) -> tuple[Message, ...]:
-    name = room_name(desk.room)
-    talk = await Room.transcript(name, limit=200)
-    pending = [message.id for message in await Room.pending(name, desk.agent)]
-    others = [member for member in await Room.members(name) if member != desk.agent]
-    files = [
-        record.body.strip()
-        for record in await Library.list("library", "garden")
-        if record.path.removesuffix(".md") in GARDEN_FILES and record.body.strip()
-    ]
-    system = system_text(desk.definition, desk.room, turn.message.author, others, files)
-    return build(desk.definition, turn, talk, pending, system)
-
-
-async def _stream(desk: Desk, turn: Turn, pieces: AsyncIterator[Piece]) -> tuple[ModelResponse, float, float]:
-    begun = now()
-    first = 0.0
-    sent = False
-    # What it says after its tools, or once more after a failure or a kill, begins a new paragraph.
-    held = "\n\n" if turn.steps or turn.failures or turn.resumed else ""
-    response: ModelResponse | None = None
-    async for piece in pieces:
-        first = first or now() - begun
-        if isinstance(piece, ModelResponse):
-            response = piece
-        elif isinstance(piece, TextDelta):
-            held += piece.text
-            # The first piece goes at once, to be seen; later ones in handfuls.
-            if len(held) >= PIECE or not sent:
-                Room.delta(room_name(desk.room), desk.agent, turn.id, held)
-                held = ""
-                sent = True
-    if held.strip():
-        Room.delta(room_name(desk.room), desk.agent, turn.id, held)
-    if response is None:
-        raise ProviderError("the provider ended its stream without an answer", retry=True)
-    return response, first, now() - begun
-
-
-def _unknown(desk: Desk, run: ToolRun, text: str) -> dict[str, object]:
-    return {
-        "call_id": run.place,
-        "tool": run.call.name,
-        "caller": f"agent:{desk.agent}",
-        "branch": "failed",
-        "outcome": None,
-        "error": text.removeprefix("Failed: "),
-        "retry": False,
-        "duration_ms": 0.0,
+def ending(desk: Desk, turn: Turn, words: Say) -> tuple[NewEvent, ...]:
+    """What ends a turn in the journal: its end, and a dead letter if the message was given up."""
+    first = () if turn.begun else (desk.started(turn, len(turn.steps)),)
+    finished = desk.finished(turn, words.outcome)
+    if not words.failed:
+        return (*first, finished)
+    message = turn.message
+    evidence = {
+        "room": desk.room,
+        "message": message.id,
+        "agent": desk.agent,
+        "author": message.author,
+        "session": desk.session,
+        "turn": turn.id,
+        "steps": len(turn.steps),
     }
-
-
-def _finished(desk: Desk, turn: str, trace_id: str, outcome: str) -> NewEvent:
-    payload = {"turn": turn, "outcome": outcome}
-    once = repeatable_id(desk.session, FINISHED, turn)
-    return NewEvent(FINISHED, payload, session=desk.session, trace_id=trace_id, cause_id=turn, id=once)
-
-
-async def _note(desk: Desk, turn: Turn, kind: str, payload: Mapping[str, object], id: str = "") -> bool:
-    """Journal one event of the turn, once; while the journal is away, wait. False if it was there already."""
-    # With an id of its own: an append that got no answer may have been written, and tokens must not count twice.
-    event = NewEvent(
-        kind,
-        dict(payload),
-        session=desk.session,
-        trace_id=turn.message.trace_id,
-        cause_id=turn.id,
-        id=id or new_id(),
+    target = f"{room_name(desk.room)}/{message.id}/{desk.agent}"
+    given_up = letter("room.message", words.text, target=target, evidence=evidence, attempt=turn.attempt)
+    return (
+        *first,
+        finished,
+        given_up.new(trace_id=message.trace_id, cause_id=turn.id, subject=message.subject),
     )
-    return await _write(event)
-
-
-async def _write(event: NewEvent) -> bool:
-    while True:
-        try:
-            await Journal.append("journal", [event])
-            return True
-        except EventRefused as error:
-            if error.duplicate_of != event.id:
-                raise
-            return False
-        except JournalUnavailable as error:
-            if not error.retry:
-                raise
-        except CallError:
-            pass
-        await sleep(PATIENCE)
-
-
-async def _events(query: Query) -> list[Event]:
-    """Read the journal; while it is away, wait."""
-    while True:
-        try:
-            return await Journal.read("journal", query)
-        except JournalUnavailable as error:
-            if not error.retry:
-                raise
-        except CallError:
-            pass
-        await sleep(PATIENCE)
-
-
-def lines_of(runs: Sequence[ToolRun]) -> str:
-    """What a session is doing, for people."""
-    return ", ".join(run.call.name for run in runs)

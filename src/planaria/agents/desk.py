@@ -1,0 +1,174 @@
+"""What a session works with, and how its events are written and read: with patience while the journal is away."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from planaria.agents.definition import AgentDefinition
+from planaria.agents.events import SessionForked, TurnFinished, TurnStarted
+from planaria.agents.turn import Turn
+from planaria.cortex.errors import EventRefused, JournalUnavailable
+from planaria.cortex.event import Event, NewEvent, repeatable_id
+from planaria.cortex.event_type import EventType
+from planaria.cortex.journal import Journal
+from planaria.cortex.query import Query
+from planaria.cortex.redact import Redactor
+from planaria.membrane.gate import Gate
+from planaria.membrane.tool import Context
+from planaria.otp import CallError, sleep
+
+PATIENCE = 0.5
+"""Seconds between tries to reach the journal or the room while they are away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a session needs to work: who it is, where, and with what.
+
+    Attributes:
+        services: what tools may ask for; a `Redactor` among them knows the node's secrets.
+        fork: how this session branched off another, if it did.
+    """
+
+    definition: AgentDefinition
+    room: str
+    session: str
+    garden: Path
+    gate: Gate
+    services: Mapping[type, object] = field(default_factory=dict)
+    fork: SessionForked | None = None
+
+    @property
+    def agent(self) -> str:
+        """The agent's name."""
+        return self.definition.name
+
+    def mask(self, text: str) -> str:
+        """The text as the journal will have it, secrets masked: what is sent is what is written."""
+        redactor = self.services.get(Redactor)
+        return redactor.text(text) if isinstance(redactor, Redactor) else text
+
+    def event(self, turn: Turn, payload: EventType, *place: str) -> NewEvent:
+        """An event of the turn. What it is called follows from its place, so it is written once, whoever tries."""
+        return payload.new(
+            session=self.session,
+            trace_id=turn.message.trace_id,
+            cause_id=turn.id,
+            id=repeatable_id(self.session, payload.kind, *place),
+            subject=turn.message.subject,
+        )
+
+    def foreseen(self, event: NewEvent) -> Event:
+        """An event as the journal will have it, before it is there; it has no place yet."""
+        payload = msgspec.to_builtins(event.payload)
+        redactor = self.services.get(Redactor)
+        if isinstance(redactor, Redactor):
+            payload = redactor.value(payload)
+        return Event(
+            seq=0,
+            id=event.id,
+            at=0.0,
+            trace_id=event.trace_id,
+            cause_id=event.cause_id,
+            node="",
+            process="",
+            session=event.session,
+            kind=event.kind,
+            payload=payload,
+            version=event.version,
+            subject=event.subject,
+        )
+
+    def started(self, turn: Turn, kept: int = 0) -> NewEvent:
+        """The beginning of a turn."""
+        message = turn.message
+        return self.event(turn, TurnStarted(message.id, message.author, turn.attempt, kept), turn.id)
+
+    def finished(self, turn: Turn, outcome: str) -> NewEvent:
+        """The end of a turn."""
+        return self.event(turn, TurnFinished(turn.id, outcome), turn.id)
+
+    def context(self, turn: Turn, place: str) -> Context:
+        """Who makes a tool call, for the gate."""
+        return Context(
+            caller=f"agent:{self.agent}",
+            garden=self.garden,
+            session=self.session,
+            room=self.room,
+            trace_id=turn.message.trace_id,
+            cause_id=turn.id,
+            call_id=place,
+            subject=turn.message.subject,
+            services=self.services,
+        )
+
+
+class Known(Exception):
+    """An event is in the journal already: somebody was here before, and what it says stands.
+
+    Attributes:
+        id: of that event.
+    """
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        super().__init__(id)
+
+
+async def append(events: Sequence[NewEvent]) -> list[Event]:
+    """Write events, all or none; while the journal is away, wait.
+
+    Raises:
+        Known: one of them is there already.
+        EventRefused: one of them can never be written.
+    """
+    while True:
+        try:
+            return await Journal.append("journal", events)
+        except EventRefused as error:
+            if error.duplicate_of is None:
+                raise
+            raise Known(error.duplicate_of) from error
+        except JournalUnavailable as error:
+            if not error.retry:
+                raise
+        except CallError:
+            pass
+        await sleep(PATIENCE)
+
+
+async def append_after(ahead: Sequence[NewEvent], events: Sequence[NewEvent]) -> list[Event]:
+    """Write `events`, in one append with `ahead`, some of which may be in the journal already. Answers `events`.
+
+    Raises:
+        Known, EventRefused: as `append`, about `events`.
+    """
+    ahead = list(ahead)
+    while True:
+        try:
+            return (await append([*ahead, *events]))[len(ahead) :]
+        except Known as known:
+            left = [event for event in ahead if event.id != known.id]
+            if len(left) == len(ahead):
+                raise
+            ahead = left
+
+
+async def note(events: Sequence[NewEvent]) -> None:
+    """Write events that may be there already."""
+    await append_after(events, ())
+
+
+async def read(query: Query) -> list[Event]:
+    """Read the journal; while it is away, wait."""
+    while True:
+        try:
+            return await Journal.read("journal", query)
+        except JournalUnavailable as error:
+            if not error.retry:
+                raise
+        except CallError:
+            pass
+        await sleep(PATIENCE)

@@ -1,0 +1,112 @@
+"""The request of a model call, as its event says it: made, described by reference, rebuilt, and checked. Pure.
+
+`model.requested` holds a digest of the request in its canonical form: JSON with sorted keys, of the model's name, the
+messages, the tools on offer and the parameters. So whoever rebuilds a request from the journal knows whether it is
+exactly the one that was sent.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from planaria.agents.events import ModelRequested, Talk
+from planaria.membrane.provider import Message, ModelRequest, ToolSpec
+from planaria.rooms.message import RoomMessage
+
+DIGITS = 32
+"""Hexadecimal digits of a digest."""
+
+_specs = msgspec.json.Decoder(tuple[ToolSpec, ...])
+
+
+def canonical(request: ModelRequest) -> bytes:
+    """The request in the one form that its digest is made of. Its idempotency key is no part of it."""
+    value = {
+        "model": request.model,
+        "messages": [_message(message) for message in request.messages],
+        "tools": [
+            {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+            for tool in request.tools
+        ],
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+    }
+    return msgspec.json.encode(value, order="sorted")
+
+
+def _message(message: Message) -> dict[str, Any]:
+    calls = [
+        {"id": call.id, "name": call.name, "arguments": call.arguments, "vendor": call.vendor}
+        for call in message.tool_calls
+    ]
+    return {
+        "role": message.role,
+        "content": message.content,
+        "tool_calls": calls,
+        "tool_call_id": message.tool_call_id,
+    }
+
+
+def digest_of(data: bytes) -> str:
+    """The first 32 hexadecimal digits of the SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:DIGITS]
+
+
+def specs_text(specs: Iterable[ToolSpec]) -> str:
+    """The tools on offer as one text, the same for the same tools: the journal keeps it once."""
+    return msgspec.json.encode(list(specs), order="sorted").decode()
+
+
+def read_specs(text: str) -> tuple[ToolSpec, ...]:
+    """Tools from their text.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    return _specs.decode(text)
+
+
+def talk_of(shown: Sequence[RoomMessage], hidden: Iterable[RoomMessage]) -> Talk:
+    """Where the messages that are shown stand in the journal.
+
+    Args:
+        shown: oldest first.
+        hidden: messages of the room that are not shown, in any order.
+    """
+    if not shown:
+        return Talk()
+    first, last = shown[0].seq, shown[-1].seq
+    return Talk(first, last, tuple(message.id for message in hidden if first < message.seq < last))
+
+
+def request_of(asked: ModelRequested, messages: tuple[Message, ...]) -> ModelRequest:
+    """The request to send.
+
+    Args:
+        asked: nothing of it left out.
+        messages: as `agents/prompt.py` builds them.
+    Raises:
+        msgspec.DecodeError: its tools are no list of tools.
+    """
+    return ModelRequest(
+        model=asked.model,
+        messages=messages,
+        tools=read_specs(asked.tools or "[]"),
+        max_tokens=asked.max_tokens,
+        temperature=asked.temperature,
+        idempotency_key=asked.key,
+    )
+
+
+def lean(asked: ModelRequested, before: ModelRequested | None) -> ModelRequested:
+    """The event without what the request before it in the same turn has as well."""
+    if before is None:
+        return asked
+    return msgspec.structs.replace(
+        asked,
+        system=None if asked.system == before.system else asked.system,
+        tools=None if asked.tools == before.tools else asked.tools,
+        talk=None if asked.talk == before.talk else asked.talk,
+    )

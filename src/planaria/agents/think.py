@@ -1,0 +1,250 @@
+"""A model call, in a task of its own: what is sent is put together, noted, sent, and the answer noted.
+
+The beginning of a turn and its first request are one append. A call that was cut off is made again with the very same
+request, which the journal has, under the same idempotency key: a provider that honours keys charges it once.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from functools import reduce
+
+import msgspec
+
+from planaria.agents.desk import Desk, Known, append_after
+from planaria.agents.events import ModelFailed, ModelRequested, ModelResponded, Talk
+from planaria.agents.prompt import MOST_MESSAGES, choose, compose, system_text
+from planaria.agents.request import canonical, digest_of, lean, request_of, specs_text, talk_of
+from planaria.agents.source import JournalSource, stretch
+from planaria.agents.turn import Turn, place_of, take
+from planaria.agents.work import Behind
+from planaria.cortex.errors import EventRefused
+from planaria.cortex.event import Event, NewEvent
+from planaria.cortex.event_type import EventType
+from planaria.membrane.directory import ModelDirectory
+from planaria.membrane.errors import ProviderError, StreamCut, TimedOut
+from planaria.membrane.models import Choice
+from planaria.membrane.prepared import Prepared
+from planaria.membrane.provider import ModelRequest, ModelResponse, Piece, TextDelta
+from planaria.otp import now, sleep
+from planaria.records.library import Library
+from planaria.rooms.message import RoomMessage, room_name
+from planaria.rooms.room import Room
+
+GARDEN_FILES = ("SOUL", "USER", "MEMORY", "contract")
+"""What every agent of a garden is told, from the files of these names."""
+PIECE = 24
+"""Characters of a streamed answer that are sent on together, at least."""
+
+
+class Brief(msgspec.Struct, frozen=True):
+    """What a model is told beside the turn itself; the same for all steps of a turn.
+
+    Attributes:
+        shown: the talk of the room before it.
+        talk: where that stands in the journal.
+        others: the other agents there.
+        files: what the garden's own files say.
+        resumed: people may have seen a piece of an answer that is not going on.
+    """
+
+    shown: tuple[RoomMessage, ...]
+    talk: Talk
+    others: tuple[str, ...]
+    files: tuple[str, ...]
+    resumed: bool = False
+
+
+class Thought(msgspec.Struct, frozen=True):
+    """A model call is over, well or not; it is in the journal."""
+
+    events: tuple[Event, ...]
+    brief: Brief | None
+    ready: dict[str, Prepared] = {}
+    """The tool calls it asked for, by place; their beginning is in the journal, too."""
+
+
+async def think(
+    desk: Desk,
+    turn: Turn,
+    brief: Brief | None,
+    wait: float,
+    ahead: Sequence[NewEvent],
+    results: Sequence[NewEvent] = (),
+) -> Thought | Behind:
+    """Make one model call, its text streamed into the room.
+
+    Args:
+        brief: of the steps before; None for the first of the turn, and after a restart.
+        wait: seconds to wait first.
+        ahead: events that are to be written first, some of which may be there already.
+        results: the end of the last tool call of the step before, not written yet.
+    """
+    if wait:
+        await sleep(wait)
+    models = await ModelDirectory.models("models")
+    notes = _Notes(desk, turn, ahead, results)
+    state = reduce(take, map(desk.foreseen, results), turn)
+    attempt = turn.tries + 1
+    try:
+        try:
+            choice = models.resolve(desk.definition.model)
+            brief = brief or await _brief(desk, turn)
+            asked, request = _request(desk, state, brief, choice)
+            attempt = asked.attempt
+            if asked is not turn.asked:
+                written = await notes.write(lean(asked, turn.asked), asked.key)
+                true = reduce(take, written, turn)
+                if true.steps != state.steps:  # the journal masked more of a result than was foreseen
+                    asked, request = _request(desk, msgspec.structs.replace(true, open=False), brief, choice)
+                    attempt = asked.attempt
+                    await notes.write(lean(asked, true.asked), asked.key)
+            response, first, whole = await _stream(desk, turn, brief, choice.provider.stream(request))
+        except ProviderError as error:
+            await notes.fail(
+                ModelFailed(
+                    turn=turn.id,
+                    step=len(turn.steps),
+                    error=str(error),
+                    retry=error.retry,
+                    retry_after=error.retry_after,
+                    attempt=attempt,
+                    unknown=isinstance(error, StreamCut | TimedOut),
+                )
+            )
+            return Thought(tuple(notes.events), brief)
+        answer = ModelResponded(
+            turn=turn.id,
+            step=asked.step,
+            text=response.text,
+            usage=response.usage,
+            finish_reason=response.finish_reason,
+            model=response.model,
+            provider=response.provider,
+            reasoning=response.reasoning,
+            tool_calls=response.tool_calls,
+            cost_micro=models.cost_micro(choice.provider.name, choice.model, response.usage),
+            first_ms=round(first * 1000, 3),
+            duration_ms=round(whole * 1000, 3),
+            attempt=asked.attempt,
+        )
+        ready = {
+            place: desk.gate.prepare(
+                call.name, call.arguments, desk.context(turn, place), desk.definition.tools
+            )
+            for n, call in enumerate(response.tool_calls)
+            if (place := place_of(turn, asked.step, n))
+        }
+        try:
+            begun = [event for prepared in ready.values() for event in prepared.events]
+            await notes.write(answer, asked.key, begun)
+        except EventRefused as error:
+            # Asking again would cost again and end the same.
+            text = f"the model's answer cannot be written down: {error.reason}"
+            await notes.fail(ModelFailed(turn.id, asked.step, text, retry=False, attempt=asked.attempt))
+            ready = {}
+    except Known:
+        return Behind()
+    return Thought(tuple(notes.events), brief, ready)
+
+
+class _Notes:
+    """What one call has written; the first append also has what was to go before it."""
+
+    def __init__(
+        self, desk: Desk, turn: Turn, ahead: Sequence[NewEvent], results: Sequence[NewEvent]
+    ) -> None:
+        self.events: list[Event] = []
+        self._desk = desk
+        self._turn = turn
+        self._ahead: Sequence[NewEvent] = ahead
+        self._first = [*results] if turn.begun else [desk.started(turn, len(turn.steps)), *results]
+
+    async def write(self, payload: EventType, place: str, more: Sequence[NewEvent] = ()) -> list[Event]:
+        """Write one event and more behind it; its place in the turn makes its id. Answers all that was written."""
+        events = [*self._first, self._desk.event(self._turn, payload, place), *more]
+        written = await append_after(self._ahead, events)
+        self._ahead, self._first = (), []
+        self.events += written
+        return written
+
+    async def fail(self, problem: ModelFailed) -> None:
+        """Write that the call has failed. One try may fail several times, if nobody knew how it ended."""
+        place = f"{problem.turn}/{problem.step}/{problem.attempt}/{self._turn.failures}"
+        await self.write(problem, place)
+
+
+def _request(desk: Desk, turn: Turn, brief: Brief, choice: Choice) -> tuple[ModelRequested, ModelRequest]:
+    """What to ask: the request that was cut off, if it can be made again as it was, else a new one."""
+    before = turn.asked
+    if before is not None and turn.open and before.digest:
+        request = request_of(before, compose(desk.agent, turn, brief.shown, before.system or ""))
+        same_model = (before.provider, before.model) == (choice.provider.name, choice.model)
+        if same_model and digest_of(canonical(request)) == before.digest:
+            return before, request
+    definition = desk.definition
+    system = system_text(definition, desk.room, turn.message.author, brief.others, brief.files)
+    asked = ModelRequested(
+        turn=turn.id,
+        step=len(turn.steps),
+        provider=choice.provider.name,
+        model=choice.model,
+        attempt=turn.tries + 1,
+        system=desk.mask(system),
+        tools=desk.mask(specs_text(tool.spec for tool in desk.gate.offered(definition.tools))),
+        talk=brief.talk,
+        max_tokens=definition.max_tokens,
+        temperature=definition.temperature,
+    )
+    messages = compose(desk.agent, turn, brief.shown, asked.system or "")
+    request = request_of(asked, messages)
+    digest = digest_of(canonical(request))
+    return msgspec.structs.replace(asked, messages=len(messages), digest=digest), request
+
+
+async def _brief(desk: Desk, turn: Turn) -> Brief:
+    """Ask the room and the library what the model is to be told; after a restart the talk is the one it was told."""
+    name = room_name(desk.room)
+    pending = [message.id for message in await Room.pending(name, desk.agent)]
+    others = tuple(member for member in await Room.members(name) if member != desk.agent)
+    files = tuple(
+        record.body.strip()
+        for record in await Library.list("library", "garden")
+        if record.path.removesuffix(".md") in GARDEN_FILES and record.body.strip()
+    )
+    if turn.asked is not None and turn.asked.talk is not None:
+        shown, problems = await stretch(JournalSource(), desk.room, turn.asked.talk)
+        if not problems:
+            return Brief(tuple(shown), turn.asked.talk, others, files, resumed=True)
+    hidden = {turn.message.id, *pending}
+    talk = await Room.transcript(name, limit=MOST_MESSAGES + len(hidden))
+    # Those that came after it do not belong to what it answers.
+    kept = choose(talk, hidden)
+    place = talk_of(kept, [message for message in talk if message.id in hidden])
+    return Brief(tuple(kept), place, others, files, resumed=turn.begun)
+
+
+async def _stream(
+    desk: Desk, turn: Turn, brief: Brief, pieces: AsyncIterator[Piece]
+) -> tuple[ModelResponse, float, float]:
+    """Hand the answer on to the room while it is written; the whole, seconds to its first piece and to its last."""
+    begun = now()
+    first = 0.0
+    sent = False
+    # What it says after its tools, or once more after a failure or a kill, begins a new paragraph.
+    held = "\n\n" if turn.steps or turn.failures or brief.resumed else ""
+    response: ModelResponse | None = None
+    async for piece in pieces:
+        first = first or now() - begun
+        if isinstance(piece, ModelResponse):
+            response = piece
+        elif isinstance(piece, TextDelta):
+            held += piece.text
+            # The first piece goes at once, to be seen; later ones in handfuls.
+            if len(held) >= PIECE or not sent:
+                Room.delta(room_name(desk.room), desk.agent, turn.message.id, held)
+                held = ""
+                sent = True
+    if held.strip():
+        Room.delta(room_name(desk.room), desk.agent, turn.message.id, held)
+    if response is None:
+        raise ProviderError("the provider ended its stream without an answer", retry=True)
+    return response, first, now() - begun
