@@ -60,10 +60,10 @@ WHERE l.holder = excluded.holder OR l.expires_at <= {NOW}
 RETURNING name, holder, token, since, expires_at
 """
 RENEW = f"""
-UPDATE leases SET expires_at = {NOW} + $3 WHERE name = $1 AND token = $2
+UPDATE leases SET expires_at = {NOW} + $3 WHERE name = $1 AND token = $2 AND holder = $4
 RETURNING name, holder, token, since, expires_at
 """
-RELEASE = "UPDATE leases SET expires_at = 0 WHERE name = $1 AND token = $2"
+RELEASE = "UPDATE leases SET expires_at = 0, holder = '' WHERE name = $1 AND token = $2"
 LEASE = f"""
 SELECT name, holder, token, since, expires_at FROM leases WHERE name = $1 AND expires_at > {NOW}
 """

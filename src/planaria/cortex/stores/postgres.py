@@ -222,7 +222,7 @@ class PostgresStore:
     async def renew_lease(self, lease: Lease, ttl: float) -> Lease | None:
         """See `EventStore.renew_lease`."""
         async with self.database.reading() as connection:
-            row = await connection.fetchrow(sql.RENEW, lease.name.encode(), lease.token, ttl)
+            row = await connection.fetchrow(sql.RENEW, lease.name.encode(), lease.token, ttl, lease.holder)
         return None if row is None else _lease(row)
 
     async def release_lease(self, lease: Lease) -> None:

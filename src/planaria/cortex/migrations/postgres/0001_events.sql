@@ -68,7 +68,7 @@ CREATE TABLE subject_keys (
 
 CREATE TABLE leases (
     name       bytea            PRIMARY KEY,
-    holder     text             NOT NULL,
+    holder     text             NOT NULL,   -- empty if it was let go
     token      bigint           NOT NULL,
     since      double precision NOT NULL,   -- unix seconds by this server's clock, as all times here
     expires_at double precision NOT NULL
