@@ -8,9 +8,13 @@ from planaria.cortex.errors import StoreFull
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
+from planaria.cortex.tallies import MOST_KEYS
 from planaria.otp import (
     ChildRestarted,
+    EventsDropped,
     GenServer,
+    MessageChanged,
+    MessageShed,
     Pid,
     ProcessExited,
     ProcessStalled,
@@ -114,6 +118,63 @@ async def test_a_stall_is_written_with_its_place_and_what_became_of_it(node: Tes
         "seconds": 2.05,
         "outcome": "broken",
     }
+
+
+def shed(node: TestNode, message: object = ("touch", ("my secret",), {})) -> None:
+    node.emit(MessageShed(node["fragile"], "cast", message, None, "dropped", "drop_oldest"))
+
+
+async def test_a_flood_of_shed_messages_is_its_first_and_one_sum_a_minute(node: TestNode):
+    world = await World(node).start()
+    for _ in range(1000):
+        shed(node)
+    (first,) = await world.events("message.shed")
+    assert first.process == "fragile"
+    assert first.payload == {
+        "message_kind": "cast",
+        "message": "touch",
+        "what": "dropped",
+        "policy": "drop_oldest",
+        "count": 1,
+    }
+    await node.advance(61.0)
+    shed(node)
+    await node.advance(61.0)
+    assert [e.payload["count"] for e in await world.events("message.shed")] == [1, 999, 1]
+    await node.advance(600.0)
+    shed(node)
+    assert [e.payload["count"] for e in await world.events("message.shed")] == [1, 999, 1, 1]
+
+
+async def test_events_a_producer_lost_are_counted(node: TestNode):
+    world = await World(node).start()
+    for _ in range(3):
+        node.emit(EventsDropped(node["fragile"], 100, "last"))
+    await node.advance(61.0)
+    assert [e.payload["count"] for e in await world.events("events.dropped")] == [100, 200]
+
+
+async def test_a_message_that_was_changed_is_written_with_its_path_and_without_its_values(node: TestNode):
+    world = await World(node).start()
+    fragile = node["fragile"]
+    node.emit(MessageChanged(fragile, None, "touch", "args[0]", "a secret", "another", "handled", fragile))
+    (event,) = await world.events("message.changed")
+    assert event.payload == {
+        "what": "touch",
+        "path": "args[0]",
+        "when": "handled",
+        "by": "fragile",
+        "count": 1,
+    }
+
+
+async def test_more_kinds_of_trouble_than_are_told_apart_are_counted_together(node: TestNode):
+    world = await World(node).start()
+    for n in range(MOST_KEYS + 50):
+        shed(node, (f"handler-{n}", (), {}))
+    await node.advance(61.0)
+    assert len(await world.events("message.shed")) == MOST_KEYS
+    assert [e.payload["events"] for e in await world.events("chronicle.dropped")] == [50]
 
 
 async def test_each_is_a_trace_of_its_own(node: TestNode):

@@ -1,7 +1,13 @@
+from functools import partial
+
 import pytest
 
+from planaria.cortex.journal import Journal
+from planaria.cortex.query import Query
+from planaria.membrane.tool import Context, Done
 from planaria.otp import Port
 from planaria.records.library import Library
+from planaria.tools.workflow import run
 from planaria.workflows.messages import RunChanged
 from planaria.workflows.tree import tree
 
@@ -65,3 +71,18 @@ async def test_without_workflows_the_answer_says_so(garden: Garden) -> None:
 async def test_a_node_without_the_service_may_have_it_later(garden: Garden) -> None:
     outcome = await garden.failed("workflow.list")
     assert outcome.retry is True
+
+
+async def test_a_call_that_is_made_again_is_still_one_run(workflows: Garden) -> None:
+    context = Context("agent:scout", workflows.folder, session="session:scout@garden", call_id="turn/0/1")
+
+    async def call() -> Done:
+        answer = await run.function(context, name="keep", arguments={})
+        assert isinstance(answer, Done)
+        return answer
+
+    first = await workflows.node.run(call)
+    again = await workflows.node.run(call)
+    assert again.value == first.value
+    query = Query(kinds=("workflow.run.started",))
+    assert len(await workflows.node.run(partial(Journal.read, "journal", query))) == 1

@@ -106,6 +106,8 @@ class Chronicle(GenServer):
                 self.dropped += count  # more different things than are told apart
             else:
                 self.note(_counted(key, count))
+        if not self.resting:
+            self._begin()
         self.summing = bool(self.tallies)
         if self.summing:
             send_after(PERIOD, self.pid, "sums")
