@@ -13,7 +13,7 @@ from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal, JournalHealth, JournalOptions
 from planaria.cortex.query import Query
 from planaria.cortex.redact import Redactor
-from planaria.cortex.store import Draft, Duplicate, Written
+from planaria.cortex.store import Draft, Fence, Outcome
 from planaria.cortex.stores.sqlite import SqliteStore
 from planaria.otp import (
     Crash,
@@ -43,10 +43,12 @@ class GatedStore(MemoryStore):
         self.arrived = asyncio.Event()
         self.closed = False
 
-    async def append(self, batch: Sequence[Sequence[Draft]]) -> list[Written | Duplicate]:
+    async def append(
+        self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None] = ()
+    ) -> list[Outcome]:
         self.arrived.set()
         await self.gate.wait()
-        return await super().append(batch)
+        return await super().append(batch, fences)
 
     async def close(self) -> None:
         self.closed = True
@@ -369,7 +371,9 @@ async def test_a_store_that_cannot_be_used_refuses_the_start(node: Node, store: 
 
 async def test_a_fault_no_store_reports_ends_the_journal(node: Node, store: GatedStore) -> None:
     class Broken(GatedStore):
-        async def append(self, batch: Sequence[Sequence[Draft]]) -> list[Written | Duplicate]:
+        async def append(
+            self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None] = ()
+        ) -> list[Outcome]:
             raise ZeroDivisionError
 
     journal = await start(node, Broken)

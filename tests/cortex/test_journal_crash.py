@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planaria.cortex.query import Query
+from planaria.cortex.reading import read_events
 from planaria.cortex.stores.sqlite import SqliteStore
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ async def test_after_kill_9_every_acknowledged_append_is_there_and_none_by_half(
         acknowledged |= write_and_kill(path, chance)
         store = SqliteStore(path)
         await store.open()
-        events = await store.read(Query())
+        events = await read_events(store)
         await store.close()
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
         found: dict[str, list[int]] = {}

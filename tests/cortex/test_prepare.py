@@ -32,13 +32,13 @@ def refusal(payload: Any) -> str:
 
 
 def test_what_is_missing_is_added() -> None:
-    (draft,) = accepted(NewEvent("a.b", {"x": 1})).drafts
+    (draft,) = accepted(NewEvent("a.b", {"x": 1})).events
     assert (draft.id, draft.trace_id, draft.cause_id) == ("ID1", "ID0", None)
     assert (draft.at, draft.node, draft.process, draft.session) == (5.0, "garden", "<1>", "")
 
 
 def test_what_is_given_is_kept() -> None:
-    (draft,) = accepted(NewEvent("a.b", {}, "room:x", "worker", "T", "C", "I")).drafts
+    (draft,) = accepted(NewEvent("a.b", {}, "room:x", "worker", "T", "C", "I")).events
     assert (draft.session, draft.process, draft.trace_id, draft.cause_id, draft.id) == (
         "room:x",
         "worker",
@@ -51,7 +51,7 @@ def test_what_is_given_is_kept() -> None:
 def test_events_of_one_append_share_a_new_trace() -> None:
     first, second, third = accepted(
         NewEvent("a", {}), NewEvent("b", {}, trace_id="T"), NewEvent("c", {})
-    ).drafts
+    ).events
     assert (second.trace_id, third.trace_id) == ("T", first.trace_id)
 
 
@@ -60,7 +60,7 @@ def test_events_get_consecutive_places_and_the_payload_readers_will_get() -> Non
         x: int
 
     payload = {"at": datetime.date(2025, 1, 2), "points": (Point(1), Point(2)), "none": None}
-    events = accepted(NewEvent("a", payload), NewEvent("b", {})).events(7)
+    events = accepted(NewEvent("a", payload), NewEvent("b", {})).place(7)
     assert [event.seq for event in events] == [7, 8]
     assert events[0].payload == {"at": "2025-01-02", "points": [{"x": 1}, {"x": 2}], "none": None}
 
@@ -69,13 +69,13 @@ def test_a_payload_changed_after_the_append_changes_nothing() -> None:
     payload = {"list": [1]}
     result = accepted(NewEvent("a", payload))
     payload["list"].append(2)
-    assert result.events(1)[0].payload == {"list": [1]}
+    assert result.place(1)[0].payload == {"list": [1]}
 
 
 def test_secrets_are_masked() -> None:
     result = accepted(NewEvent("a", {"text": "sk-abcdefghijklmnop1234"}))
-    assert result.drafts[0].payload == b'{"text":"[secret]"}'
-    assert result.payloads == ({"text": "[secret]"},)
+    assert result.encoded == (b'{"text":"[secret]"}',)
+    assert result.events[0].payload == {"text": "[secret]"}
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_a_kind_is_a_word(kind: Any) -> None:
     assert isinstance(prepared(NewEvent(kind, {})), Refused)
 
 
-@pytest.mark.parametrize("field", ["session", "process", "trace_id", "cause_id", "id"])
+@pytest.mark.parametrize("field", ["session", "process", "trace_id", "cause_id", "id", "version", "subject"])
 def test_ids_and_names_are_text(field: str) -> None:
-    wrong: dict[str, Any] = {field: 3}
+    wrong: dict[str, Any] = {field: 3 if field != "version" else 0}
     result = prepared(NewEvent("a", {}, **wrong))
     assert isinstance(result, Refused) and field in result.reason
 

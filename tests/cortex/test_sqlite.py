@@ -1,5 +1,6 @@
 """The SQLite store: append-only, and every fault of the disk has a name."""
 
+import json
 import os
 import resource
 import stat
@@ -9,10 +10,12 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
+from planaria.cortex.chain import START, first_break
 from planaria.cortex.errors import (
     StoreBusy,
     StoreDamaged,
@@ -22,10 +25,13 @@ from planaria.cortex.errors import (
     StoreReadOnly,
     StoreTooNew,
 )
+from planaria.cortex.event import new_id
 from planaria.cortex.query import Query
+from planaria.cortex.reading import read_events
 from planaria.cortex.schema import load_migrations
-from planaria.cortex.store import Written
-from planaria.cortex.stores.sqlite import SqliteStore, _select
+from planaria.cortex.store import Duplicate, SubjectKey, Written
+from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.cortex.stores.sqlite_reader import select
 from planaria.testing.stores import draft
 
 
@@ -52,12 +58,13 @@ async def kinds(store: SqliteStore) -> list[str]:
 @pytest.mark.parametrize(
     "sql",
     [
-        "UPDATE events SET kind = 'other'",
+        "UPDATE events SET kind = 2",
         "DELETE FROM events",
         "INSERT OR REPLACE INTO events SELECT * FROM events",
-        "INSERT OR REPLACE INTO events SELECT 99, id, 0, '', '', '', '', '', 'other', '{}' FROM events",
-        "REPLACE INTO events SELECT seq, 'new', 0, '', '', '', '', '', 'other', '{}' FROM events",
-        "INSERT INTO events SELECT * FROM events WHERE true ON CONFLICT (seq) DO UPDATE SET kind = 'other'",
+        "UPDATE events SET payload = x'00', stripped = 1",
+        "REPLACE INTO events SELECT seq, 'new', 0, '', '', 1, 1, 1, 1, 1, 1, x'', 0, x'' FROM events",
+        "INSERT INTO events SELECT 99, 'new', 0, '', '', 1, 1, 1, 1, 1, 1, x'', 0, x'' FROM events",
+        "INSERT INTO events SELECT * FROM events WHERE true ON CONFLICT (seq) DO UPDATE SET kind = 2",
     ],
 )
 async def test_no_statement_changes_or_removes_an_event(store: SqliteStore, path: Path, sql: str) -> None:
@@ -91,18 +98,27 @@ async def test_the_file_is_for_its_owner_alone(store: SqliteStore, path: Path) -
         Query(session="s", after_seq=5, newest_first=True, limit=9),
         Query(session="s", kinds=("a", "b")),
         Query(kinds=("a",), after_seq=5),
-        Query(trace_id="t", session="s", kinds=("a",)),
     ],
 )
 async def test_reads_follow_an_index_and_sort_nothing(store: SqliteStore, path: Path, query: Query) -> None:
     other = apsw.Connection(str(path))
-    plan = [row[3] for row in other.execute("EXPLAIN QUERY PLAN " + _select(query)[0], _select(query)[1])]
+    sql, values = select(query)
+    plan = [str(row[3]) for row in other.execute("EXPLAIN QUERY PLAN " + sql, values)]
     other.close()
-    assert len(plan) == 1
-    assert str(plan[0]).startswith("SEARCH events USING"), plan
-    if query.trace_id or query.session or query.kinds:
-        column = "trace_id" if query.trace_id else "session" if query.session else "kind"
-        assert f"({column}=? AND rowid>?)" in str(plan[0])
+    assert not any("SCAN" in step or "TEMP B-TREE" in step for step in plan), plan
+    assert plan[0].startswith("SEARCH events USING"), plan
+    if query.session or query.kinds:
+        column = "session" if query.session else "kind"
+        assert f"({column}=? AND rowid>?)" in plan[0]
+
+
+async def test_a_trace_is_read_by_its_index(store: SqliteStore, path: Path) -> None:
+    other = apsw.Connection(str(path))
+    sql, values = select(Query(trace_id="t", session="s", kinds=("a",)))
+    plan = [str(row[3]) for row in other.execute("EXPLAIN QUERY PLAN " + sql, values)]
+    other.close()
+    assert not any("SCAN events" in step for step in plan), plan
+    assert sum("USING COVERING INDEX events_by_trace (trace=?)" in step for step in plan) == 3, plan
 
 
 # --- schema --------------------------------------------------------------------------------------------------------
@@ -125,6 +141,46 @@ async def test_a_newer_schema_is_refused_by_an_older_program(store: SqliteStore,
         StoreTooNew, match=r"journal\.db has schema 999, this program knows only up to \d+; start"
     ):
         await store.open()
+
+
+async def test_a_journal_of_the_first_schema_is_carried_over_with_its_chain(path: Path) -> None:
+    first, *_ = load_migrations("sqlite")
+    path.parent.mkdir()
+    old = apsw.Connection(str(path))
+    old.pragma("application_id", 0x506C616E)
+    old.execute(
+        "CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name TEXT, applied_at TEXT) STRICT"
+    )
+    old.execute(first.sql)
+    old.execute("INSERT INTO schema_migrations VALUES (1, 'events', '')")
+    trace, long = new_id(), "a long text " * 200
+    rows: list[tuple[Any, ...]] = []
+    for n in range(1, 2501):
+        payload = json.dumps({"n": n, "text": long if n % 1000 == 0 else "é", "$content": n})
+        cause = rows[-1][1] if n % 3 == 0 else None if n % 3 == 1 else "elsewhere"
+        rows.append(
+            (n, new_id(), n / 4, trace, cause, "garden", f"<garden.{n}>", f"room:{n % 3}", "a.b", payload)
+        )
+    rows.append((2501, "f" * 32, 9.5, "T", None, "n", "journal", "s", "c.d", "{damaged"))
+    old.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    old.close()
+
+    store = SqliteStore(path)
+    await store.open()
+    stored = await store.read(Query())
+    events = await read_events(store, Query(before_seq=2501))
+    assert [
+        (e.seq, e.id, e.at, e.trace_id, e.cause_id, e.node, e.process, e.session, e.kind) for e in stored
+    ] == [row[:-1] for row in rows]
+    assert [event.payload for event in events] == [json.loads(str(row[-1])) for row in rows[:-1]]
+    with pytest.raises(StoreDamaged, match="event 2501"):
+        await read_events(store)
+    for session in ("room:0", "room:1", "room:2", "s"):
+        assert first_break(START, [event for event in stored if event.session == session]) is None
+    assert await store.check() == []
+    assert await store.append([[draft()]]) == [Written(2502)]
+    assert await store.append([[draft(id="f" * 32)]]) == [Duplicate("f" * 32)]
+    await store.close()
 
 
 async def test_two_programs_may_open_a_new_file_at_once(path: Path) -> None:
@@ -192,6 +248,7 @@ async def test_beyond_its_size_limit_the_store_is_full_and_writes_nothing_of_the
 FULL_DISK = """
 import asyncio, resource, sys
 from pathlib import Path
+from typing import Any
 from planaria.cortex.errors import StoreError
 from planaria.cortex.query import Query
 from planaria.cortex.stores.sqlite import SqliteStore
@@ -240,6 +297,7 @@ def test_when_the_system_refuses_to_write_the_store_says_so_and_goes_on_later(pa
 READ_ONLY = """
 import asyncio, os, sys
 from pathlib import Path
+from typing import Any
 from planaria.cortex.errors import StoreError
 from planaria.cortex.schema import load_migrations
 from planaria.cortex.stores.sqlite import SqliteStore
@@ -323,12 +381,69 @@ async def test_a_journal_with_overwritten_pages_is_damaged(store: SqliteStore, p
         await use()
 
 
-async def test_a_payload_that_is_not_json_is_damage(store: SqliteStore, path: Path) -> None:
+async def test_a_payload_that_is_not_json_is_damage(store: SqliteStore) -> None:
+    await store.append([[draft(payload=b"{broken")]])
+    with pytest.raises(StoreDamaged, match="has a payload that is not JSON"):
+        await read_events(store)
+
+
+async def test_a_check_names_what_is_wrong(store: SqliteStore, path: Path) -> None:
+    await store.append([[draft(session="a"), draft(session="b"), draft(session="a")]])
+    assert await store.check() == []
+    await store.close()
     other = apsw.Connection(str(path))
-    other.execute("INSERT INTO events VALUES (1, 'i', 0, '', NULL, '', '', '', 'k', '{broken')")
+    other.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+    other.execute("DELETE FROM events WHERE seq = 3")
     other.close()
-    with pytest.raises(StoreDamaged, match="a payload that is not JSON"):
-        await store.read(Query())
+    await store.open()
+    assert await store.check() == ["session 'a' has 1 events, where 2 up to 3 were written"]
+
+
+# --- erasing and copying ---------------------------------------------------------------------------------------------
+
+
+async def test_a_destroyed_key_and_a_stripped_payload_are_in_no_file(store: SqliteStore, path: Path) -> None:
+    key, payload = os.urandom(60), os.urandom(500)
+    await store.put_subject_key(SubjectKey("person:ada", 1, key))
+    await store.append([[draft(payload=payload)] + [draft() for _ in range(50)]])
+
+    def anywhere(what: bytes) -> bool:
+        return any(what in file.read_bytes() for file in path.parent.iterdir())
+
+    assert anywhere(key) and anywhere(payload)
+    await store.strip([1])
+    await store.destroy_subject_keys("person:ada")
+    assert not anywhere(key)
+    assert not anywhere(payload)
+
+
+async def test_an_erasure_that_another_program_holds_up_is_not_taken_for_done(
+    store: SqliteStore, path: Path
+) -> None:
+    await store.put_subject_key(SubjectKey("person:ada", 1, b"key"))
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN; SELECT count(*) FROM events")
+    with pytest.raises(StoreBusy, match="its log still holds what was erased"):
+        await store.destroy_subject_keys("person:ada")
+    other.close(True)
+    assert await store.destroy_subject_keys("person:ada") == 0
+
+
+async def test_a_backup_is_a_journal_of_its_own_owner_alone(store: SqliteStore, tmp_path: Path) -> None:
+    await store.append([[draft("kept")]])
+    copy = tmp_path / "copy.db"
+    await store.backup(copy)
+    await store.append([[draft("later")]])
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    copied = SqliteStore(copy)
+    await copied.open()
+    assert await kinds(copied) == ["kept"]
+    assert await copied.append([[draft()]]) == [Written(2)]
+    await copied.close()
+    with pytest.raises(StoreFailed, match=r"copy\.db is there already; name a new file"):
+        await store.backup(copy)
+    with pytest.raises(StoreError):
+        await store.backup(tmp_path / "nowhere" / "copy.db")
 
 
 async def test_after_the_file_is_removed_nothing_is_acknowledged(store: SqliteStore, path: Path) -> None:

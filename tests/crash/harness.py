@@ -26,6 +26,8 @@ import msgspec
 
 from planaria.cortex.event import Event
 from planaria.cortex.query import Query
+from planaria.cortex.reading import read_events
+from planaria.cortex.seal import load_master_key
 from planaria.cortex.stores.sqlite import SqliteStore
 from planaria.nerve.protocol import Reply, Request, socket_path
 from tests.crash.verdict import Post, Verdict, judge
@@ -311,7 +313,9 @@ def journaled(garden: Path) -> list[dict[str, Any]]:
     async def read() -> list[Event]:
         store = SqliteStore(garden / ".planaria" / "journal.db")
         await store.open()
-        events = await store.read(Query(session=f"room:{ROOM}", kinds=("room.message",)))
+        key = garden / ".planaria" / "master.key"
+        query = Query(session=f"room:{ROOM}", kinds=("room.message",))
+        events = await read_events(store, query, load_master_key(key) if key.exists() else None)
         await store.close()
         return events
 

@@ -1,6 +1,7 @@
 """The journal: the append-only log of all events, and the only truth about what happened.
 
-Started by the node as `child(Journal, partial(SqliteStore, path), name="journal")`; registered name `"journal"`.
+Started by the node as `child(Journal, partial(SqliteStore, path), options, redactor, master_key, name="journal")`;
+registered name `"journal"`.
 One process writes. While a commit is on its way to the disk the appends that arrive wait, and go into the next
 commit together (group commit): alone an append costs one sync, among a hundred it costs a hundredth of one.
 
@@ -10,24 +11,42 @@ commit together (group commit): alone an append costs one sync, among a hundred 
 An append is answered after its commit and never before; each is written whole or not at all. When the store fails
 (disk full, file locked or damaged) the appends in hand get `JournalUnavailable`, and the next ones try anew, so the
 journal goes on as soon as the cause is gone. An orderly stop writes what waits; a kill drops it unacknowledged.
+Long texts are kept once and what belongs to a subject is sealed with its key, unseen by those who append and read.
 Options: `JournalOptions`: `commit_interval` 0.0 s, `max_batch` 1000 events, `max_waiting` 20000 events.
-Does badly: large content is kept in the event itself.
+Does badly: a read of very many events is held in memory, and decoding it takes the event loop's time.
 Emits: each event on the topics `journal` and `journal:<session>`, in order of `seq`, before its append is answered;
 `JournalHealth` on `journal.health` when the store begins to fail and when it works again.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from planaria.cortex.errors import EventRefused, JournalUnavailable, StoreError
+from planaria.cortex.commit import Answer, Append, Appended, Commit, Overtaken, Unavailable
+from planaria.cortex.errors import EventRefused, JournalUnavailable, SealError, StaleLease, StoreError
 from planaria.cortex.event import Event, NewEvent, new_id
+from planaria.cortex.keyring import Keyring
 from planaria.cortex.prepare import Prepared, Refused, prepare
 from planaria.cortex.query import Query
+from planaria.cortex.reading import events_from
 from planaria.cortex.redact import Redactor
-from planaria.cortex.store import Duplicate, PlainStore, Written
+from planaria.cortex.seal import MasterKey
+from planaria.cortex.store import (
+    Duplicate,
+    EventStore,
+    Fence,
+    Lease,
+    Outcome,
+    SessionRow,
+    Snapshot,
+    Stale,
+    Stored,
+    SubjectKey,
+)
 from planaria.otp import (
     Deferred,
     Down,
@@ -61,24 +80,10 @@ class JournalOptions(msgspec.Struct, frozen=True):
     max_waiting: int = 20_000
 
 
-class Appended(msgspec.Struct, frozen=True):
-    """The append is on disk."""
-
-    events: list[Event]
-
-
 class Found(msgspec.Struct, frozen=True):
-    """What a query found."""
+    """What was asked of the store, or read from it."""
 
-    events: list[Event]
-
-
-class Unavailable(msgspec.Struct, frozen=True):
-    """The store failed, or too much waits for it; nothing was acknowledged."""
-
-    cause: str
-    mend: str
-    retry: bool
+    value: Any
 
 
 class JournalHealth(msgspec.Struct, frozen=True):
@@ -101,34 +106,11 @@ class JournalStatus(msgspec.Struct, frozen=True):
     health: JournalHealth
 
 
-type Answer = Appended | Refused | Unavailable
-
 _WELL = JournalHealth(None, "")
 _COMMIT_NOW = object()
 
 
-class _Waiting:
-    """One append on its way to the disk."""
-
-    __slots__ = ("answer", "prepared")
-
-    def __init__(self, prepared: Prepared, answer: Deferred[Answer]) -> None:
-        self.prepared = prepared
-        self.answer = answer
-
-
-class _Commit:
-    """The appends of one commit; `outcome` is set by its task."""
-
-    def __init__(self, appends: list[_Waiting]) -> None:
-        self.appends = appends
-        self.outcome: list[Written | Duplicate] | StoreError | None = None
-
-    async def write(self, store: PlainStore) -> None:
-        try:
-            self.outcome = await store.append([append.prepared.drafts for append in self.appends])
-        except StoreError as error:
-            self.outcome = error
+_COMMITTED = object()
 
 
 class Journal(GenServer):
@@ -138,9 +120,10 @@ class Journal(GenServer):
 
     async def init(
         self,
-        make_store: Callable[[], PlainStore],
+        make_store: Callable[[], EventStore],
         options: JournalOptions = JournalOptions(),  # noqa: B008 - frozen
         redactor: Redactor | None = None,
+        master_key: MasterKey | None = None,
     ) -> None:
         """Open and migrate the store.
 
@@ -148,21 +131,26 @@ class Journal(GenServer):
             make_store: gives a store nobody else uses; asked anew at each restart.
             options: how much to collect.
             redactor: masks secrets in payloads; by default one that knows common shapes of keys.
+            master_key: what the keys of subjects are wrapped with. None: nothing is sealed, and nothing can be
+                erased but by pruning; for tests and programs without data of persons.
         Raises:
             StoreError: the store cannot be used; the start fails with it.
+            SealError: the store was written with another master key.
         """
         self.options = options
         self.redactor = redactor or Redactor()
-        self.waiting: deque[_Waiting] = deque()
+        self.waiting: deque[Append] = deque()
         self.waiting_events = 0
         self.commit_planned = False
         self.commit_timer: TimerRef | None = None
-        self.commit: _Commit | None = None
+        self.commit: Commit | None = None
         self.commit_task: TaskRef | None = None
         self.health = _WELL
         self.appends = self.events = self.commits = self.failures = self.refused = self.last_seq = 0
         self.store = make_store()
         await self.store.open()
+        self.keyring = Keyring(self.store, master_key)
+        await self.keyring.check()
         newest = await self.store.read(Query(limit=1, newest_first=True))
         self.last_seq = newest[0].seq if newest else 0
 
@@ -170,7 +158,11 @@ class Journal(GenServer):
 
     @staticmethod
     async def append(
-        journal: Server, events: Sequence[NewEvent], *, within: float | None = 5.0
+        journal: Server,
+        events: Sequence[NewEvent],
+        *,
+        within: float | None = 5.0,
+        fence: Fence | None = None,
     ) -> list[Event]:
         """Write events, all or none; they are on disk when this returns.
 
@@ -178,18 +170,22 @@ class Journal(GenServer):
             journal: its name or pid.
             events: at least none, at most `max_batch`. They get consecutive places.
             within: seconds to wait for the answer; None for no limit.
+            fence: write only if nobody has taken over this lease.
         Returns:
             The events as written: with place, id and time, payloads as JSON gives them back, secrets masked.
         Raises:
             JournalUnavailable: not acknowledged: the store failed, or too much waits for it.
             EventRefused: never writable as it is: a payload JSON cannot say, or an id that is in the journal already.
+            StaleLease: another has the fence's lease; nothing was written.
             CallError: as any call: no journal, no answer in time (the events may be written still), or it ended.
         """
-        match await Journal.submit.within(within)(journal, tuple(events)):
+        match await Journal.submit.within(within)(journal, tuple(events), fence):
             case Appended(written):
                 return written
             case Refused(reason, mend, duplicate_of):
                 raise EventRefused(reason, mend, duplicate_of)
+            case Overtaken(lease):
+                raise StaleLease(lease)
             case Unavailable(cause, mend, retry):
                 raise JournalUnavailable(cause, mend, retry)
 
@@ -201,16 +197,126 @@ class Journal(GenServer):
             JournalUnavailable: the store cannot be read.
             CallError: as any call.
         """
-        match await Journal.query.within(within)(journal, query):
-            case Found(events):
-                return events
-            case Unavailable(cause, mend, retry):
-                raise JournalUnavailable(cause, mend, retry)
+        events: list[Event] = _value(await Journal.query.within(within)(journal, query))
+        return events
+
+    @staticmethod
+    async def find(journal: Server, id: str, *, within: float | None = 5.0) -> Event | None:
+        """The event of this id, if it is in the journal; raises as `read`."""
+        events: list[Event] = _value(await Journal.query.within(within)(journal, id))
+        return events[0] if events else None
+
+    @staticmethod
+    async def stored(journal: Server, query: Query, *, within: float | None = 30.0) -> list[Stored]:
+        """Like `read`, but as the store keeps them: what a check of the chain needs."""
+        rows: list[Stored] = await _ask(journal, within, "read", query)
+        return rows
+
+    @staticmethod
+    async def contents(
+        journal: Server, hashes: Sequence[str], *, within: float | None = 30.0
+    ) -> dict[str, bytes]:
+        """Contents as the store keeps them, by hash."""
+        found: dict[str, bytes] = await _ask(journal, within, "contents", tuple(hashes))
+        return found
+
+    @staticmethod
+    async def sessions(
+        journal: Server, prefix: str = "", limit: int | None = None, *, within: float | None = 5.0
+    ) -> list[SessionRow]:
+        """The sessions whose name begins with `prefix`, the one with the latest event first."""
+        rows: list[SessionRow] = await _ask(journal, within, "sessions", prefix, limit)
+        return rows
+
+    @staticmethod
+    async def save_snapshot(journal: Server, snapshot: Snapshot, *, within: float | None = 5.0) -> bool:
+        """Keep a folded state in place of any other of its session and name; see `EventStore.save_snapshot`."""
+        kept: bool = await _ask(journal, within, "save_snapshot", snapshot)
+        return kept
+
+    @staticmethod
+    async def load_snapshot(
+        journal: Server, session: str, name: str, version: int, *, within: float | None = 5.0
+    ) -> Snapshot | None:
+        """The state kept under this name, if it is of this version and of the history the journal has."""
+        snapshot: Snapshot | None = await _ask(journal, within, "load_snapshot", session, name, version)
+        return snapshot
+
+    @staticmethod
+    async def acquire(
+        journal: Server, name: str, holder: str, ttl: float, *, within: float | None = 5.0
+    ) -> Lease | None:
+        """Take a lease for `ttl` seconds; None while another holds it. See `EventStore.acquire_lease`."""
+        lease: Lease | None = await _ask(journal, within, "acquire_lease", name, holder, ttl)
+        return lease
+
+    @staticmethod
+    async def renew(journal: Server, lease: Lease, ttl: float, *, within: float | None = 5.0) -> Lease | None:
+        """Hold a lease `ttl` seconds from now; None if another has taken it over."""
+        renewed: Lease | None = await _ask(journal, within, "renew_lease", lease, ttl)
+        return renewed
+
+    @staticmethod
+    async def release(journal: Server, lease: Lease, *, within: float | None = 5.0) -> None:
+        """Let a lease go, if it is still one's own."""
+        await _ask(journal, within, "release_lease", lease)
+
+    @staticmethod
+    async def lease(journal: Server, name: str, *, within: float | None = 5.0) -> Lease | None:
+        """Who has a lease now; None if nobody does."""
+        lease: Lease | None = await _ask(journal, within, "lease", name)
+        return lease
+
+    @staticmethod
+    async def subject_keys(
+        journal: Server, subject: str | None = None, *, within: float | None = 30.0
+    ) -> list[SubjectKey]:
+        """The wrapped keys of a subject, or of all."""
+        keys: list[SubjectKey] = await _ask(journal, within, "subject_keys", subject)
+        return keys
+
+    @staticmethod
+    async def erase(journal: Server, subject: str, *, within: float | None = 60.0) -> int:
+        """Destroy a subject's keys, so that nothing it said can be read any more; how many.
+
+        What runs may still have it in memory, and may fold it into a snapshot anew: whoever asks for this tells them.
+        """
+        destroyed: int = await _ask(journal, within, "destroy_subject_keys", subject)
+        return destroyed
+
+    @staticmethod
+    async def strip(journal: Server, seqs: Sequence[int], *, within: float | None = 60.0) -> int:
+        """Replace the payloads of events by their hashes; how many were changed."""
+        stripped: int = await _ask(journal, within, "strip", tuple(seqs))
+        return stripped
+
+    @staticmethod
+    async def sweep_contents(journal: Server, *, within: float | None = 60.0) -> int:
+        """Delete the contents no event refers to; how many."""
+        swept: int = await _ask(journal, within, "sweep_contents")
+        return swept
+
+    @staticmethod
+    async def check(journal: Server, *, within: float | None = 600.0) -> list[str]:
+        """What is wrong with the store's own structure, a sentence each."""
+        problems: list[str] = await _ask(journal, within, "check")
+        return problems
+
+    @staticmethod
+    async def backup(journal: Server, path: Path, *, within: float | None = 3600.0) -> None:
+        """Write a consistent copy into a new file while work goes on."""
+        await _ask(journal, within, "backup", path)
+
+    @staticmethod
+    async def size(journal: Server, *, within: float | None = 5.0) -> int:
+        """Bytes the store takes."""
+        size: int = await _ask(journal, within, "size")
+        return size
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
     @call
-    def submit(self, events: tuple[NewEvent, ...]) -> Deferred[Answer]:
+    def submit(self, events: tuple[NewEvent, ...], fence: Fence | None = None) -> Deferred[Answer]:
         """What `append` asks, answered as a value; after the commit."""
         answer: Deferred[Answer] = self.defer()
         if not events:
@@ -226,16 +332,25 @@ class Journal(GenServer):
             self.refused += 1
             answer.reply(prepared)
             return answer
-        self.waiting.append(_Waiting(prepared, answer))
+        self.waiting.append(Append(prepared, answer, fence))
         self.waiting_events += len(events)
         self._plan()
         return answer
 
     @call
-    def query(self, query: Query) -> Deferred[Found | Unavailable]:
-        """What `read` asks, answered as a value."""
+    def query(self, query: Query | str) -> Deferred[Found | Unavailable]:
+        """What `read` asks, or `find` with an id; answered as a value."""
         answer: Deferred[Found | Unavailable] = self.defer()
-        Task.start_link(_read, self.store, query, answer, label="journal read")
+        Task.start_link(_read, self.store, self.keyring, query, answer, label="journal read")
+        return answer
+
+    @call
+    def ask_store(self, what: str, arguments: tuple[Any, ...]) -> Deferred[Found | Unavailable]:
+        """What the other functions for callers ask, answered as a value: one method of the store."""
+        if what not in _ASKED:
+            raise ValueError(f"{what!r} is nothing to ask the store")
+        answer: Deferred[Found | Unavailable] = self.defer()
+        Task.start_link(_do, self.store, self.keyring, what, arguments, answer, label=f"journal {what}")
         return answer
 
     @call
@@ -274,6 +389,9 @@ class Journal(GenServer):
             case TaskDone(ref=ref) if ref is self.commit_task:
                 self._settle()
                 self._plan()
+            case _ if message is _COMMITTED:
+                self._settle()
+                self._plan()
             case TaskDone() | ExitSignal(reason="normal"):
                 pass  # a read has answered for itself
             case Down(reason=reason) | ExitSignal(reason=reason):
@@ -301,17 +419,20 @@ class Journal(GenServer):
     def _begin(self) -> None:
         """Hand the first of those that wait to the store, together."""
         self.commit = commit = self._take()
-        self.commit_task = Task.start_link(commit.write, self.store, label="journal commit")
+        me = self.pid
+        node = me.node
+        if not commit.post(self.store, self.keyring, lambda: node.send(me, _COMMITTED)):
+            self.commit_task = Task.start_link(commit.write, self.store, self.keyring, label="journal commit")
 
-    def _take(self) -> _Commit:
-        taken: list[_Waiting] = []
+    def _take(self) -> Commit:
+        taken: list[Append] = []
         room = self.options.max_batch
-        while self.waiting and len(self.waiting[0].prepared.drafts) <= room:
+        while self.waiting and len(self.waiting[0]) <= room:
             append = self.waiting.popleft()
-            room -= len(append.prepared.drafts)
+            room -= len(append)
             taken.append(append)
         self.waiting_events -= self.options.max_batch - room
-        return _Commit(taken)
+        return Commit(taken)
 
     def _settle(self) -> None:
         """Tell the world, then the appenders, how the commit went."""
@@ -328,15 +449,20 @@ class Journal(GenServer):
                 self._set_health(_WELL)
                 for append, outcome in zip(commit.appends, outcomes, strict=True):
                     append.answer.reply(self._answer(append.prepared, outcome))
+            case BaseException() as error:
+                raise error  # what no store reports: start afresh
             case None:
-                raise AssertionError("a commit's task ended without an outcome")
+                raise AssertionError("a commit ended without an outcome")
 
-    def _answer(self, prepared: Prepared, outcome: Written | Duplicate) -> Appended | Refused:
+    def _answer(self, prepared: Prepared, outcome: Outcome) -> Answer:
         if isinstance(outcome, Duplicate):
             self.refused += 1
             reason = f"an event with the id {outcome.id!r} is in the journal already, or twice in this append"
             return Refused(reason, "read the one that is there; give each event its own id", outcome.id)
-        events = prepared.events(outcome.first_seq)
+        if isinstance(outcome, Stale):
+            self.refused += 1
+            return Overtaken(outcome.name)
+        events = prepared.place(outcome.first_seq)
         self.appends += 1
         self.events += len(events)
         self.last_seq = events[-1].seq
@@ -355,16 +481,68 @@ class Journal(GenServer):
         if self.commit_task is not None:
             await self.commit_task.result()
             self._settle()
+        elif self.commit is not None:
+            # One that was posted. The store does one thing after the other: behind another write it is done.
+            with contextlib.suppress(StoreError):
+                await self.store.append([])
+            self._settle()
         while self.waiting:
             self.commit = commit = self._take()
-            await commit.write(self.store)
+            await commit.write(self.store, self.keyring)
             self._settle()
         await self.store.close()
 
 
-async def _read(store: PlainStore, query: Query, answer: Deferred[Found | Unavailable]) -> None:
+async def _read(
+    store: EventStore, keyring: Keyring, query: Query | str, answer: Deferred[Found | Unavailable]
+) -> None:
     """One read, in a task of its own."""
     try:
-        answer.reply(Found(await store.read(query)))
+        if isinstance(query, str):
+            row = await store.find(query)
+            answer.reply(Found(await events_from(store, keyring, [] if row is None else [row])))
+        else:
+            rows = await store.read(query)
+            answer.reply(Found(await events_from(store, keyring, rows, contents=query.contents)))
     except StoreError as error:
         answer.reply(Unavailable(error.problem, error.mend, error.retry))
+    except SealError as error:
+        answer.reply(Unavailable(error.problem, error.mend, False))
+
+
+_ASKED = frozenset(
+    {
+        *("read", "contents", "sessions", "save_snapshot", "load_snapshot", "subject_keys"),
+        *("acquire_lease", "renew_lease", "release_lease", "lease"),
+        *("destroy_subject_keys", "strip", "sweep_contents", "check", "backup", "size"),
+    }
+)
+
+
+async def _do(
+    store: EventStore,
+    keyring: Keyring,
+    what: str,
+    arguments: tuple[Any, ...],
+    answer: Deferred[Found | Unavailable],
+) -> None:
+    """One method of the store, in a task of its own."""
+    try:
+        value = await getattr(store, what)(*arguments)
+        if what == "destroy_subject_keys":
+            keyring.forget(*arguments)
+        answer.reply(Found(value))
+    except StoreError as error:
+        answer.reply(Unavailable(error.problem, error.mend, error.retry))
+
+
+async def _ask(journal: Server, within: float | None, what: str, *arguments: Any) -> Any:
+    return _value(await Journal.ask_store.within(within)(journal, what, arguments))
+
+
+def _value(answer: Found | Unavailable) -> Any:
+    match answer:
+        case Found(value):
+            return value
+        case Unavailable(cause, mend, retry):
+            raise JournalUnavailable(cause, mend, retry)

@@ -9,9 +9,17 @@ from typing import Any
 
 import msgspec
 
+from planaria.cortex.chain import header_of
+from planaria.cortex.contents import LONGEST, MARK, plain_hash, take_out
 from planaria.cortex.event import Event, NewEvent
+from planaria.cortex.packing import pack
 from planaria.cortex.redact import Redactor
-from planaria.cortex.store import Draft
+from planaria.cortex.seal import SubjectCipher
+from planaria.cortex.store import ContentDraft, Draft
+
+_to_json = msgspec.json.Encoder().encode
+_from_json = msgspec.json.Decoder(dict[str, Any]).decode
+_set = msgspec.structs.force_setattr
 
 MAX_PAYLOAD = 8 * 1024 * 1024
 """Bytes of JSON one event's payload may have."""
@@ -26,30 +34,57 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """One append, ready to be written; `payloads` is what readers will get, one for each draft."""
+    """One append, checked and masked.
 
-    drafts: tuple[Draft, ...]
-    payloads: tuple[dict[str, Any], ...]
+    Attributes:
+        events: as their readers will get them, but for their places.
+        encoded: the JSON of each payload.
+    """
 
-    def events(self, first_seq: int) -> list[Event]:
-        """The events as they stand in the journal, the first of them at `first_seq`."""
-        return [
-            Event(
-                seq=seq,
-                id=draft.id,
-                at=draft.at,
-                trace_id=draft.trace_id,
-                cause_id=draft.cause_id,
-                node=draft.node,
-                process=draft.process,
-                session=draft.session,
-                kind=draft.kind,
-                payload=payload,
-            )
-            for seq, (draft, payload) in enumerate(
-                zip(self.drafts, self.payloads, strict=True), start=first_seq
-            )
-        ]
+    events: tuple[Event, ...]
+    encoded: tuple[bytes, ...]
+
+    def place(self, first_seq: int) -> list[Event]:
+        """The events as they stand in the journal, the first of them at `first_seq`; nobody has seen them before."""
+        events = [*self.events]
+        for seq, event in enumerate(events, start=first_seq):
+            _set(event, "seq", seq)
+        return events
+
+
+def draft_of(event: Event, encoded: bytes, cipher: SubjectCipher | None) -> Draft:
+    """The event as it will be kept: long texts apart, small, sealed.
+
+    Args:
+        cipher: of the event's subject; None to keep it in plain.
+    """
+    contents: tuple[ContentDraft, ...] = ()
+    if len(encoded) > LONGEST or MARK in encoded:
+        kept, texts = take_out(event.payload, plain_hash if cipher is None else cipher.address)
+        encoded = _to_json(kept)
+        contents = tuple(_content(digest, text, cipher) for digest, text in texts.items())
+    packed = pack(encoded)
+    if cipher is not None:
+        packed = cipher.seal(packed, header_of(event))
+    return Draft(
+        event.id,
+        event.at,
+        event.trace_id,
+        event.cause_id,
+        event.node,
+        event.process,
+        event.session,
+        event.kind,
+        packed,
+        event.version,
+        event.subject,
+        contents,
+    )
+
+
+def _content(digest: str, text: str, cipher: SubjectCipher | None) -> ContentDraft:
+    packed = pack(text.encode())
+    return ContentDraft(digest, packed if cipher is None else cipher.seal_content(packed, digest), len(text))
 
 
 def prepare(
@@ -61,53 +96,60 @@ def prepare(
     redactor: Redactor,
     new_id: Callable[[], str],
 ) -> Prepared | Refused:
-    """Check one append and give it ids, its time, and the payloads as JSON with secrets masked."""
+    """Check one append and give it ids, its time, and its payloads as JSON says them, with secrets masked."""
     trace_id = ""
-    drafts: list[Draft] = []
-    payloads: list[dict[str, Any]] = []
+    prepared: list[Event] = []
+    texts: list[bytes] = []
     for number, event in enumerate(events, start=1):
         fault = _fault(event)
-        where = f"event {number} of {len(events)}"
         if fault is not None:
-            return Refused(f"{where} {fault.reason}", fault.mend)
-        where = f"{where} ({event.kind})"
+            return Refused(f"event {number} of {len(events)} {fault.reason}", fault.mend)
         encoded = _encode(event.payload)
         if isinstance(encoded, str):
+            where = f"event {number} of {len(events)} ({event.kind})"
             return Refused(f"{where}: {encoded}", "put only what JSON can say into the payload")
         if len(encoded) > MAX_PAYLOAD:
+            where = f"event {number} of {len(events)} ({event.kind})"
             reason = f"{where}: payload of {len(encoded)} bytes, at most {MAX_PAYLOAD} are allowed"
             return Refused(reason, "keep large content in a file and refer to it")
         encoded = redactor.json(encoded)
-        trace_id = trace_id or (event.trace_id or new_id())
-        draft = Draft(
-            id=event.id or new_id(),
-            at=at,
-            trace_id=event.trace_id or trace_id,
-            cause_id=event.cause_id,
-            node=node,
-            process=event.process or process,
-            session=event.session,
-            kind=event.kind,
-            payload=encoded,
+        trace_id = trace_id or event.trace_id or new_id()
+        prepared.append(
+            Event(
+                0,
+                event.id or new_id(),
+                at,
+                event.trace_id or trace_id,
+                event.cause_id,
+                node,
+                event.process or process,
+                event.session,
+                event.kind,
+                _from_json(encoded),
+                event.version,
+                event.subject,
+            )
         )
-        drafts.append(draft)
-        payloads.append(msgspec.json.decode(encoded))
-    return Prepared(tuple(drafts), tuple(payloads))
+        texts.append(encoded)
+    return Prepared(tuple(prepared), tuple(texts))
 
 
 def _fault(event: Any) -> Refused | None:
     """What is wrong with an event beside its payload's content: a Struct does not check what it is made of."""
     if not isinstance(event, NewEvent):
         return Refused(f"is a {type(event).__name__}", "append NewEvent values")
-    for name in ("kind", "session", "process", "trace_id", "id"):
+    for name in ("kind", "session", "process", "trace_id", "id", "subject"):
         value: Any = getattr(event, name)
-        if not isinstance(value, str) or not _is_text(value):
+        if not isinstance(value, str) or not (value.isascii() or _is_text(value)):
             return Refused(f"has the {name} {value!r}", f"pass text as {name}")
     cause_id: Any = event.cause_id
     if cause_id is not None and (not isinstance(cause_id, str) or not _is_text(cause_id)):
         return Refused(f"has the cause_id {cause_id!r}", "pass text or None as cause_id")
     if not event.kind or event.kind != event.kind.strip():
         return Refused(f"has the kind {event.kind!r}", "name what happened, such as 'tool.started'")
+    version: Any = event.version
+    if type(version) is not int or not 1 <= version < 2**31:
+        return Refused(f"({event.kind}) has the version {version!r}", "count versions from 1")
     payload: Any = event.payload
     if not isinstance(payload, dict):
         return Refused(f"({event.kind}) has a {type(payload).__name__} as payload", "make the payload a dict")
@@ -117,7 +159,7 @@ def _fault(event: Any) -> Refused | None:
 def _encode(payload: dict[str, Any]) -> bytes | str:
     """The payload as JSON, or what stands in the way."""
     try:
-        encoded = msgspec.json.encode(payload)
+        encoded = _to_json(payload)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return _unsayable(payload, "payload", 0) or str(error)
     # JSON has no word for nan and the infinities; the encoder writes null for them.

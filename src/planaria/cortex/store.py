@@ -318,8 +318,8 @@ class PostingStore(Protocol):
     def post_append(
         self,
         batch: Sequence[Sequence[Draft]],
-        fences: Sequence[Fence | None],
         done: Callable[[list[Outcome] | BaseException], None],
+        fences: Sequence[Fence | None] = (),
     ) -> None:
         """Like `append`; `done` gets its answers, or what it would have raised, in the event loop's thread.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from planaria.otp.flow.rate_limiter import RateLimiter
     from planaria.otp.flow.stream import Stream, events_of
     from planaria.otp.flow.subscription import Subscription
-    from planaria.otp.io.blocking import run_blocking
+    from planaria.otp.io.blocking import post_blocking, run_blocking
     from planaria.otp.isolation.bulk import shared_buffer
     from planaria.otp.isolation.choice import Isolation
     from planaria.otp.isolation.errors import NotAdmitted, RemoteError, Unsendable
@@ -337,6 +337,7 @@ __all__ = [
     "partition_pids",
     "partitions",
     "poll_many",
+    "post_blocking",
     "read_timer",
     "reason_text",
     "receive",
@@ -389,7 +390,7 @@ _NAMES = {
     "flow.rate_limiter": "RateLimiter",
     "flow.stream": "Stream events_of",
     "flow.subscription": "Subscription",
-    "io.blocking": "run_blocking",
+    "io.blocking": "post_blocking run_blocking",
     "isolation.bulk": "shared_buffer",
     "isolation.choice": "Isolation",
     "isolation.errors": "NotAdmitted RemoteError Unsendable",

@@ -7,35 +7,56 @@ lie on a local disk, as the write-ahead log needs shared memory.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Concatenate
 
 import apsw
-import msgspec
 
-from planaria.cortex.errors import (
-    StoreBusy,
-    StoreDamaged,
-    StoreError,
-    StoreFailed,
-    StoreFull,
-    StoreReadOnly,
-    StoreTooNew,
-)
-from planaria.cortex.event import Event
+from planaria.cortex.errors import StoreBusy, StoreDamaged, StoreError, StoreFailed, StoreTooNew
 from planaria.cortex.query import Query
 from planaria.cortex.schema import load_migrations
-from planaria.cortex.store import Draft, Duplicate, Written
-from planaria.otp import run_blocking
+from planaria.cortex.store import (
+    Draft,
+    Fence,
+    Lease,
+    Outcome,
+    SessionRow,
+    Snapshot,
+    Stored,
+    SubjectKey,
+)
+from planaria.cortex.stores.sqlite_carry import carry_over
+from planaria.cortex.stores.sqlite_faults import from_os, from_sqlite
+from planaria.cortex.stores.sqlite_reader import RowReader
+from planaria.cortex.stores.sqlite_tables import (
+    acquire_lease,
+    check,
+    destroy_subject_keys,
+    held_lease,
+    load_snapshot,
+    put_subject_key,
+    release_lease,
+    renew_lease,
+    save_snapshot,
+    strip,
+    subject_keys,
+    sweep_contents,
+)
+from planaria.cortex.stores.sqlite_writer import RowWriter
+from planaria.otp import post_blocking, run_blocking, wall_time
 
 _APPLICATION = 0x506C616E  # "Plan", in the file's header
-_INSERT = (
-    "INSERT INTO events (seq, id, at, trace_id, cause_id, node, process, session, kind, payload)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_COLUMNS = "seq, id, at, trace_id, cause_id, node, process, session, kind, payload"
+_CHECKPOINT = 4000
+"""Pages the write-ahead log grows to before it is folded into the file."""
+_STEPS: dict[int, Callable[[apsw.Connection], None]] = {2: carry_over}
+"""What a migration needs a program for, after its SQL."""
+
+
+class _Taken(Exception):
+    """One of the ids to write is in the journal already."""
 
 
 class SqliteStore:
@@ -51,8 +72,11 @@ class SqliteStore:
         self.path = path
         self.max_bytes = max_bytes
         self.busy_timeout = busy_timeout
+        self.clock = wall_time
+        """Unix seconds, for leases; the node's."""
         self._writer: apsw.Connection | None = None
-        self._reader: apsw.Connection | None = None
+        self._rows: RowWriter | None = None
+        self._reader: RowReader | None = None
         self._file: tuple[int, int] | None = None  # device and inode of the file first opened
         self._write_thread: ThreadPoolExecutor | None = None
         self._read_thread: ThreadPoolExecutor | None = None
@@ -73,13 +97,113 @@ class SqliteStore:
         """See `EventStore.migrate`."""
         return await run_blocking(self._migrate, executor=self._write_thread)
 
-    async def append(self, batch: Sequence[Sequence[Draft]]) -> list[Written | Duplicate]:
+    async def append(
+        self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None] = ()
+    ) -> list[Outcome]:
         """See `EventStore.append`."""
-        return await run_blocking(self._append, batch, executor=self._write_thread)
+        return await run_blocking(self._append, batch, fences, executor=self._write_thread)
 
-    async def read(self, query: Query) -> list[Event]:
+    def post_append(
+        self,
+        batch: Sequence[Sequence[Draft]],
+        done: Callable[[list[Outcome] | BaseException], None],
+        fences: Sequence[Fence | None] = (),
+    ) -> None:
+        """See `PostingStore.post_append`."""
+        if self._write_thread is None:
+            done(self._not_open())
+            return
+        post_blocking(self._append, batch, fences, executor=self._write_thread, done=done)
+
+    async def read(self, query: Query) -> list[Stored]:
         """See `EventStore.read`."""
-        return await run_blocking(self._read, query, executor=self._read_thread)
+        return await self._reading(RowReader.events, query)
+
+    async def find(self, id: str) -> Stored | None:
+        """See `EventStore.find`."""
+        return await self._reading(RowReader.find, id)
+
+    async def contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
+        """See `EventStore.contents`."""
+        return await self._reading(RowReader.contents, hashes)
+
+    async def sessions(self, prefix: str = "", limit: int | None = None) -> list[SessionRow]:
+        """See `EventStore.sessions`."""
+        return await self._reading(RowReader.sessions, prefix, limit)
+
+    async def save_snapshot(self, snapshot: Snapshot) -> bool:
+        """See `EventStore.save_snapshot`."""
+        return await self._writing(save_snapshot, snapshot)
+
+    async def load_snapshot(self, session: str, name: str, version: int) -> Snapshot | None:
+        """See `EventStore.load_snapshot`."""
+        return await self._reading(load_snapshot, session, name, version)
+
+    async def subject_keys(self, subject: str | None = None, limit: int | None = None) -> list[SubjectKey]:
+        """See `EventStore.subject_keys`."""
+        return await self._reading(subject_keys, subject, limit)
+
+    async def put_subject_key(self, key: SubjectKey) -> SubjectKey:
+        """See `EventStore.put_subject_key`."""
+        return await self._writing(put_subject_key, key)
+
+    async def destroy_subject_keys(self, subject: str) -> int:
+        """See `EventStore.destroy_subject_keys`."""
+        count = await self._writing(destroy_subject_keys, subject)
+        await run_blocking(self._fold_log, executor=self._write_thread)
+        return count
+
+    async def acquire_lease(self, name: str, holder: str, ttl: float) -> Lease | None:
+        """See `EventStore.acquire_lease`."""
+        return await self._writing(acquire_lease, name, holder, ttl, self.clock())
+
+    async def renew_lease(self, lease: Lease, ttl: float) -> Lease | None:
+        """See `EventStore.renew_lease`."""
+        return await self._writing(renew_lease, lease, self.clock() + ttl)
+
+    async def release_lease(self, lease: Lease) -> None:
+        """See `EventStore.release_lease`."""
+        await self._writing(release_lease, lease)
+
+    async def lease(self, name: str) -> Lease | None:
+        """See `EventStore.lease`."""
+        return await self._reading(held_lease, name, self.clock())
+
+    def listen(self, notice: Callable[[], None]) -> None:
+        """See `EventStore.listen`: the file has one writer."""
+
+    async def keep_listening(self) -> None:
+        """See `EventStore.keep_listening`."""
+
+    async def strip(self, seqs: Sequence[int]) -> int:
+        """See `EventStore.strip`."""
+        return await self._writing(strip, seqs)
+
+    async def sweep_contents(self) -> int:
+        """See `EventStore.sweep_contents`."""
+        return await self._writing(sweep_contents)
+
+    async def check(self) -> list[str]:
+        """See `EventStore.check`. Through a connection of its own: it holds up neither reads nor commits."""
+        return await run_blocking(self._aside, check)
+
+    async def backup(self, path: Path) -> None:
+        """See `EventStore.backup`. The copy is made anew, so it is compact, and its own owner's alone."""
+        await run_blocking(self._backup, path)
+
+    async def size(self) -> int:
+        """See `EventStore.size`: of the file and its write-ahead log."""
+        return await run_blocking(self._size, executor=self._read_thread)
+
+    async def _reading[**P, R](
+        self, fn: Callable[Concatenate[RowReader, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        return await run_blocking(partial(self._read, fn, *args, **kwargs), executor=self._read_thread)
+
+    async def _writing[**P, R](
+        self, fn: Callable[Concatenate[apsw.Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        return await run_blocking(partial(self._write, fn, *args, **kwargs), executor=self._write_thread)
 
     async def close(self) -> None:
         """See `EventStore.close`. The last connection to close folds the write-ahead log into the file."""
@@ -102,7 +226,7 @@ class SqliteStore:
         except FileExistsError:
             pass
         except OSError as error:
-            raise _from_os(error, self.path) from error
+            raise from_os(error, self.path) from error
         self._file = self._identity()
 
     def _open_writer(self) -> apsw.Connection:
@@ -118,12 +242,16 @@ class SqliteStore:
                 # macOS: an ordinary sync there leaves data in the drive's cache.
                 connection.pragma("fullfsync", 1)
                 connection.pragma("checkpoint_fullfsync", 1)
+                connection.pragma("secure_delete", 1)  # what is erased is overwritten
+                connection.wal_autocheckpoint(_CHECKPOINT)
+                # Its own statements keep the rules the triggers hold other programs to, and are spared their cost.
+                connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
                 if self.max_bytes is not None:
                     connection.pragma("max_page_count", self.max_bytes // connection.pragma("page_size"))
             except apsw.Error as error:
                 connection.close(True)
-                raise _from_sqlite(error, self.path) from error
-            self._writer = connection
+                raise from_sqlite(error, self.path) from error
+            self._writer, self._rows = connection, RowWriter(connection)
         return self._writer
 
     def _migrate(self) -> int:
@@ -142,7 +270,7 @@ class SqliteStore:
                 _roll_back(connection)
         except apsw.Error as error:
             self._drop_writer()
-            raise _from_sqlite(error, self.path) from error
+            raise from_sqlite(error, self.path) from error
         if version > len(migrations):
             self._drop_writer()
             problem = f"{self.path} has schema {version}, this program knows only up to {len(migrations)}"
@@ -169,200 +297,152 @@ class SqliteStore:
                 " (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL) STRICT"
             )
         connection.execute(sql)
+        if step := _STEPS.get(version):
+            step(connection)
         connection.execute(
             "INSERT INTO schema_migrations VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%fZ'))", (version, name)
         )
 
-    def _append(self, batch: Sequence[Sequence[Draft]]) -> list[Written | Duplicate]:
+    def _append(self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None]) -> list[Outcome]:
+        def add(connection: apsw.Connection, *, check: bool) -> list[Outcome]:
+            assert self._rows is not None
+            return self._rows.append(batch, fences, check=check)
+
+        try:
+            return self._write(add, check=False)
+        except _Taken:
+            return self._write(add, check=True)
+
+    def _write[**P, R](
+        self, fn: Callable[Concatenate[apsw.Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """One transaction, on the disk when this returns."""
         self._check_file()
         connection = self._open_writer()
         try:
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                next_seq = connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM events").get
-                answers: list[Written | Duplicate] = []
-                for drafts in batch:
-                    answer = _insert(connection, drafts, next_seq)
-                    if isinstance(answer, Written):
-                        next_seq += len(drafts)
-                    answers.append(answer)
+                answer = fn(connection, *args, **kwargs)
                 connection.execute("COMMIT")
-                return answers
-            finally:
+                return answer
+            except BaseException:
+                if self._rows is not None:
+                    self._rows.forget()
                 _roll_back(connection)
+                raise
+        except apsw.ConstraintError as error:
+            if kwargs.get("check") is False:
+                raise _Taken from error
+            raise from_sqlite(error, self.path) from error
         except apsw.Error as error:
             if not isinstance(error, (apsw.BusyError, apsw.FullError)):
                 # After a fault of the disk nothing this connection remembers is to be trusted.
                 self._drop_writer()
-            raise _from_sqlite(error, self.path) from error
+            raise from_sqlite(error, self.path) from error
+
+    def _fold_log(self) -> None:
+        """Leave nothing in the write-ahead log: what was erased still stands there."""
+        connection = self._open_writer()
+        try:
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        except apsw.Error as error:
+            raise from_sqlite(error, self.path) from error
+        if busy:
+            problem = f"another program reads {self.path}, so its log still holds what was erased"
+            raise StoreBusy(problem, "end that program, and erase again")
 
     def _drop_writer(self) -> None:
         if self._writer is not None:
             self._writer.close(True)
-            self._writer = None
+            self._writer = self._rows = None
 
     # --- in the reading thread ---------------------------------------------------------------------------------
 
-    def _read(self, query: Query) -> list[Event]:
+    def _read[**P, R](
+        self, fn: Callable[Concatenate[RowReader, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         self._check_file()
-        sql, values = _select(query)
         try:
             if self._reader is None:
-                self._reader = self._connect()
-                self._reader.pragma("query_only", 1)
-            return [_event(row) for row in self._reader.execute(sql, values)]
-        except msgspec.DecodeError as error:
-            raise _damaged(self.path, "a payload that is not JSON") from error
+                connection = self._connect()
+                connection.pragma("query_only", 1)
+                self._reader = RowReader(connection)
+            return fn(self._reader, *args, **kwargs)
         except apsw.Error as error:
             self._drop_reader()
-            raise _from_sqlite(error, self.path) from error
+            raise from_sqlite(error, self.path) from error
 
     def _drop_reader(self) -> None:
         if self._reader is not None:
-            self._reader.close(True)
+            self._reader.connection.close(True)
             self._reader = None
+
+    # --- in threads of the node's ------------------------------------------------------------------------------
+
+    def _aside[R](self, fn: Callable[[apsw.Connection], R]) -> R:
+        self._check_file()
+        connection = self._connect()
+        try:
+            return fn(connection)
+        except apsw.Error as error:
+            raise from_sqlite(error, self.path) from error
+        finally:
+            connection.close(True)
+
+    def _backup(self, path: Path) -> None:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError as error:
+            raise StoreFailed(f"{path} is there already", "name a new file") from error
+        except OSError as error:
+            raise from_os(error, path) from error
+        try:
+            self._aside(lambda connection: connection.execute("VACUUM INTO ?", (str(path),)))
+            os.fsync(handle)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(handle)
+
+    def _size(self) -> int:
+        self._check_file()
+        log = self.path.with_name(self.path.name + "-wal")
+        return self.path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
     # --- in either ---------------------------------------------------------------------------------------------
 
     def _connect(self) -> apsw.Connection:
         if self._file is None:
-            raise StoreFailed(f"{self.path} is not open", "open the store first")
+            raise self._not_open()
         try:
             # Never with CREATE: a file that has gone missing must not come back empty.
             connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
             connection.set_busy_timeout(int(self.busy_timeout * 1000))
             return connection
         except apsw.Error as error:
-            raise _from_sqlite(error, self.path) from error
+            raise from_sqlite(error, self.path) from error
+
+    def _not_open(self) -> StoreFailed:
+        return StoreFailed(f"{self.path} is not open", "open the store first")
 
     def _identity(self) -> tuple[int, int]:
         try:
             status = self.path.stat()
         except OSError as error:
-            raise _from_os(error, self.path) from error
+            raise from_os(error, self.path) from error
         return status.st_dev, status.st_ino
 
     def _check_file(self) -> None:
         """A file removed or replaced while open can still be written, and all of it would be lost."""
         if self._file is None:
-            raise StoreFailed(f"{self.path} is not open", "open the store first")
+            raise self._not_open()
         if self._identity() != self._file:
             mend = "put the old file back, or restart planaria to go on with the new one"
             raise StoreFailed(f"{self.path} was replaced by another file while in use", mend)
-
-
-def _insert(connection: apsw.Connection, drafts: Sequence[Draft], first_seq: int) -> Written | Duplicate:
-    """Write one append, or nothing of it."""
-    seen: set[str] = set()
-    for draft in drafts:
-        if draft.id in seen:
-            return Duplicate(draft.id)
-        seen.add(draft.id)
-    connection.execute("SAVEPOINT append")
-    try:
-        connection.executemany(_INSERT, (_row(draft, first_seq + n) for n, draft in enumerate(drafts)))
-    except apsw.ConstraintError:
-        connection.execute("ROLLBACK TO append")
-        connection.execute("RELEASE append")
-        for draft in drafts:
-            if connection.execute("SELECT 1 FROM events WHERE id = ?", (draft.id,)).get is not None:
-                return Duplicate(draft.id)
-        raise
-    connection.execute("RELEASE append")
-    return Written(first_seq)
-
-
-def _row(draft: Draft, seq: int) -> tuple[int | float | str | None, ...]:
-    return (
-        seq,
-        draft.id,
-        draft.at,
-        draft.trace_id,
-        draft.cause_id,
-        draft.node,
-        draft.process,
-        draft.session,
-        draft.kind,
-        draft.payload.decode(),
-    )
-
-
-def _select(query: Query) -> tuple[str, list[int | str]]:
-    """The statement for a query. A plus sign before a column keeps SQLite from choosing its index."""
-    where = ["seq > ?"]
-    values: list[int | str] = [_place(query.after_seq)]
-    if query.before_seq is not None:
-        where.append("seq < ?")
-        values.append(_place(query.before_seq))
-    if query.trace_id is not None:
-        where.append("trace_id = ?")
-        values.append(query.trace_id)
-    if query.session is not None:
-        where.append("session = ?" if query.trace_id is None else "+session = ?")
-        values.append(query.session)
-    if query.kinds:
-        indexed = query.trace_id is None and query.session is None
-        where.append(f"{'' if indexed else '+'}kind IN ({', '.join('?' * len(query.kinds))})")
-        values.extend(query.kinds)
-    order = "DESC" if query.newest_first else "ASC"
-    conditions = " AND ".join(where)
-    sql = f"SELECT {_COLUMNS} FROM events WHERE {conditions} ORDER BY seq {order}"  # noqa: S608 - values are bound
-    if query.limit is not None:
-        sql += " LIMIT ?"
-        values.append(_place(query.limit))
-    return sql, values
-
-
-def _place(number: int) -> int:
-    """Within what SQLite can count; no place lies beyond."""
-    return min(max(0, number), 2**63 - 1)
-
-
-def _event(row: Sequence[Any]) -> Event:
-    values: list[Any] = [*row]
-    values[-1] = msgspec.json.decode(values[-1], type=dict[str, Any])
-    return Event(*values)
 
 
 def _roll_back(connection: apsw.Connection) -> None:
     """End a transaction that did not commit. SQLite itself has ended it after most faults of the disk."""
     if connection.in_transaction:
         connection.execute("ROLLBACK")
-
-
-def _damaged(path: Path, what: str) -> StoreDamaged:
-    return StoreDamaged(
-        f"{path} is damaged: {what}", "restore it from a copy, or move it away to begin a new journal"
-    )
-
-
-def _from_sqlite(error: apsw.Error, path: Path) -> StoreError:
-    match error:
-        case apsw.BusyError() | apsw.LockedError():
-            return StoreBusy(f"another program holds {path}", "end that program, or wait until it is done")
-        case apsw.FullError():
-            return StoreFull(
-                f"no room left to write {path}", "free some disk space; writing then goes on by itself"
-            )
-        case apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.AuthError():
-            return StoreReadOnly(
-                f"{path} cannot be written", "make the file and its folder writable for this user"
-            )
-        case apsw.CorruptError() | apsw.NotADBError():
-            return _damaged(path, str(error))
-        case apsw.CantOpenError():
-            mend = "see that the file exists and that it and its folder are writable for this user"
-            return StoreFailed(f"{path} cannot be opened", mend)
-        case _:
-            pass
-    code = apsw.mapping_extended_result_codes.get(getattr(error, "extendedresult", 0), type(error).__name__)
-    return StoreFailed(f"writing or reading {path} failed: {error} ({code})", "see the state of the disk")
-
-
-def _from_os(error: OSError, path: Path) -> StoreError:
-    mend = "see that the file exists and that it and its folder are writable for this user"
-    if isinstance(error, PermissionError):
-        return StoreReadOnly(f"{path} cannot be written: {error.strerror}", mend)
-    if isinstance(error, FileNotFoundError):
-        return StoreFailed(f"{path} is gone", "put the file back, or restart planaria to begin a new journal")
-    return StoreFailed(f"{path} cannot be used: {error.strerror}", mend)

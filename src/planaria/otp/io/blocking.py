@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
@@ -23,3 +24,36 @@ async def run_blocking[R](fn: Callable[..., R], *args: Any, executor: Executor |
     if process is None:
         return await asyncio.get_running_loop().run_in_executor(executor, fn, *args)
     return await process.node.run_blocking(fn, *args, executor=executor)
+
+
+def post_blocking[R](
+    fn: Callable[..., R], *args: Any, executor: Executor, done: Callable[[R | BaseException], None]
+) -> None:
+    """Run `fn(*args)` in a worker thread and go on; `done` gets what it returned, or the exception it raised.
+
+    For work that is begun so often that a process waiting for each would be most of its cost.
+
+    Args:
+        done: called in the event loop's thread, outside of any process; not at all once the loop is closed.
+    """
+    process = running.process
+    loop = asyncio.get_running_loop()
+    node = None if process is None else process.node
+    if node is not None:
+        node.blocking += 1
+
+    def finish(outcome: R | BaseException) -> None:
+        if node is not None:
+            node.blocking_done(None)
+        done(outcome)
+
+    def work() -> None:
+        outcome: R | BaseException
+        try:
+            outcome = fn(*args)
+        except BaseException as error:  # noqa: BLE001  the caller's to judge
+            outcome = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+            loop.call_soon_threadsafe(finish, outcome)
+
+    executor.submit(work)

@@ -307,10 +307,11 @@ class Node:
             executor = self._executor
         self.blocking += 1
         future = self.scheduler.loop.run_in_executor(executor, fn, *args)
-        future.add_done_callback(self._blocking_done)
+        future.add_done_callback(self.blocking_done)
         return await future
 
-    def _blocking_done(self, _: object) -> None:
+    def blocking_done(self, _: object) -> None:
+        """A worker thread has ended its work: called in the event loop, once for each `blocking` counted."""
         self.blocking -= 1
         if self._unblocked is not None:
             self._unblocked.set()

@@ -1,0 +1,110 @@
+"""One commit of the journal: the appends in it, made ready for the store and handed to it."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from planaria.cortex.errors import SealError, StoreError, StoreFailed
+from planaria.cortex.event import Event
+from planaria.cortex.keyring import Keyring
+from planaria.cortex.prepare import Prepared, Refused, draft_of
+from planaria.cortex.store import Draft, EventStore, Fence, Outcome, PostingStore
+from planaria.otp import Deferred
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """The append is on disk."""
+
+    events: list[Event]
+
+
+class Unavailable(msgspec.Struct, frozen=True):
+    """The store failed, or too much waits for it; nothing was acknowledged."""
+
+    cause: str
+    mend: str
+    retry: bool
+
+
+class Overtaken(msgspec.Struct, frozen=True):
+    """The lease this append was fenced with is another's now; nothing was written."""
+
+    lease: str
+
+
+type Answer = Appended | Refused | Unavailable | Overtaken
+
+
+class Append:
+    """One append on its way to the disk."""
+
+    __slots__ = ("answer", "fence", "prepared")
+
+    def __init__(self, prepared: Prepared, answer: Deferred[Answer], fence: Fence | None) -> None:
+        self.prepared = prepared
+        self.answer = answer
+        self.fence = fence
+
+    def __len__(self) -> int:
+        return len(self.prepared.events)
+
+
+class Commit:
+    """The appends of one commit.
+
+    Attributes:
+        outcome: what became of them, once it is known; an exception for all of them.
+    """
+
+    __slots__ = ("appends", "outcome")
+
+    def __init__(self, appends: list[Append]) -> None:
+        self.appends = appends
+        self.outcome: list[Outcome] | BaseException | None = None
+
+    def _drafts(self, keyring: Keyring) -> list[list[Draft]]:
+        """What the store is to write. Every subject's key is at hand."""
+        return [
+            [
+                draft_of(event, encoded, keyring.sealing(event.subject) if event.subject else None)
+                for event, encoded in zip(append.prepared.events, append.prepared.encoded, strict=True)
+            ]
+            for append in self.appends
+        ]
+
+    def _fences(self) -> list[list[Fence | None]]:
+        """The second argument of an append, if any of these is fenced."""
+        fences = [append.fence for append in self.appends]
+        return [fences] if any(fences) else []
+
+    def _lacking(self, keyring: Keyring) -> set[str]:
+        return keyring.lacks(event.subject for append in self.appends for event in append.prepared.events)
+
+    def post(self, store: EventStore, keyring: Keyring, done: Callable[[], None]) -> bool:
+        """Hand it to a store that needs no task for it, if no key has to be fetched first.
+
+        Args:
+            done: called in the event loop's thread when `outcome` is known.
+        Returns:
+            False if that cannot be: then `write` it.
+        """
+        if not isinstance(store, PostingStore) or self._lacking(keyring):
+            return False
+
+        def finish(outcome: list[Outcome] | BaseException) -> None:
+            self.outcome = outcome
+            done()
+
+        store.post_append(self._drafts(keyring), finish, *self._fences())
+        return True
+
+    async def write(self, store: EventStore, keyring: Keyring) -> None:
+        """Hand it to the store and wait for the outcome."""
+        try:
+            while lacking := self._lacking(keyring):
+                await keyring.fetch(lacking)
+            self.outcome = await store.append(self._drafts(keyring), *self._fences())
+        except StoreError as error:
+            self.outcome = error
+        except SealError as error:
+            self.outcome = StoreFailed(error.problem, error.mend)
