@@ -154,12 +154,13 @@ class World:
 
     def tree(self, environ: dict[str, str] | None = None) -> ChildSpec:
         gate = Gate([once, again])
+        redactor = Redactor(environ or {})
         return supervisor(
-            child(Journal, lambda: self.store, JournalOptions(), Redactor(environ or {}), name="journal"),
+            child(Journal, lambda: self.store, JournalOptions(), redactor, name="journal"),
             child(Library, self.garden, name="library"),
             child(FakeDirectory, self.models, name="models"),
             rooms_tree(),
-            agents_tree(self.garden, gate, {Book: self.book}),
+            agents_tree(self.garden, gate, {Book: self.book, Redactor: redactor}),
             name="root",
             strategy="rest_for_one",
             max_restarts=100,

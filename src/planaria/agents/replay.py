@@ -321,7 +321,9 @@ def _calls(turn: Turn, events: Sequence[Event]) -> tuple[CallView, ...]:
 
 async def _prompt_view(source: Source, session: str, asked: Turn) -> PromptView:
     said = asked.asked
-    assert said is not None
+    if said is None:
+        gone = f"what was sent was {asked.gone}" if asked.gone else "what was sent is not in the journal"
+        return PromptView("", "", (), (), None, None, "", False, (gone,))
     request, problems = await prompt_of(source, session, asked)
     return PromptView(
         provider=said.provider,
