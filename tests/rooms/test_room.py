@@ -9,6 +9,8 @@ import pytest
 
 from planaria.cortex.journal import Journal
 from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.cortex.telemetry.handlers import attach
+from planaria.cortex.telemetry.signal import Signal, SpanFailed, SpanStopped
 from planaria.otp import ChildSpec, Node, Task, child, supervisor
 from planaria.rooms.admission import LONGEST_TEXT
 from planaria.rooms.message import Accepted, ReplyDelta, RoomMessage, TurnState
@@ -383,3 +385,31 @@ async def test_over_a_real_database_a_repeat_older_than_memory_is_one_message(no
         assert await Room.post(room, "ada", "hello", "1") == first
         said = await Room.transcript(room, limit=REMEMBERED)
     assert len(said) == REMEMBERED and "hello" not in [message.text for message in said]
+
+
+# --- whose, and how long ---------------------------------------------------------------------------------------------
+
+
+async def test_what_a_person_says_and_what_answers_it_is_that_person_s_and_a_notice_nobody_s(world: World):
+    await world.member("scout")
+    asked = await world.post("@scout and @ghost", "ada")
+    await world.run(Room.say, GARDEN, "scout", "yes", asked.id)
+    await world.run(Room.say, GARDEN, "digest", "news", author_kind="workflow")
+    subjects = ["person:ada", "", "person:ada", ""]
+    assert [e.subject for e in await world.events(GARDEN, "room.message")] == subjects
+    assert [m.subject for m in await world.run(Room.transcript, GARDEN)] == subjects
+
+
+async def test_a_post_and_an_answer_are_spans_until_they_are_durable(world: World):
+    signals: list[Signal] = []
+    attach(signals.append, node=world.node)
+    asked = await world.post("hello")
+    await world.run(Room.say, GARDEN, "scout", "yes", asked.id)
+    post, say = [s for s in signals if isinstance(s, SpanStopped) and s.name.startswith("room.")]
+    assert (post.name, post.key, post.trace_id) == ("room.post", f"message:{asked.id}", asked.id)
+    assert say.name == "room.say"
+    world.store.fail()
+    with pytest.raises(RoomUnavailable):
+        await world.post("lost")
+    failed = [s for s in signals if isinstance(s, SpanFailed) and s.name == "room.post"]
+    assert [(s.error_type, set(s.attributes)) for s in failed] == [("RoomUnavailable", {"planaria.room"})]

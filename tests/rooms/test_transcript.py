@@ -155,23 +155,6 @@ def test_a_message_of_the_first_version_is_read():
     assert [d.message.text for d in folded([event]).deliveries("scout")] == ["hello"]
 
 
-def test_whose_data_is_forgotten_is_gone_from_memory_too():
-    mine = stored(1, said("ada", "my secret", "scout"), subject="person:ada")
-    answer = stored(2, said("scout", "about your secret", kind="agent"), cause="m1", subject="person:ada")
-    other = stored(3, said("bob", "hello", "scout"), subject="person:bob")
-    again = stored(4, said("ada", "another secret", "scout"), subject="person:ada")
-    transcript = folded([mine, answer, other, again])
-    transcript.forget("person:ada")
-    erased = folded(
-        [
-            msgspec.structs.replace(e, state="erased", payload={}) if e is not other else e
-            for e in (mine, answer, other, again)
-        ]
-    )
-    assert transcript.page(0, 10) == erased.page(0, 10)
-    assert [d.message.text for d in transcript.deliveries("scout")] == ["hello"]
-
-
 def test_a_fork_says_where_it_comes_from():
     transcript = folded([stored(7, RoomForked("pond", 5))])
     assert transcript.origin == ("pond", 5)

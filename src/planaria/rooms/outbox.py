@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planaria.cortex.errors import EventRefused, JournalUnavailable
-from planaria.cortex.event import Event, NewEvent, new_id
+from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.event import repeatable_id as repeatable_id
 from planaria.cortex.fold import events_of
 from planaria.cortex.journal import Journal
@@ -131,8 +131,3 @@ async def _find(session: str, id: str) -> Event:
     if event is None or event.session != session:
         raise LookupError(f"event {id} is in the journal, but not in session {session}")
     return event
-
-
-def trace_of(trace_id: str, event_id: str) -> str:
-    """The trace of a message: that of what led to it, else one of its own, the same when it is repeated."""
-    return trace_id or event_id or new_id()

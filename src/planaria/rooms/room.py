@@ -26,6 +26,7 @@ from planaria.cortex.event_type import EventType
 from planaria.cortex.fold import events_of
 from planaria.cortex.journal import Journal
 from planaria.cortex.store import Snapshot
+from planaria.cortex.telemetry.conventions import message_key
 from planaria.cortex.telemetry.span import begin_span
 from planaria.otp import (
     CallError,
@@ -61,7 +62,7 @@ from planaria.rooms.message import (
     room_name,
     subject_of,
 )
-from planaria.rooms.outbox import Entry, Refused, Written, take_batch, trace_of, write
+from planaria.rooms.outbox import Entry, Refused, Written, take_batch, write
 from planaria.rooms.past import Unread, again, earlier, messages, redelivery_id
 from planaria.rooms.transcript import (
     KINDS,
@@ -167,7 +168,7 @@ class Room(GenServer):
             answer.fail(RoomRefused(self.topic, problem))
             return answer
         room = self.transcript_
-        event_id = repeatable_id(self.topic, "post", author, client_id) if client_id else ""
+        event_id = repeatable_id(self.topic, "post", author, client_id) if client_id else new_id()
         known = room.messages.get(event_id) if client_id else None
         if known is not None:  # an older one is found when the journal refuses it
             answer.reply(Accepted(known.id, known.seq))
@@ -179,7 +180,7 @@ class Room(GenServer):
             if from_text
             else tuple(name for name in to or () if name in members)
         )
-        trace_id = trace_of("", event_id)
+        trace_id = event_id
         subject = subject_of(author) if author_kind == "person" else ""
         said = MessageSaid(author, author_kind, text, asked, client_id)
         events = [self._event(said, trace_id, id=event_id, subject=subject)]
@@ -187,7 +188,8 @@ class Room(GenServer):
             events.append(self._notice(not_here(missing, members), trace_id))
         if gone := [name for name in asked if now() - self.gone.get(name, now()) > PATIENCE]:
             events.append(self._notice(not_running(gone), trace_id))
-        span = begin_span("room.post", {"planaria.room": self.name}, trace_id=trace_id)
+        key = message_key(event_id)
+        span = begin_span("room.post", {"planaria.room": self.name}, trace_id=trace_id, key=key)
         self._write(Entry(tuple(events), answer, span=span))
         return answer
 
@@ -222,9 +224,9 @@ class Room(GenServer):
             count = () if attempt == 1 else (str(attempt),)
             event_id = repeatable_id(self.topic, "reply", author, cause_id, *count)
         else:
-            event_id = repeatable_id(self.topic, "key", author, key) if key else ""
+            event_id = repeatable_id(self.topic, "key", author, key) if key else new_id()
         said = MessageSaid(author, author_kind, text, model=model, final=final, attempt=attempt)
-        trace_id = trace_of(trace_id, event_id)
+        trace_id = trace_id or event_id
         event = self._event(
             said, trace_id, id=event_id, cause_id=cause_id, subject=subject or self._subject(author, cause_id)
         )
@@ -328,11 +330,6 @@ class Room(GenServer):
     def pending(self, agent: str) -> list[RoomMessage]:
         """What an agent has not answered, oldest first."""
         return [delivery.message for delivery in self.transcript_.deliveries(agent)]
-
-    @cast
-    def forget(self, subject: str) -> None:
-        """Whose data was erased: let go of what memory has of it."""
-        self.transcript_.forget(subject)
 
     # --- members --------------------------------------------------------------------------------------------------
 

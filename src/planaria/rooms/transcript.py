@@ -175,18 +175,6 @@ class Transcript:
         )
         self.messages.update(known)
 
-    def forget(self, subject: str) -> None:
-        """Whose data was erased: show their messages so, and wait for no answer to them."""
-        for message in list(self.messages.values()):
-            if message.subject == subject:
-                self.messages[message.id] = msgspec.structs.replace(
-                    message, author=self.room, author_kind="notice", text=gone("erased"), to=(), model=None
-                )
-        for waiting in self.pending.values():
-            for each in list(waiting.values()):
-                if each.message is not None and each.message.subject == subject:
-                    del waiting[each.id]
-
     def standing(self) -> Standing:
         """What a snapshot keeps."""
         pending = {

@@ -8,7 +8,7 @@ While the journal cannot be written the run waits with the outcome in hand, and 
 
 Does badly: a call that was cut off in the middle is made again, with the same call id; a tool that must not
 act twice keys its effect by it.
-Emits: the events of `state.py`; `RunChanged` on `workflows` and `run:<id>`.
+Emits: the facts of `events.py`; `RunChanged` on `workflows` and `run:<id>`. Spans: `workflow.run`, `workflow.step`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,8 +48,14 @@ from planaria.rooms.message import room_name
 from planaria.rooms.rooms import open_room
 from planaria.workflows.advance import Answer, Begin, Call, Cancel, Due, Event, Look, Over, Wait, advance
 from planaria.workflows.definition import FAILED, Workflow, unpack
-from planaria.workflows.events import Fact, RunFinished, RunStarted, read_fact
+from planaria.workflows.events import (
+    Fact,
+    RunFinished,
+    RunStarted,
+    read_fact,
+)
 from planaria.workflows.messages import START, TOPIC, RunChanged, run_name
+from planaria.workflows.spans import RunSpans
 from planaria.workflows.state import Result, State, apply, begin
 from planaria.workflows.views import RunSummary, summary
 
@@ -100,6 +106,7 @@ class Run(GenServer):
         self.unsaved: tuple[NewEvent, ...] | None = None
         self.count = 0  # facts of this run in the journal
         self.cancelled: str | None = None
+        self.spans = RunSpans()
         self.tries = 0
         self.continue_with("resume")
 
@@ -160,6 +167,7 @@ class Run(GenServer):
             return
         self.workflow, self.state, self.answers = known.workflow, known.state, known.answers
         self.trace_id, self.cause_id, self.count = known.trace_id, known.cause_id, known.facts
+        self.spans.begin(known.state, known.trace_id)
         if self.cancelled is not None:
             await self._go(Cancel(at=wall_time(), reason=self.cancelled))
         else:
@@ -224,6 +232,7 @@ class Run(GenServer):
         for event in kept:
             if (fact := read_fact(event)) is not None:
                 self.state = apply(self.state, fact)
+                self.spans.follow(fact)
         self.count += len(kept)
         self.unsaved = None
         self.tries = 0
@@ -266,6 +275,10 @@ class Run(GenServer):
             TOPIC, RunChanged(self.run_id, RunSummary(self.run_id, name, "failed", "", first.at, now, why))
         )
         self.stop("normal")
+
+    def terminate(self, reason: object) -> None:
+        """What is not over now goes on in another process, or at another time."""
+        self.spans.end(reason)
 
     def _pause(self) -> None:
         send_after(JOURNAL_PAUSE[min(self.tries, len(JOURNAL_PAUSE) - 1)], self.pid, JournalAgain())
