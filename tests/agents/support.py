@@ -20,7 +20,7 @@ from planaria.membrane.directory import ModelDirectory
 from planaria.membrane.gate import Gate
 from planaria.membrane.models import Choice
 from planaria.membrane.provider import ModelRequest, ModelResponse, Piece, Provider, Usage
-from planaria.membrane.tool import Context, Done, Failed, tool
+from planaria.membrane.tool import Context, Done, Failed, Tool, tool
 from planaria.otp import ChildSpec, child, exit_signal, supervisor, whereis
 from planaria.records.library import Library
 from planaria.rooms.message import Accepted, RoomMessage
@@ -143,7 +143,15 @@ TURN_KINDS = (
 class World:
     """A node that keeps the agents of a garden."""
 
-    def __init__(self, node: TestNode, garden: Path, provider: Provider, store: TrapStore) -> None:
+    def __init__(
+        self,
+        node: TestNode,
+        garden: Path,
+        provider: Provider,
+        store: TrapStore,
+        tools: Sequence[Tool] = (once, again),
+    ) -> None:
+        self.tools = tools
         self.faults: list[str] = []
         self.node = node
         self.garden = garden
@@ -153,7 +161,7 @@ class World:
         self.models = FakeModels(provider)
 
     def tree(self, environ: dict[str, str] | None = None) -> ChildSpec:
-        gate = Gate([once, again])
+        gate = Gate(self.tools)
         redactor = Redactor(environ or {})
         return supervisor(
             child(Journal, lambda: self.store, JournalOptions(), redactor, name="journal"),

@@ -8,10 +8,10 @@ code are: what a turn does next, the prompt of each model call, whether a tool c
 Given the agent, its system text and the tools it is offered as well. A difference raises `Differs` with both sides.
 """
 
-import asyncio
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,7 +22,7 @@ from planaria.agents.replay import ledger_of, names_of
 from planaria.agents.request import canonical, digest_of, read_specs, request_of, specs_text, talk_of
 from planaria.agents.seed import trace_of_turn
 from planaria.agents.source import Source, StoredSource
-from planaria.agents.stored import read_events, sessions_of
+from planaria.agents.stored import read_run, sessions_of
 from planaria.agents.turn import Act, Action, Say, Think, Turn, next_action, take
 from planaria.cortex.event import Event
 from planaria.cortex.query import Query
@@ -82,9 +82,10 @@ def replay(
         How much was checked.
     Raises:
         Differs: the first difference.
+        Unfit: the file is no export.
         ValueError: nothing to check, or it is not clear what.
     """
-    events = read_events(Path(stored)) if isinstance(stored, str | Path) else list(stored)
+    events = read_run(Path(stored)) if isinstance(stored, str | Path) else list(stored)
     found = [session] if session else sessions_of(events)
     if len(found) != 1:
         raise ValueError(f"name one session of these: {', '.join(found) or 'there is none'}")
@@ -92,7 +93,17 @@ def replay(
     run = _Run(
         StoredSource(events), found[0], agent, Gate(tools) if tools is not None else None, garden, steps
     )
-    return asyncio.run(run.check())
+    return _at_once(run.check())
+
+
+def _at_once[T](work: Coroutine[Any, Any, T]) -> T:
+    """The result of work that waits for nothing: events in memory are there. So this can be used in any test."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("reading events in memory waited for something")
 
 
 class _Run:
