@@ -477,3 +477,27 @@ async def test_a_store_that_is_not_open_says_so(path: Path) -> None:
 
 async def test_the_limit_of_this_test_program_is_untouched() -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+async def test_a_store_that_takes_over_makes_no_file_anew(store: SqliteStore, path: Path) -> None:
+    await store.append([[draft("kept")]])
+    aside = path.with_name("aside.db")
+    path.rename(aside)
+    after = SqliteStore(path, after=store)
+    with pytest.raises(StoreFailed, match=r"journal\.db is gone"):
+        await after.open()
+    assert not path.exists()
+    aside.rename(path)
+    await after.open()
+    assert await kinds(after) == ["kept"]
+    await after.close()
+
+
+async def test_a_store_that_takes_over_takes_no_other_file(store: SqliteStore, path: Path) -> None:
+    await store.append([[draft("kept")]])
+    path.rename(path.with_name("aside.db"))
+    path.touch()
+    after = SqliteStore(path, after=store)
+    with pytest.raises(StoreFailed, match="was replaced by another file"):
+        await after.open()
+    assert path.stat().st_size == 0

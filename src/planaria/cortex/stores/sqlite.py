@@ -66,9 +66,18 @@ class SqliteStore:
         path: the database; it and its folder are made, readable by their owner alone, if missing.
         max_bytes: the database grows no larger; an append beyond is `StoreFull`. None for no limit but the disk's.
         busy_timeout: seconds to wait for another program that holds the database.
+        after: the store that had this file open earlier in the life of the node. Then the file must be the same: one
+            that is gone is not made anew, and another in its place is not taken for it.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int | None = None, busy_timeout: float = 2.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int | None = None,
+        busy_timeout: float = 2.0,
+        after: "SqliteStore | None" = None,
+    ) -> None:
         self.path = path
         self.max_bytes = max_bytes
         self.busy_timeout = busy_timeout
@@ -77,7 +86,10 @@ class SqliteStore:
         self._writer: apsw.Connection | None = None
         self._rows: RowWriter | None = None
         self._reader: RowReader | None = None
-        self._file: tuple[int, int] | None = None  # device and inode of the file first opened
+        self._file: tuple[int, int] | None = None  # device and inode of the file that is open
+        self._known: tuple[int, int] | None = (
+            None if after is None else after._known
+        )  # of the one first opened
         self._write_thread: ThreadPoolExecutor | None = None
         self._read_thread: ThreadPoolExecutor | None = None
 
@@ -89,6 +101,7 @@ class SqliteStore:
         try:
             await run_blocking(self._create, executor=self._write_thread)
             await self.migrate()
+            self._known = self._file
         except StoreError:
             await self.close()
             raise
@@ -219,6 +232,10 @@ class SqliteStore:
     # --- in the writing thread ---------------------------------------------------------------------------------
 
     def _create(self) -> None:
+        if self._known is not None:
+            self._file = self._known
+            self._check_file()
+            return
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Only if it is new: closing a second handle of a database in use would drop this program's locks on it.
