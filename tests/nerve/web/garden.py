@@ -11,7 +11,9 @@ import httpx2
 import msgspec
 
 from planaria.config.settings import Settings, WebSettings, load_settings
+from planaria.cortex.dead import Dead
 from planaria.cortex.journal import Journal
+from planaria.cortex.questions import Questions
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.nerve.web.site import ModelLine, ModelsView
 from planaria.node import tree
@@ -128,6 +130,8 @@ async def running(
         ),
         supervisor(child(FakeRoom, "garden", pause, name="room:garden"), name="rooms"),
         supervisor(child(FakeAgent, name=agent_name), name="agents"),
+        child(Questions, name="questions"),
+        child(Dead, name="dead"),
         child(Dashboard, garden, SETTINGS, lambda: MODELS, name="dashboard"),
         name="node",
     )

@@ -5,6 +5,7 @@ import pytest
 from planaria.nerve.web.live import event
 from planaria.nerve.web.markdown import to_html
 from planaria.nerve.web.render import Renderer, count, hue, in_url, initial, process_url, span
+from planaria.nerve.web.site import Waiting
 
 NOON = 1_763_726_400.0  # 2025-11-21 12:00 UTC
 
@@ -65,7 +66,7 @@ def test_a_process_name_is_quoted_in_its_address():
 
 
 def test_values_are_escaped_in_templates(renderer):
-    html = renderer.text("_headline.html", {"troubles": (), "node_name": "<script>"})
+    html = renderer.text("_headline.html", {"waiting": Waiting(), "troubles": (), "node_name": "<script>"})
     assert "&lt;script&gt; is well" in html
 
 

@@ -24,6 +24,7 @@ from planaria.nerve.web.pages import (
     overview,
     problems,
     process,
+    questions,
     rooms,
     traces,
     workflows,
@@ -32,7 +33,7 @@ from planaria.nerve.web.render import STATIC
 from planaria.nerve.web.site import FRAME_URL, Services, Site
 from planaria.otp import CallError
 
-PAGES = (overview, process, rooms, traces, workflows, notes, problems, journal)
+PAGES = (overview, process, rooms, traces, questions, workflows, notes, problems, journal)
 
 
 def build_app(services: Services) -> ASGIApp:

@@ -111,7 +111,8 @@ async def frames(site: Site, request: Request, feed: Feed) -> AsyncIterator[str]
                     if not await site.is_allowed(request):
                         return
                     beat, due = beat + 1, site.now() + BEAT
-                parts = [*site.frame_parts(beat, await site.troubles()), *await _look(feed)]
+                frame_parts = site.frame_parts(beat, await site.troubles(), await site.waiting())
+                parts = [*frame_parts, *await _look(feed)]
                 changed = "".join(renderer.replacing(part) for part in picture.changes(parts))
                 # Each push is an event of its own: the browser finds all targets of an event before it changes any,
                 # so one could not reach into what another brings.

@@ -82,6 +82,7 @@ class Renderer:
             "money": money,
             "state_word": state_word,
             "state_tone": state_tone,
+            "session_tone": session_tone,
         }
         cast(dict[str, Callable[..., object]], self.environment.filters).update(filters)
         self.globals = {"version": _fingerprint(STATIC / "planaria.css")}
@@ -174,6 +175,11 @@ def state_tone(state: State) -> str:
     """The colour class of such a state."""
     tones = {"done": "good", "running": "busy", "waiting": "busy", "failed": "alarm", "cut_off": "warn"}
     return tones.get(state, "")
+
+
+def session_tone(status: str) -> str:
+    """The colour class of what a session does."""
+    return {"idle": "", "down": "alarm", "waiting": "warn"}.get(status, "busy")
 
 
 def hue(name: str) -> int:

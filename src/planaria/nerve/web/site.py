@@ -8,13 +8,15 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from planaria.cortex.dead import Dead
+from planaria.cortex.questions import Questions
 from planaria.cortex.redact import Redactor
 from planaria.nerve.web.auth import Door, cookie_name
 from planaria.nerve.web.drawn import Drawn
 from planaria.nerve.web.parts import Part
 from planaria.nerve.web.render import Renderer
 from planaria.nerve.web.troubles import Happening, Trouble, find_troubles
-from planaria.otp import Node, Pid
+from planaria.otp import CallError, Node, Pid
 
 BEAT = 5.0
 """Seconds between two heartbeats of a live page; the style sheet calls the signal lost after 14."""
@@ -52,6 +54,25 @@ class Services:
     hosts: tuple[str, ...] = ()
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """How much waits for a person: open questions, and letters nobody has looked at."""
+
+    questions: int = 0
+    letters: int = 0
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.questions + self.letters
+
+    @property
+    def words(self) -> str:
+        """`2 questions and 1 dead letter wait for you`."""
+        counts = ((self.questions, "question"), (self.letters, "dead letter"))
+        said = [f"{many} {what}{'' if many == 1 else 's'}" for many, what in counts if many]
+        return f"{' and '.join(said)} {'waits' if self.total == 1 else 'wait'} for you"
+
+
 class Site:
     """The dashboard's services with the frame they are shown in."""
 
@@ -62,6 +83,8 @@ class Site:
         self.drawn = Drawn()
         self._troubles: tuple[Trouble, ...] = ()
         self._troubles_due = 0.0
+        self._waiting = Waiting()
+        self._waiting_due = 0.0
 
     def now(self) -> float:
         """Unix seconds by the node's clock."""
@@ -78,6 +101,19 @@ class Site:
             self._troubles = await find_troubles(self.node, await self.services.lately(), self.now())
         return self._troubles
 
+    async def waiting(self) -> Waiting:
+        """What waits for a person; looked up once a second. While a server is down its part counts as nothing."""
+        if self.now() >= self._waiting_due:
+            self._waiting_due = self.now() + TROUBLES_EVERY
+            questions = letters = 0
+            try:
+                questions = len(await Questions.pending.within(1.0)(self.pid("questions")))
+                letters = await Dead.count.within(1.0)(self.pid("dead"))
+            except CallError:
+                pass  # it is being restarted; the pages themselves say so
+            self._waiting = Waiting(questions, letters)
+        return self._waiting
+
     async def page(
         self,
         template: str,
@@ -93,17 +129,19 @@ class Site:
             "current": current,
             "live_url": live_url or FRAME_URL,
             "trouble_count": len(troubles),
+            "waiting": await self.waiting(),
             "beat": 0,
             "told": None,
         }
         return self.renderer.response(template, frame | dict(values), status)
 
-    def frame_parts(self, beat: int, troubles: tuple[Trouble, ...]) -> list[Part]:
-        """The living parts of the frame: the heartbeat and the number of problems."""
+    def frame_parts(self, beat: int, troubles: tuple[Trouble, ...], waiting: Waiting) -> list[Part]:
+        """The living parts of the frame: the heartbeat, the number of problems, and of what waits for a person."""
         count = len(troubles)
         return [
             Part("beat", "_beat.html", {"beat": beat}, beat),
             Part("trouble-count", "_trouble_count.html", {"trouble_count": count}, count),
+            Part("waiting-count", "_waiting_count.html", {"waiting": waiting}, waiting.total),
         ]
 
     def told(self, request: Request, text: str, href: str, *, bad: bool = False) -> Response:

@@ -40,6 +40,7 @@ class EventLine(msgspec.Struct, frozen=True):
     full: str
     trace_id: str
     session: str
+    gone: str = ""  # "erased" or "pruned"
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -144,6 +145,7 @@ def event_line(event: Event) -> EventLine:
         full=clip(msgspec.json.format(msgspec.json.encode(event.payload), indent=2).decode(), FULL),
         trace_id=event.trace_id,
         session=event.session,
+        gone="" if event.state == "whole" else event.state,
     )
 
 

@@ -1,4 +1,4 @@
-"""The first page: what is broken, then the living supervision tree."""
+"""The first page: what is broken, what each agent does now, then the living supervision tree."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from planaria.nerve.trace.doing import session_rows
 from planaria.nerve.views import TreeView, tree_views
 from planaria.nerve.web.live import LiveResponse
 from planaria.nerve.web.parts import Part, dom_id
@@ -23,6 +24,8 @@ FUNCTION = "function"
 """Kind of tasks and other plain functions: without a supervisor they are drawn apart, since most are gone at once."""
 SHORT_KINDS = {"Supervisor": "", "DynamicSupervisor": "dynamic"}
 """Supervisors are told by their weight and by having children."""
+MOST_SESSIONS = 100
+"""Sessions that are listed."""
 LASTING = 1.0
 """Seconds after which such a task is drawn at all."""
 
@@ -89,12 +92,15 @@ class OverviewFeed:
         models, troubles = self.site.services.models(), await self.site.troubles()
         rows = tuple(Part(line.dom, "_node.html", {"node": line}, _line_key(line)) for line in lines)
         shown = lately[:12]
-        name = self.site.node.name
+        waiting = await self.site.waiting()
+        headline = {"troubles": troubles, "node_name": self.site.node.name, "waiting": waiting}
+        sessions = tuple(session_rows(self.site.node)[:MOST_SESSIONS])
         return [
-            Part("headline", "_headline.html", {"troubles": troubles, "node_name": name}, bool(troubles)),
+            Part("headline", "_headline.html", headline, (bool(troubles), waiting)),
             Part("figures", "_figures.html", {"figures": figures}, figures),
             Part("health", "_health.html", {"troubles": troubles}, troubles),
             Part("offline", "_offline.html", {"models": models}, models),
+            Part("sessions", "_sessions.html", {"sessions": sessions}, sessions),
             Part("tree", "_tree.html", {"roots": roots}, tuple(_shape(root) for root in roots), rows),
             Part("loose", "_loose.html", {"loose": loose}, loose),
             Part("crashes", "_crashes.html", {"crashes": shown}, shown),

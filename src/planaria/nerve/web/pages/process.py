@@ -16,6 +16,7 @@ from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.nerve.restart import NotSupervised, restart
+from planaria.nerve.trace.doing import session_row
 from planaria.nerve.views import FrameView, NoSuchProcess, ProcessView, find_process, process_view
 from planaria.nerve.web.live import LiveResponse
 from planaria.nerve.web.pages.journal import EventLine, event_line
@@ -118,7 +119,9 @@ class ProcessFeed:
         view = self.last
         if self.events is None:
             self.events = deque(await self._read_events(view), maxlen=EVENTS)
-        return _parts(_vitals(self.ref, view, found, self.pid), view, tuple(self.events))
+        row = session_row(node, view.name) if view.name is not None else None
+        now = Part("session-now", "_session_now.html", {"row": row}, row)
+        return [*_parts(_vitals(self.ref, view, found, self.pid), view, tuple(self.events)), now]
 
     def take(self, messages: Sequence[object]) -> list[str]:
         """Events of this process are kept for the next look."""
