@@ -23,8 +23,9 @@ from planaria.cortex.chronicle import Chronicle
 from planaria.cortex.chronicle_events import SESSION, NodeStarted
 from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.live import Live
+from planaria.cortex.node_lease import NodeLease
+from planaria.cortex.place import JournalPlace
 from planaria.cortex.redact import Redactor
-from planaria.cortex.stores.sqlite import SqliteStore
 from planaria.membrane.directory import Latest, ModelDirectory
 from planaria.membrane.gate import Gate, load_tools
 from planaria.nerve.control import serve_control
@@ -48,14 +49,14 @@ def tree(settings: Settings, garden: Path, environ: Mapping[str, str], stop: Cal
     redactor = Redactor(environ, settings.secret_variables())
     gate = Gate(load_tools(planaria.tools))
     options = JournalOptions(commit_interval=settings.journal.commit_interval)
+    place = JournalPlace(settings.journal, garden, environ)
     latest = Latest()
     link = partial(Dashboard.login_link, "dashboard")
     services = Services(garden=garden, settings=settings, stop=stop, redactor=redactor, login_link=link)
     return supervisor(
         child(Chronicle, name="chronicle"),
-        child(
-            Journal, partial(SqliteStore, settings.journal.file(garden)), options, redactor, name="journal"
-        ),
+        child(Journal, place, options, redactor, name="journal"),
+        child(NodeLease, settings.node.name, place.holder, name="node_lease"),
         supervisor(
             child(Library, garden, name="library"),
             child(Index, garden, name="index"),
@@ -107,6 +108,7 @@ class Ready:
     """The node is up: what to show the person who started it."""
 
     tree: str
+    journal: str
     url: str
     login_url: str
 
@@ -132,7 +134,8 @@ def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, s
         Chronicle.note(node["chronicle"], NodeStarted(node.name).new(session=SESSION))
         url = await Dashboard.url(node["dashboard"])
         login = await Dashboard.login_link(node["dashboard"])
-        on_ready(Ready(tree_text(tree_views(node)), url, login))
+        journal = JournalPlace(settings.journal, garden, environ).shown
+        on_ready(Ready(tree_text(tree_views(node)), journal, url, login))
 
     def failed(reason: str) -> None:
         sys.stderr.write(f"the node gave up: {reason}\n")

@@ -48,5 +48,6 @@ def up(garden: Path) -> None:
 
 def _greet(ready: "Ready") -> None:
     click.echo(output.clean(ready.tree))
-    click.echo(f"\ndashboard  {click.style(ready.login_url, bold=True)}")
+    click.echo(f"\njournal    {output.clean(ready.journal)}")
+    click.echo(f"dashboard  {click.style(ready.login_url, bold=True)}")
     click.echo("Ctrl-C ends the node in order.")

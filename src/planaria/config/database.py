@@ -48,6 +48,16 @@ def check_address(address: str, *, password: bool) -> BadAddress | None:
     return None
 
 
+def servers_of(address: str) -> list[tuple[str, int]]:
+    """Hosts and ports of an address that has passed `check_address`; empty for a socket of this machine's own."""
+    found: list[tuple[str, int]] = []
+    for host in urlsplit(address).netloc.rpartition("@")[2].split(","):
+        match = _HOST.fullmatch(host)
+        if match is not None and match[1]:
+            found.append((match[1].strip("[]"), int(match[3] or 5432)))
+    return found
+
+
 def shown_address(address: str) -> str:
     """An address as a person may see it: host and database, and the user if there is one; no password, no options."""
     try:

@@ -14,21 +14,31 @@ journal goes on as soon as the cause is gone. An orderly stop writes what waits;
 Long texts are kept once and what belongs to a subject is sealed with its key, unseen by those who append and read.
 Options: `JournalOptions`: `commit_interval` 0.0 s, `max_batch` 1000 events, `max_waiting` 20000 events.
 Does badly: a read of very many events is held in memory, and decoding it takes the event loop's time.
-Emits: each event on the topics `journal` and `journal:<session>`, in order of `seq`, before its append is answered;
+Emits: each event on the topics `journal` and `journal:<session>`, in order of `seq`, before its append is answered, and
+those of other nodes that write to the same database (`cortex/follower.py`); with such, an answer may come first.
 `JournalHealth` on `journal.health` when the store begins to fail and when it works again.
 """
 
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from planaria.cortex.commit import Answer, Append, Appended, Commit, Overtaken, Unavailable
-from planaria.cortex.errors import EventRefused, JournalUnavailable, SealError, StaleLease, StoreError
+from planaria.cortex.errors import (
+    EventRefused,
+    JournalUnavailable,
+    SealError,
+    StaleLease,
+    StoreError,
+    StoreFailed,
+)
 from planaria.cortex.event import Event, NewEvent, new_id
+from planaria.cortex.follower import NOTICE, Follower
 from planaria.cortex.keyring import Keyring
 from planaria.cortex.prepare import Prepared, Refused, prepare
 from planaria.cortex.query import Query
@@ -107,6 +117,10 @@ class JournalStatus(msgspec.Struct, frozen=True):
 
 
 _WELL = JournalHealth(None, "")
+_OVERTAKEN = JournalHealth(
+    "another node has taken over this node's name, so this one writes no more",
+    "end one of the two, or give it another name ([node] name in planaria.toml)",
+)
 _COMMIT_NOW = object()
 
 
@@ -153,6 +167,9 @@ class Journal(GenServer):
         await self.keyring.check()
         newest = await self.store.read(Query(limit=1, newest_first=True))
         self.last_seq = newest[0].seq if newest else 0
+        self.fence: Fence | None = None
+        self.unheard = _WELL  # why others' events could not be read
+        self.follower = Follower(self.store, partial(_events, self.store, self.keyring), self.last_seq)
 
     # --- for callers ---------------------------------------------------------------------------------------------
 
@@ -332,7 +349,7 @@ class Journal(GenServer):
             self.refused += 1
             answer.reply(prepared)
             return answer
-        self.waiting.append(Append(prepared, answer, fence))
+        self.waiting.append(Append(prepared, answer, fence or self.fence))
         self.waiting_events += len(events)
         self._plan()
         return answer
@@ -352,6 +369,11 @@ class Journal(GenServer):
         answer: Deferred[Found | Unavailable] = self.defer()
         Task.start_link(_do, self.store, self.keyring, what, arguments, answer, label=f"journal {what}")
         return answer
+
+    @call
+    def guard(self, fence: Fence) -> None:
+        """From now on write only while nobody has taken over this lease, the node's own."""
+        self.fence = fence
 
     @call
     def status(self) -> JournalStatus:
@@ -392,6 +414,10 @@ class Journal(GenServer):
             case _ if message is _COMMITTED:
                 self._settle()
                 self._plan()
+            case TaskDone(ref=ref, value=value) if ref is self.follower.task:
+                self._followed(self.follower.done(value))
+            case _ if message is NOTICE:
+                self.follower.told()
             case TaskDone() | ExitSignal(reason="normal"):
                 pass  # a read has answered for itself
             case Down(reason=reason) | ExitSignal(reason=reason):
@@ -446,7 +472,7 @@ class Journal(GenServer):
                     append.answer.reply(Unavailable(error.problem, error.mend, error.retry))
             case list(outcomes):
                 self.commits += 1
-                self._set_health(_WELL)
+                self._set_health(_OVERTAKEN if self._is_overtaken(outcomes) else _WELL)
                 for append, outcome in zip(commit.appends, outcomes, strict=True):
                     append.answer.reply(self._answer(append.prepared, outcome))
             case BaseException() as error:
@@ -461,15 +487,27 @@ class Journal(GenServer):
             return Refused(reason, "read the one that is there; give each event its own id", outcome.id)
         if isinstance(outcome, Stale):
             self.refused += 1
+            if self._is_overtaken([outcome]):
+                return Unavailable(str(_OVERTAKEN.trouble), _OVERTAKEN.mend, False)
             return Overtaken(outcome.name)
         events = prepared.place(outcome.first_seq)
         self.appends += 1
         self.events += len(events)
         self.last_seq = events[-1].seq
-        for event in events:
-            broadcast("journal", event)
-            broadcast(f"journal:{event.session}", event)
+        self.follower.own(events)
         return Appended(events)
+
+    def _is_overtaken(self, outcomes: Sequence[Outcome]) -> bool:
+        """Whether another has the node's own lease."""
+        return self.fence is not None and Stale(self.fence.name) in outcomes
+
+    def _followed(self, fault: StoreError | None) -> None:
+        """Others' events came, or the store could not be asked for them: then nothing can be written either."""
+        if fault is not None:
+            self.unheard = JournalHealth(fault.problem, fault.mend)
+            self._set_health(self.unheard)
+        elif self.health == self.unheard:
+            self._set_health(_WELL)
 
     def _set_health(self, health: JournalHealth) -> None:
         if health != self.health:
@@ -491,6 +529,14 @@ class Journal(GenServer):
             await commit.write(self.store, self.keyring)
             self._settle()
         await self.store.close()
+
+
+async def _events(store: EventStore, keyring: Keyring, query: Query) -> list[Event]:
+    """Committed events, for the follower."""
+    try:
+        return await events_from(store, keyring, await store.read(query))
+    except SealError as error:
+        raise StoreFailed(error.problem, error.mend) from error
 
 
 async def _read(

@@ -18,6 +18,7 @@ import msgspec
 from planaria.config.errors import SettingsError
 from planaria.config.lock import STATE_FOLDER, PrivateFolderError, find_holder
 from planaria.config.settings import Settings, load_settings
+from planaria.cortex.place import JournalPlace
 from planaria.membrane.models import OFFLINE, Models, ProviderView
 from planaria.nerve.views import TreeView
 from planaria.records.errors import RecordError
@@ -27,7 +28,9 @@ CONNECT_TIME = 2.0
 """Seconds a model service may take to accept a connection."""
 LITTLE_ROOM = 200_000_000
 """Bytes free on the garden's disk below which the doctor speaks up."""
-LITTLE_ROOM_MEND = "make room: the journal grows; `planaria journal prune` shows what retention would let go of"
+LITTLE_ROOM_MEND = (
+    "make room: the journal grows; `planaria journal prune` shows what retention would let go of"
+)
 
 type Level = Literal["ok", "warning", "error"]
 
@@ -51,6 +54,7 @@ def examine(garden: Path, environ: Mapping[str, str]) -> list[Finding]:
     else:
         findings.append(Finding("ok", "settings", str(garden / "planaria.toml")))
         findings.append(_journal(settings, garden))
+        findings += _database(settings, garden, environ)
         findings += _models(settings, environ)
     findings += _records(garden)
     return findings
@@ -139,13 +143,35 @@ def _journal(settings: Settings, garden: Path) -> Finding:
     except FileNotFoundError:
         return Finding("ok", what, f"{file} will be made by the first start")
     except OSError as error:
-        return Finding("error", what, f"{file}: {error.strerror}", "make it readable and writable for this user")
+        return Finding(
+            "error", what, f"{file}: {error.strerror}", "make it readable and writable for this user"
+        )
     if not file.is_file() or not os.access(file, os.R_OK | os.W_OK) or not os.access(file.parent, os.W_OK):
         mend = "make the file and its folder writable for this user"
         return Finding("error", what, f"{file} cannot be written", mend)
     if free < LITTLE_ROOM:
         return Finding("warning", what, f"{free // 1_000_000} MB free beside {file}", LITTLE_ROOM_MEND)
     return Finding("ok", what, f"{file}, {size / 1e6:.1f} MB")
+
+
+def _database(settings: Settings, garden: Path, environ: Mapping[str, str]) -> list[Finding]:
+    """If the journal is in a database: which, and whether somebody listens at its address."""
+    try:
+        place = JournalPlace(settings.journal, garden, environ)
+    except SettingsError as error:
+        return [Finding("error", "journal", error.problem, error.mend)]
+    if not place.is_database:
+        return []
+    faults: list[str] = []
+    for server in place.servers:
+        try:
+            socket.create_connection(server, CONNECT_TIME).close()
+        except OSError as error:
+            faults.append(error.strerror or str(error))
+    if faults and len(faults) == len(place.servers):
+        mend = "start PostgreSQL or mend the address; a running node then goes on by itself"
+        return [Finding("error", "journal", f"{place.shown}: {faults[0]}", mend)]
+    return [Finding("ok", "journal", place.shown)]
 
 
 def _records(garden: Path) -> list[Finding]:

@@ -151,6 +151,12 @@ class Database:
             except BaseException:
                 connection.terminate()
                 raise
+            if self._writer is not None:  # another was faster
+                connection.terminate()
+                return self._writer
+            if not self._open:
+                connection.terminate()
+                self._check_open()
             connection.add_termination_listener(self._ended)
             self._writer = connection
             self.renewals += 1

@@ -1,0 +1,96 @@
+"""Holds the node's name on its journal: no other node may have it, and one that has lost it writes no more.
+
+Started right after the journal under the name `node_lease`, with the name of the node and who holds it. Every append
+of the journal is then fenced with the lease. It is renewed three times in its time; while the store is away nobody
+can take it over either, so a node goes on when the store is back, unless another was faster.
+Options: `ttl` 15.0 s. Does badly: a node on a machine that is gone keeps its name until its lease ends.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from planaria.cortex.errors import CortexError, JournalUnavailable
+from planaria.cortex.journal import Journal
+from planaria.cortex.store import Fence, Lease
+from planaria.otp import CallError, Down, GenServer, Task, TaskDone, TaskRef, send_after
+
+TTL = 15.0
+"""Seconds a lease holds without being renewed."""
+
+
+class NameTaken(CortexError):
+    """Another node has this name on the same journal."""
+
+
+class NameLost(CortexError):
+    """Another node has taken over this node's name."""
+
+
+class NodeLease(GenServer):
+    """Takes `node:<name>` and keeps it."""
+
+    trap_exit = True
+
+    async def init(self, name: str, holder: str, ttl: float = TTL) -> None:
+        """Take the name.
+
+        Args:
+            name: of the node.
+            holder: who this is, the same after a restart: the same holder gets its name back at once.
+        Raises:
+            NameTaken: another node has it; the start fails with it.
+            JournalUnavailable: the store cannot be asked.
+        """
+        self.name = name
+        self.ttl = ttl
+        self.task: TaskRef | None = None
+        lease = await Journal.acquire("journal", f"node:{name}", holder, ttl)
+        if lease is None:
+            raise NameTaken(_taken(name, await Journal.lease("journal", f"node:{name}")))
+        self.lease = lease
+        await Journal.guard("journal", Fence(lease.name, lease.token))
+        send_after(ttl / 3, self.pid, "renew")
+
+    def handle_info(self, message: Any) -> None:
+        match message:
+            case "renew":
+                if self.task is None:
+                    self.task = Task.start_link(_renew, self.lease, self.ttl, label="node lease")
+                send_after(self.ttl / 3, self.pid, "renew")
+            case TaskDone(ref=ref, value=Lease() as lease) if ref is self.task:
+                self.task, self.lease = None, lease
+            case TaskDone(ref=ref) if ref is self.task:
+                raise NameLost(f"another node has taken over the name {self.name!r}; this one writes no more")
+            case Down(ref=ref) if ref is self.task:
+                self.task = None  # the store was away; the next one finds out
+            case _:
+                pass
+
+    async def terminate(self, reason: object) -> None:
+        """Give the name back, so that the next start need not wait."""
+        try:
+            await Journal.release("journal", self.lease, within=2.0)
+        except (JournalUnavailable, CallError):
+            pass  # it ends by itself
+
+
+async def _renew(lease: Lease, ttl: float) -> Lease | None:
+    """The lease with its new end; None if it is lost, the same while the store is away."""
+    try:
+        return await Journal.renew("journal", lease, ttl)
+    except (JournalUnavailable, CallError):
+        return lease
+
+
+def _taken(name: str, lease: Lease | None) -> str:
+    if lease is None:
+        return f"another node has had the name {name!r} until a moment ago; start again"
+    return (
+        f"another node has the name {name!r} on this journal: {lease.holder.partition('#')[0]}, since"
+        f" {_time(lease.since)}; give one of them another name ([node] name in planaria.toml), or end that one."
+        f" If it is dead, start again after {_time(lease.expires_at)}"
+    )
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
