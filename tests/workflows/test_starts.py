@@ -45,7 +45,10 @@ async def garden(tmp_path):
 
 
 async def ask(place: World, key: str) -> str | Refused:
-    return await Workflows.start_run(place.node["workflows"], "test", "agent:scout", {}, key=key)
+    answer: str | Refused = await Workflows.start_run(
+        place.node["workflows"], "test", "agent:scout", {}, key=key
+    )
+    return answer
 
 
 async def starts(place: World) -> list[Event]:

@@ -89,6 +89,31 @@ class JournalRecovered(EventType, frozen=True):
     seconds: float
 
 
+class JournalErased(EventType, frozen=True):
+    """The keys of a subject were destroyed: so many of them, and so many events can be read by nobody any more."""
+
+    kind: ClassVar[str] = "journal.erased"
+    subject: str
+    keys: int
+    events: int
+
+
+class JournalPruned(EventType, frozen=True):
+    """Retention let go of payloads.
+
+    Attributes:
+        events: how many; `classes` has them by class.
+        contents: long texts that went with them.
+        freed: bytes.
+    """
+
+    kind: ClassVar[str] = "journal.pruned"
+    events: int
+    contents: int
+    freed: int
+    classes: dict[str, int]
+
+
 class ChronicleDropped(EventType, frozen=True):
     """So many events of the node's life were not written down: too many waited for the journal, or it refused them."""
 
