@@ -28,18 +28,18 @@ SAMPLES = ROOT / "tests" / "cortex" / "stored_events.jsonl"
 HEAD = """\
 # Events
 
-Everything the journal may hold: one class for each kind of event. The table is made from the classes by
-`python scripts/make_events.py`; a test keeps it true.
+Everything the journal may hold: one class for each kind of event. The table is made from the classes by `python
+scripts/make_events.py`; a test keeps it true.
 
-An event has a header, the same for all ([The journal](journal.md)), and a payload, whose fields stand here. A field
-with a default may be missing. `version` counts the shapes a payload has had: a program reads all up to its own, and each
-class knows the way up from the one before (`upcast`). Fields it does not know are passed over, so a program can read
-what a later one has only added to. A payload may be gone: `erased` with its person's key, or `pruned` by retention; the
-header stands, and whatever is folded from events goes on without.
+An event has a header, the same for all ([The journal](journal.md)), and a payload, whose fields stand here. A
+field with a default may be missing. `version` counts the shapes a payload has had: a program reads all up to its
+own, and each class knows the way up from the one before (`upcast`). Fields it does not know are passed over, so a
+program can read what a later one has only added to. A payload may be gone: `erased` with its person's key, or
+`pruned` by retention; the header stands, and whatever is folded from events goes on without.
 
-Tools and programs of your own may write kinds of their own, with a class (`EventType`) or without (`NewEvent`). To add
-a kind here: write the class, run the script, commit the lines it adds to `tests/cortex/stored_events.jsonl`. Those lines
-are payloads as they are stored in some journal; every later program is tested on them.
+Tools and programs of your own may write kinds of their own, with a class (`EventType`) or without (`NewEvent`). To
+add a kind here: write the class, run the script, commit the lines it adds to `tests/cortex/stored_events.jsonl`.
+Those lines are payloads as they are stored in some journal; every later program is tested on them.
 """
 
 
