@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 import planaria.agents.turn as turns
-import planaria.testing.replay as checking
 from planaria.agents.definition import AgentDefinition
 from planaria.agents.events import ModelResponded, TurnFinished
+from planaria.agents.prompt import choose, compose
 from planaria.agents.stored import read_run
 from planaria.agents.turn import Turn
 from planaria.cortex.event import Event
@@ -59,12 +59,10 @@ def test_a_run_holds_without_its_agent_and_tools():
 
 
 def test_a_changed_prompt_is_found(monkeypatch: pytest.MonkeyPatch):
-    before = checking.compose
-
     def louder(agent: str, turn: Turn, shown: Any, system: str) -> Any:
-        return before(agent, turn, shown, system.upper())
+        return compose(agent, turn, shown, system.upper())
 
-    monkeypatch.setattr(checking, "compose", louder)
+    monkeypatch.setattr("planaria.testing.replay.compose", louder)
     with pytest.raises(Differs, match="another prompt than the one sent") as found:
         replay(RUN)
     assert found.value.what == "prompt"
@@ -72,8 +70,8 @@ def test_a_changed_prompt_is_found(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_changed_choice_of_talk_is_found(monkeypatch: pytest.MonkeyPatch):
-    before = checking.choose
-    monkeypatch.setattr(checking, "choose", lambda talk, hidden: before(talk, hidden)[-1:])
+    fewer = lambda talk, hidden: choose(talk, hidden)[-1:]  # noqa: E731
+    monkeypatch.setattr("planaria.testing.replay.choose", fewer)
     with pytest.raises(Differs, match="would now be shown") as found:
         replay(RUN)
     assert found.value.what == "talk"
@@ -86,7 +84,7 @@ def test_a_changed_decision_is_found(monkeypatch: pytest.MonkeyPatch):
             return turns.Say(turn.steps[-1].response.text or "(no answer)", None)
         return turns.next_action(turn, max_steps)
 
-    monkeypatch.setattr(checking, "next_action", hasty)
+    monkeypatch.setattr("planaria.testing.replay.next_action", hasty)
     with pytest.raises(Differs, match=r"called weather.today then .*, and would now say") as found:
         replay(RUN)
     assert found.value.what == "action"
@@ -99,7 +97,7 @@ def test_another_answer_is_found(monkeypatch: pytest.MonkeyPatch):
         action = before(turn, max_steps)
         return turns.Say(f"{action.text} Yours, scout", None) if isinstance(action, turns.Say) else action
 
-    monkeypatch.setattr(checking, "next_action", polite)
+    monkeypatch.setattr("planaria.testing.replay.next_action", polite)
     with pytest.raises(Differs, match=r"\+.*Yours, scout") as found:
         replay(RUN)
     assert found.value.what == "answer"
