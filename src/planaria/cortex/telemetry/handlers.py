@@ -10,6 +10,7 @@ Source: Erlang's `:telemetry`. Differs: handlers belong to a node and go with th
 """
 
 import logging
+import secrets
 from collections.abc import Callable
 
 from planaria.cortex.telemetry.signal import Attributes, Point, Signal, SpanFailed, SpanStarted, SpanStopped
@@ -31,6 +32,7 @@ class Handlers:
         starts: are given the starts too.
         detached: how many were taken off since they raised.
         last_span: the number of the newest span.
+        nonce: makes span numbers of this run of the node differ from those of another; 64 random bits.
     """
 
     def __init__(self, node: Node) -> None:
@@ -39,6 +41,7 @@ class Handlers:
         self.starts: tuple[Handler, ...] = ()
         self.detached = 0
         self.last_span = 0
+        self.nonce = secrets.randbits(64)
 
     def add(self, handler: Handler, starts: bool) -> None:
         """Listen. A handler is in the list once."""

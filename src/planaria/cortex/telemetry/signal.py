@@ -22,7 +22,7 @@ class SpanSignal(msgspec.Struct, frozen=True, kw_only=True):
         id: its number, from 1 for each node.
         parent: the number of the span around it in the same code; 0 for none.
         key: what spans of other processes may call it by, such as `turn:01J…`; empty for none.
-        under: the key of the span that led to it, when that is not around it in the code; empty for none.
+        under: the key of the span that led to it, be it around it in the code or elsewhere; empty for none.
         trace_id: the run of causes it belongs to; empty where nobody knows.
         process: whose code it is; None for code outside any process.
         attributes: the same dictionary at start and end; at the end it has what was set meanwhile.

@@ -71,6 +71,7 @@ class Span:
         self.over = False
         if around is not None:
             self.parent = around.id
+            under = under or around.key
             self.trace_id = trace_id or around.trace_id
         else:
             self.parent = 0
