@@ -60,7 +60,7 @@ async def _answer(message: RoomMessage) -> None:
         Room.state("room:garden", "parrot", "acting", message.id)
     for piece in (text[:4], text[4:]):
         Room.delta("room:garden", "parrot", message.id, piece)
-    await Room.say("room:garden", "parrot", text, message.id, model="offline")
+    await Room.say("room:garden", "parrot", text, message.id, model="offline", trace_id=message.trace_id)
 
 
 @dataclass

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
-BAR = 24
-"""Characters of the time axis."""
+BAR, SHORT_BAR, NARROW = 24, 10, 90
+"""Characters of the time axis, and of that in a terminal narrower than so many."""
 MEANEST, WIDEST = 24, 100
 """Characters of the tree itself, at least and at most."""
 COLORS = {
@@ -40,7 +40,8 @@ def draw(trace: Trace, now: float, details: Mapping[str, Detail] | None = None, 
     from rich.console import Group
 
     guides = _guides(trace.nodes)
-    rows = [_row(trace, node, guide, now) for node, guide in zip(trace.nodes, guides, strict=True)]
+    long = BAR if width >= NARROW else SHORT_BAR
+    rows = [_row(trace, node, guide, now, long) for node, guide in zip(trace.nodes, guides, strict=True)]
     # Columns that say nothing are left out: a model without a price leaves more room for words.
     used = [place for place in range(len(rows[0])) if any(row[place].plain for row in rows)] if rows else []
     widths = {place: max(row[place].cell_len for row in rows) for place in used}
@@ -81,7 +82,7 @@ def head(trace: Trace, now: float) -> "Text":
     return line
 
 
-def _row(trace: Trace, node: TraceNode, guide: str, now: float) -> list["Text"]:
+def _row(trace: Trace, node: TraceNode, guide: str, now: float, long: int) -> list["Text"]:
     label = output.styled("")
     label.append(guide, "dim")
     label.append_text(_label(node))
@@ -91,7 +92,7 @@ def _row(trace: Trace, node: TraceNode, guide: str, now: float) -> list["Text"]:
     color = COLORS[node.state]
     return [
         label,
-        output.styled("" if node.kind in BARE else bar(trace, node, now), color or "dim"),
+        output.styled("" if node.kind in BARE else bar(trace, node, now, long), color or "dim"),
         output.styled(seconds),
         output.styled(tokens(spent), "cyan"),
         output.styled(money(spent), "cyan"),
@@ -118,7 +119,7 @@ def _label(node: TraceNode) -> "Text":
     return line
 
 
-def bar(trace: Trace, node: TraceNode, now: float, width: int = BAR) -> str:
+def bar(trace: Trace, node: TraceNode, now: float, width: int) -> str:
     """Where on the time axis of the trace a node is: `   ━━━━━   `; a moment is a dot."""
     whole = max(trace.seconds(now), 1e-6)
     start = min(max((node.begun - trace.begun) / whole, 0.0), 1.0)

@@ -9,6 +9,7 @@ all model calls spent.
 from collections.abc import Iterable, Sequence
 
 from planaria.cortex.event import Event
+from planaria.cortex.redact import Redactor
 from planaria.nerve.trace.asides import side
 from planaria.nerve.trace.fold import take
 from planaria.nerve.trace.knot import Knot
@@ -17,6 +18,10 @@ from planaria.nerve.trace.shape import NOTHING, Doing, State, Trace, TraceNode
 from planaria.nerve.trace.state import Fold, message_of
 from planaria.nerve.trace.words import line
 
+MASKS = Redactor()
+"""Masks again what the journal masks when it writes: the program that wrote an old one may have known less."""
+LONGEST_SAID = 4000
+"""Characters of a node's words; all of them are shown when it is opened."""
 DEEPEST = 40
 """Levels that are drawn; what is deeper (agents that answer each other for ever) hangs at the last one."""
 
@@ -131,9 +136,9 @@ def _nodes(ordered: list[tuple[Knot, int]]) -> tuple[TraceNode, ...]:
             parent=None if knot.parent is None else knot.parent.key,
             depth=depth,
             kind=knot.kind,
-            title=knot.title,
-            who=knot.who,
-            said=knot.said,
+            title=MASKS.text(knot.title),
+            who=MASKS.text(knot.who),
+            said=MASKS.text(knot.said[:LONGEST_SAID]),
             state=knot.state or "note",
             begun=knot.begun,
             ended=knot.ended,
