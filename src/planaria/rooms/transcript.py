@@ -94,8 +94,8 @@ class Transcript:
         return None
 
     def _said(self, event: Event) -> RoomMessage:
-        message = self._keep(message_of(self.room, event))
         said = _read(event)
+        message = self._keep(_message(self.room, event, said))
         if said is None:
             self._settle_unread(event.cause_id)
             return message
@@ -207,7 +207,10 @@ def message_of(room: str, event: Event) -> RoomMessage:
     """
     if event.kind == RoomForked.kind:
         return _notice(room, event, _forked(event))
-    said = _read(event)
+    return _message(room, event, _read(event))
+
+
+def _message(room: str, event: Event, said: MessageSaid | None) -> RoomMessage:
     if said is None:
         return _notice(room, event, gone(event.state))
     return RoomMessage(
