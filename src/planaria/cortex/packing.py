@@ -18,7 +18,7 @@ MOST = 64 * 1024 * 1024
 """Bytes no packed text unfolds beyond."""
 
 # Copied for each text: to set one up costs more than to deflate 200 bytes.
-_small = zlib.compressobj(3, zlib.DEFLATED, -10, 2, zlib.Z_DEFAULT_STRATEGY, WORDS)
+_small = zlib.compressobj(3, zlib.DEFLATED, -12, 2, zlib.Z_DEFAULT_STRATEGY, WORDS)
 _large = zlib.compressobj(6, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, WORDS)
 _inflate = zlib.decompressobj(-15, WORDS)
 

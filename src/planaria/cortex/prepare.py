@@ -4,6 +4,7 @@ Everything that could make one append unwritable is found here, before it joins 
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ from planaria.cortex.store import ContentDraft, Draft
 
 _to_json = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder(dict[str, Any]).decode
+_to_msgpack = msgspec.msgpack.Encoder().encode
+_NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]", re.DOTALL)
+"""A float of 64 bits whose exponent is all ones; other bytes may look so too."""
 _set = msgspec.structs.force_setattr
 
 MAX_PAYLOAD = 8 * 1024 * 1024
@@ -162,8 +166,8 @@ def _encode(payload: dict[str, Any]) -> bytes | str:
         encoded = _to_json(payload)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return _unsayable(payload, "payload", 0) or str(error)
-    # JSON has no word for nan and the infinities; the encoder writes null for them.
-    if b"null" in encoded:
+    # JSON has no word for nan and the infinities; the encoder writes null for them. In MessagePack they can be seen.
+    if b"null" in encoded and _NOT_FINITE.search(_to_msgpack(payload)):
         return _unsayable(payload, "payload", 0) or encoded
     return encoded
 

@@ -82,7 +82,7 @@ class Redactor:
         self._names = dict(sorted(secrets.items(), key=lambda pair: -len(pair[0])))
         self._secret = re.compile("|".join((*map(re.escape, self._names), _SHAPES)))
         within_json = (msgspec.json.encode(value)[1:-1].decode().lower() for value in self._names)
-        self._hints = (*within_json, *_HINTS, *(f'{name}"' for name in sorted(_NAMES)))
+        self._hints = (*within_json, *_HINTS, *sorted({f'{name[-6:]}"' for name in _NAMES}))
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._names)} known secrets)"

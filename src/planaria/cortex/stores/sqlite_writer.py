@@ -52,9 +52,13 @@ class RowWriter:
         self._seen = -1  # the database's version when it was last written here
         self._next_seq = 1
         self._names: dict[str, int] = {}
+        self._processes: dict[tuple[str, str], int] = {}  # with the node
         self._sessions: dict[str, _Session] = {}
         self._traces: dict[str, int] = {}
         self._places: dict[str, int] = {}
+        self._remembered: tuple[dict[Any, Any], ...] = (
+            *(self._names, self._processes, self._sessions, self._traces, self._places),
+        )
 
     def forget(self) -> None:
         """Let go of all that is remembered: the transaction came to nothing."""
@@ -105,9 +109,9 @@ class RowWriter:
         if version != self._seen:
             self._seen = version
             self._next_seq = self.connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM events").get
-            for remembered in (self._names, self._sessions, self._traces, self._places):
+            for remembered in self._remembered:
                 remembered.clear()
-        for remembered in (self._names, self._sessions, self._traces, self._places):
+        for remembered in self._remembered:
             if len(remembered) > _MOST:
                 remembered.clear()
 
@@ -154,7 +158,7 @@ class RowWriter:
             trace,
             cause,
             names.get(draft.node) or self._name(draft.node),
-            names.get(draft.process) or self._process(draft.process, draft.node),
+            self._processes.get((draft.process, draft.node)) or self._process(draft.process, draft.node),
             session.id,
             names.get(draft.kind) or self._name(draft.kind),
             draft.version,
@@ -187,11 +191,13 @@ class RowWriter:
 
     def _process(self, process: str, node: str) -> int:
         """Pids are many and short-lived: they are kept as numbers, the others as names."""
+        number = 0
         if process.startswith(f"<{node}.") and process.endswith(">"):
             digits = process[len(node) + 2 : -1]
             if digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) < 18:
-                return -int(digits)
-        return self._name(process)
+                number = -int(digits)
+        self._processes[process, node] = number = number or self._names.get(process) or self._name(process)
+        return number
 
     def _trace(self, trace_id: str, seq: int) -> int | bytes | str:
         """For the event at `seq`: the place of the first event of its trace, or the trace itself if it is the first."""
