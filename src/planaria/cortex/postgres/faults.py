@@ -14,11 +14,11 @@ from planaria.cortex.errors import (
 DRIVER_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """All that a call of the driver raises; `TimeoutError` and faults of TLS are `OSError`s."""
 
-_START = "start PostgreSQL or mend the network; the journal then goes on by itself"
+_START = "start PostgreSQL or mend the network"
 
 # By SQLSTATE, or its class of two characters: which error, what is wrong with the database, the mend.
 _BY_STATE: dict[str, tuple[type[StoreError], str, str]] = {
-    "53100": (StoreFull, "has no room left on its disk", "free some; writing then goes on by itself"),
+    "53100": (StoreFull, "has no room left on its disk", "free some"),
     "53200": (StoreFailed, "is out of memory", "see the server's log"),
     "53300": (
         StoreBusy,
@@ -35,7 +35,7 @@ _BY_STATE: dict[str, tuple[type[StoreError], str, str]] = {
         "does not let this user do that",
         "give it the right: GRANT CREATE ON DATABASE, or the schema planaria",
     ),
-    "57P03": (StoreFailed, "starts or stops just now", "the journal goes on by itself when it is up"),
+    "57P03": (StoreFailed, "starts or stops just now", "wait until it is up"),
     "57P01": (StoreFailed, "was stopped", _START),
     "57P02": (StoreFailed, "was stopped", _START),
     "57P05": (StoreFailed, "ended a connection that did nothing", "the next try makes a new one"),
