@@ -1,0 +1,117 @@
+"""A node's name on its journal: one node has it at a time, and one that has lost it writes no more. On both stores."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from planaria.cortex.errors import JournalUnavailable
+from planaria.cortex.event import NewEvent
+from planaria.cortex.journal import Journal
+from planaria.cortex.node_lease import NodeLease
+from planaria.cortex.query import Query
+from planaria.cortex.store import EventStore
+from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.otp import Pid, StartFailed, child, root_cause, stop
+from planaria.testing.node import TestNode, running_node
+
+SAID = [NewEvent("said", {"text": "x"}, session="room:x")]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], EventStore]:
+    if request.param == "sqlite":
+        return lambda: SqliteStore(tmp_path / "journal.db")
+    from planaria.cortex.stores.postgres import PostgresStore
+
+    address = request.getfixturevalue("postgres").url()
+    return lambda: PostgresStore(address)
+
+
+class Nodes:
+    """Nodes with a journal each, on one store."""
+
+    def __init__(self, make_store: Callable[[], EventStore], stack: AsyncExitStack) -> None:
+        self.make_store, self.stack = make_store, stack
+
+    async def start(self) -> tuple[TestNode, Pid]:
+        node = await self.stack.enter_async_context(running_node("garden"))
+        return node, await node.start(child(Journal, self.make_store, name="journal"))
+
+
+@pytest.fixture
+async def nodes(make_store: Callable[[], EventStore]) -> AsyncIterator[Nodes]:
+    async with AsyncExitStack() as stack:
+        yield Nodes(make_store, stack)
+
+
+def lease(holder: str, ttl: float = 1000.0):
+    return child(NodeLease, "garden", holder, ttl, name="node_lease")
+
+
+async def test_a_second_node_of_the_name_is_told_who_has_it_and_what_to_do(nodes: Nodes) -> None:
+    node, _ = await nodes.start()
+    await node.start(lease("here:/srv/garden#12"))
+    other, _ = await nodes.start()
+    with pytest.raises(StartFailed) as found:
+        await other.start(lease("there:/srv/garden#77"))
+    text = str(root_cause(found.value.reason))
+    assert "another node has the name 'garden' on this journal: here:/srv/garden, since 20" in text
+    assert "[node] name in planaria.toml" in text and "start again after" in text
+
+
+async def test_the_same_holder_has_its_name_back_at_once(nodes: Nodes) -> None:
+    first, journal = await nodes.start()  # never let go of, as after kill -9
+    await first.start(lease("here"))
+    again, _ = await nodes.start()
+    await again.start(lease("here"))
+    assert await Journal.append(journal, SAID)  # the same holder, the same token
+
+
+async def test_a_name_that_was_given_back_is_free(nodes: Nodes) -> None:
+    node, _ = await nodes.start()
+    pid = await node.start(lease("here"))
+    await node.run(stop, pid)
+    other, _ = await nodes.start()
+    await other.start(lease("there"))
+
+
+async def test_a_node_that_lost_its_name_writes_no_more_and_says_so(nodes: Nodes) -> None:
+    node, journal = await nodes.start()
+    await node.start(lease("here", ttl=-1.0))  # late already: anybody may take over
+    await Journal.append(journal, SAID)
+    other, theirs = await nodes.start()
+    await other.start(lease("there"))
+    with pytest.raises(JournalUnavailable, match="another node has taken over this node's name") as found:
+        await Journal.append(journal, SAID)
+    assert not found.value.retry
+    health = (await Journal.status(journal)).health
+    assert health.trouble is not None and "taken over" in health.trouble
+    await Journal.append(theirs, SAID)
+    assert len(await Journal.read(theirs, Query())) == 2
+
+
+async def test_a_name_that_is_lost_ends_its_holder(nodes: Nodes) -> None:
+    node, journal = await nodes.start()
+    pid = await node.start(lease("here", ttl=30.0))
+    taken = await Journal.acquire(journal, "node:garden", "here", -1.0)  # as if its time had passed
+    assert taken is not None
+    other, _ = await nodes.start()
+    await other.start(lease("there"))
+    gone = node.wait_exit(pid)
+    await node.advance(11.0)
+    reason = await asyncio.wait_for(gone, 20)
+    assert "another node has taken over the name 'garden'" in str(root_cause(reason))
+
+
+async def test_it_is_renewed_before_it_ends(nodes: Nodes) -> None:
+    node, journal = await nodes.start()
+    await node.start(lease("here", ttl=30.0))
+    before = await Journal.lease(journal, "node:garden")
+    assert before is not None
+    for _ in range(3):
+        await node.advance(10.0)
+    after = await Journal.lease(journal, "node:garden")
+    assert after is not None and after.token == before.token and after.expires_at > before.expires_at
