@@ -6,9 +6,11 @@ Above that, `nerve` and `life` do not need each other: a lost dashboard hurts no
 lives here waits while the journal cannot be read, and people must be able to see why.
 """
 
+import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,12 +28,15 @@ from planaria.cortex.live import Live
 from planaria.cortex.node_lease import NodeLease
 from planaria.cortex.place import JournalPlace
 from planaria.cortex.redact import Redactor
+from planaria.cortex.telemetry.export import exporter
+from planaria.cortex.telemetry.logs import LogWriter, logging_to
 from planaria.membrane.directory import Latest, ModelDirectory
 from planaria.membrane.gate import Gate, load_tools
 from planaria.nerve.control import serve_control
 from planaria.nerve.draw import tree_text
 from planaria.nerve.live import projections
 from planaria.nerve.methods import Services
+from planaria.nerve.metrics.process import Metrics, Source
 from planaria.nerve.observe import watched
 from planaria.nerve.protocol import OBSERVER, place_socket
 from planaria.nerve.views import tree_views
@@ -43,9 +48,17 @@ from planaria.records.index import Index
 from planaria.records.library import Library
 from planaria.records.watcher import watch
 
+log = logging.getLogger(__name__)
 
-def tree(settings: Settings, garden: Path, environ: Mapping[str, str], stop: Callable[[], None]) -> ChildSpec:
-    """Everything that runs."""
+
+def tree(
+    settings: Settings,
+    garden: Path,
+    environ: Mapping[str, str],
+    stop: Callable[[], None],
+    sources: Mapping[str, Source] | None = None,
+) -> ChildSpec:
+    """Everything that runs. `sources` are figures of what is no process, for `/metrics`."""
     redactor = Redactor(environ, settings.secret_variables())
     gate = Gate(load_tools(planaria.tools))
     options = JournalOptions(commit_interval=settings.journal.commit_interval)
@@ -70,12 +83,15 @@ def tree(settings: Settings, garden: Path, environ: Mapping[str, str], stop: Cal
         supervisor(
             supervisor(
                 child(Live, projections, name="live"),
+                child(Metrics, sources, name="metrics"),
+                *exporter(settings.telemetry, garden, environ, settings.node.name),
                 child(
                     Dashboard,
                     garden,
                     settings,
                     lambda: models_view(latest.models),
                     redactor,
+                    environ.get(settings.web.metrics_token_env or "", ""),
                     name="dashboard",
                 ),
                 task_child(serve_control, services, name="control"),
@@ -101,6 +117,13 @@ def tree(settings: Settings, garden: Path, environ: Mapping[str, str], stop: Cal
         max_restarts=20,  # somebody who kills the same process again and again must not end the node
         within=60.0,
     )
+
+
+def warn_of_variables(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Say which token nobody has, as its variable is not set: what it would open stays shut."""
+    name = settings.web.metrics_token_env
+    if name and not environ.get(name):
+        log.warning("%s is not set, so /metrics opens only to browsers that are logged in", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +169,20 @@ def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, s
     def stop() -> None:
         program.stop()
 
-    root = tree(settings, garden, environ, stop)
-    around = partial(watched, garden=garden, settings=settings.watchdog, redactor=redactor)
+    logs: list[LogWriter] = []
+
+    def log_figures() -> dict[str, float]:
+        return logs[0].figures() if logs else {}
+
+    @contextmanager
+    def around(node: Node) -> Generator[None]:
+        watching = watched(node, garden=garden, settings=settings.watchdog, redactor=redactor)
+        with logging_to(settings.log, garden, redactor, node) as writer, watching:
+            logs.append(writer)
+            warn_of_variables(settings, environ)
+            yield
+
+    root = tree(settings, garden, environ, stop, {"Log lines": log_figures})
     program = Program(Node(settings.node.name), root, ready, failed, around=around)
     try:
         return program.run()

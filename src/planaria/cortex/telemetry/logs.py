@@ -127,6 +127,10 @@ class LogWriter(logging.Handler):
         self._thread = threading.Thread(target=self._write_all, name="planaria log", daemon=True)
         self._thread.start()
 
+    def figures(self) -> dict[str, float]:
+        """Counters for `/metrics`."""
+        return {"planaria_log_lines": self.written, "planaria_log_lines_lost": self.lost}
+
     def emit(self, record: logging.LogRecord) -> None:
         """Take one record; never raises, never blocks."""
         try:

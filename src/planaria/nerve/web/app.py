@@ -20,6 +20,7 @@ from planaria.nerve.web.live import FrameFeed, LiveResponse
 from planaria.nerve.web.pages import (
     journal,
     login,
+    metrics,
     notes,
     overview,
     problems,
@@ -31,9 +32,10 @@ from planaria.nerve.web.pages import (
 )
 from planaria.nerve.web.render import STATIC
 from planaria.nerve.web.site import FRAME_URL, Services, Site
+from planaria.nerve.web.told import Told
 from planaria.otp import CallError
 
-PAGES = (overview, process, rooms, traces, questions, workflows, notes, problems, journal)
+PAGES = (overview, process, rooms, traces, questions, workflows, notes, problems, journal, metrics)
 
 
 def build_app(services: Services) -> ASGIApp:
@@ -41,7 +43,11 @@ def build_app(services: Services) -> ASGIApp:
     site = Site(services)
 
     async def locked(scope: Scope, receive: Receive, send: Send) -> None:
-        await login.locked(site)(scope, receive, send)
+        closed = metrics.refused if scope["path"] == metrics.PATH else login.locked(site)
+        await closed(scope, receive, send)
+
+    def may_scrape(request: Request) -> bool:
+        return metrics.has_token(request, services.metrics_token)
 
     async def away(request: Request, error: Exception) -> Response:
         lines = [str(error), "Its supervisor starts it again; this page will work when it is back."]
@@ -69,8 +75,9 @@ def build_app(services: Services) -> ASGIApp:
     return Starlette(
         routes=[*routes, Mount("/static", StaticFiles(directory=STATIC))],
         middleware=[
+            Middleware(Told, node=services.node),
             Middleware(Guard, hosts=services.hosts),
-            Middleware(SessionGate, door=services.door, locked=locked),
+            Middleware(SessionGate, door=services.door, locked=locked, pass_=may_scrape),
         ],
         exception_handlers={
             CallError: away,

@@ -143,21 +143,28 @@ class SessionGate:
         app: what is behind the gate.
         door: knows the sessions.
         locked: answers a request that has no good session.
+        pass_: whether a request may go in without one, by a token of its own.
     """
 
     def __init__(
-        self, app: ASGIApp, door: Door, locked: Callable[[Scope, Receive, Send], Awaitable[None]]
+        self,
+        app: ASGIApp,
+        door: Door,
+        locked: Callable[[Scope, Receive, Send], Awaitable[None]],
+        pass_: Callable[[Request], bool] = lambda request: False,
     ) -> None:
         self.app = app
         self.door = door
         self.locked = locked
+        self.pass_ = pass_
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if not path.startswith(OPEN_PATHS):
             request = Request(scope)
             session = request.cookies.get(cookie_name(request.url.port or 80))
-            if session is None or not await self.door.knows(session):
+            known = session is not None and await self.door.knows(session)
+            if not known and not self.pass_(request):
                 await self.locked(scope, receive, send)
                 return
         await self.app(scope, receive, send)

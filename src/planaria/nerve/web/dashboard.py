@@ -55,6 +55,7 @@ class Dashboard(GenServer):
         settings: address and zone; a port of 0 takes a free one.
         models: tells which models answer; called for each look, so it must not block.
         redactor: masks secrets in what is shown.
+        metrics_token: lets a scraper read `/metrics`; empty: only who is logged in.
     """
 
     trap_exit = True
@@ -65,6 +66,7 @@ class Dashboard(GenServer):
         settings: Settings,
         models: Callable[[], ModelsView],
         redactor: Redactor | None = None,
+        metrics_token: str = "",
     ) -> None:
         self.keys_file = garden / KEYS_FILE
         self._keys, problem = await run_blocking(_load, self.keys_file)
@@ -82,6 +84,7 @@ class Dashboard(GenServer):
             models=models,
             redactor=Redactor() if redactor is None else redactor,
             hosts=(settings.web.host,),
+            metrics_token=metrics_token,
         )
         self._server = WebServer(build_app(services), sock)
         self._stop_listening = self.pid.node.subscribe_events(self._notice)

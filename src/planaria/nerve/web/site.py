@@ -52,6 +52,7 @@ class Services:
     models: Callable[[], ModelsView]
     redactor: Redactor
     hosts: tuple[str, ...] = ()
+    metrics_token: str = ""
 
 
 class Waiting(msgspec.Struct, frozen=True):
