@@ -30,7 +30,7 @@ ada: what grew?                                                   ━━━━�
 RUNNING = """\
 trace T  running  2.2 s  room:garden
 ada: what grew?                                                           ━━━━━━━━━━━━━━━━━━━━━━━━  2.2 s
-└─ scout  scout thinks, waits in read at http.py:8  running                ━━━━━━━━━━━━━━━━━━━━━━━  2.1 s
+└─ scout  running  scout thinks, waits in read at http.py:8                ━━━━━━━━━━━━━━━━━━━━━━━  2.1 s
    └─ step 1  running                                                       ━━━━━━━━━━━━━━━━━━━━━━  2.0 s
       ├─ prompt  3 messages, instructions of 9 characters, 1 tool offered
       ├─ local/small  cut off                                               ━                      100 ms

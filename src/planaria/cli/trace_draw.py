@@ -101,21 +101,19 @@ def _row(trace: Trace, node: TraceNode, guide: str, now: float, long: int) -> li
 
 def _label(node: TraceNode) -> "Text":
     said = one_line(node.said, 200)
+    line = output.styled("")
     if node.kind == "message":
-        line = output.styled("")
         line.append_text(output.styled(f"{node.title}: ", "bold"))
         line.append_text(output.styled(said))
-    else:
-        bold = "bold" if node.kind in ("turn", "tool", "model", "run", "work", "question") else ""
-        color = "red" if node.kind in ("dead", "side") else bold
-        line = output.styled("")
-        line.append_text(output.styled(node.title, color))
-        if node.kind == "tool" and node.who:
-            line.append_text(output.styled(f" {one_line(node.who, 40)}"))
-        arrow = "  → " if node.kind == "tool" and said else "  "
-        line.append_text(output.styled(f"{arrow}{said}" if said else "", "dim"))
-    if node.state not in ("done", "note") and node.kind not in ("message", "decision"):
+        return line
+    bold = "bold" if node.kind in ("turn", "tool", "model", "run", "work", "question") else ""
+    line.append_text(output.styled(node.title, "red" if node.kind in ("dead", "side") else bold))
+    if node.kind == "tool" and node.who:
+        line.append_text(output.styled(f" {one_line(node.who, 40)}"))
+    if node.state not in ("done", "note") and node.kind != "decision":
         line.append_text(output.styled(f"  {STATE_WORDS[node.state]}", COLORS[node.state]))
+    if said:
+        line.append_text(output.styled(f"{'  → ' if node.kind == 'tool' else '  '}{said}", "dim"))
     return line
 
 

@@ -102,9 +102,8 @@ async def test_what_was_erased_says_so_and_shows_nothing():
 async def test_the_life_of_processes_that_take_part_is_read_beside_the_trace():
     story = answered()
     until = story.events[-1]
-    late = {"node": "garden", "session": "node", "trace": "other"}
-    for process, payload in ((SCOUT, {"reason": "killed"}), ("index", {"reason": "killed"})):
-        event = story.add("process.killed", "node", None, process=process, trace=late["trace"], **payload)
+    for process in (SCOUT, "index"):
+        event = story.add("process.killed", "node", None, process=process, trace="other", reason="killed")
         story.events[-1] = msgspec.structs.replace(event, at=until.at)
     reading = await read_trace(reader(story.events), "T", now=2000.0)
     assert reading is not None

@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from planaria.cortex.questions import Questions
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.otp import Node, exit_signal
+from tests.nerve.trace.story import answered
 from tests.nerve.web.garden import running, whole_node
+from tests.nerve.web.test_traces import write
 
 playwright = pytest.importorskip("playwright.async_api")
 
@@ -42,6 +45,7 @@ IN_DOCS = {
     "room-light-phone",
     "run-dark-desk",
     "process-light-desk",
+    "trace-light-desk",
 }
 LONGEST = 90.0
 """Seconds of one visit: a browser that hangs fails its test."""
@@ -142,6 +146,57 @@ async def test_a_killed_process_regrows_in_the_tree(tmp_path):
         await picture(page, "regrown")
 
 
+async def test_one_question_is_followed_from_the_room_to_the_answer(tmp_path):
+    async with whole_node(tmp_path) as node, browsing(node) as page:
+        await ask(page, node, "@scout what do the notes say about supervision?")
+        await page.locator(".to-trace").last.click()
+        await page.wait_for_selector("#trace-head .pill:text-is('done')")
+        kinds = ("message", "turn", "step", "prompt", "model", "decision", "tool")
+        for kind in kinds:
+            assert await page.locator(f".trace-row.k-{kind}").count() > 0, kind
+        await page.evaluate("window.same = true")
+        await page.locator(".trace-row.k-tool .what").first.click()
+        await page.wait_for_selector("#node-detail h2:has-text('notes.search')")
+        assert "supervision" in await page.inner_text("#node-detail pre >> nth=0")
+        await picture(page, "trace-light-desk")
+        await page.keyboard.press("Tab")  # on to the next line, by keyboard alone
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("#node-detail h2:not(:has-text('notes.search'))")
+        await page.click("#node-detail .close")
+        await page.wait_for_selector("#node-detail.nothing")
+        assert await page.evaluate("window.same")
+
+
+async def test_a_trace_grows_and_nothing_jumps(tmp_path):
+    whole = answered().events
+    async with running(tmp_path) as node, browsing(node) as page:
+        await write(node, whole[:4])
+        await page.goto(await base(node) + "/traces/T")
+        await page.wait_for_selector("#beat[data-beat='1']")
+        assert await page.locator(".trace-row").count() == 6
+        before = await page.locator(".trace-row >> nth=2").bounding_box()
+        await write(node, whole[4:])
+        await page.wait_for_selector(".trace-row >> nth=11")
+        await page.wait_for_selector("#trace-head .pill:text-is('done')")
+        assert await page.locator(".trace-row >> nth=2").bounding_box() == before
+
+
+async def test_a_question_to_a_person_is_answered_in_the_browser(tmp_path):
+    async def asking() -> None:
+        await Questions.ask("Deploy now?", key="k", by="agent:scout", options=("yes", "no"), room="garden")
+
+    async with running(tmp_path) as node, browsing(node) as page:
+        await page.wait_for_selector("#beat[data-beat='1']")
+        await node.run(asking)
+        await page.click("#headline a:has-text('1 question waits for you')")
+        await page.check("input[value='no']")
+        await page.fill(".remark input", "on Monday")
+        await page.click(".answer button")
+        await page.wait_for_selector("#told:has-text('no: on Monday')")
+        await page.wait_for_selector("#questions:has-text('Nobody waits for an answer.')")
+        await page.wait_for_selector("#waiting-count:not(:has(*))", state="attached")
+
+
 async def test_a_run_started_by_hand_draws_its_path(tmp_path):
     async with whole_node(tmp_path) as node, browsing(node) as page:
         await page.goto(await base(node) + "/workflows")
@@ -164,6 +219,7 @@ async def test_no_page_is_wider_than_its_screen(tmp_path, scheme, size):
         await picture(page, f"garden-{kind}")
         break_a_record(tmp_path / "garden")
         await ask(page, node, "@scout what do the notes say about supervision?")
+        trace = await page.locator(".to-trace").last.get_attribute("href")
         await page.goto(await base(node) + "/problems")
         await page.wait_for_selector(".trouble")
         await page.goto(await base(node) + "/workflows")
@@ -173,6 +229,10 @@ async def test_no_page_is_wider_than_its_screen(tmp_path, scheme, size):
             "overview": "/",
             "process": "/processes/session:scout@garden",
             "room": "/rooms/garden",
+            "traces": "/traces",
+            "trace": trace,
+            "questions": "/questions",
+            "dead": "/dead",
             "workflows": "/workflows",
             "notes": "/notes",
             "note": "/notes/supervision",
@@ -193,7 +253,9 @@ async def test_every_control_has_a_name_and_every_text_enough_contrast(tmp_path)
         for scheme in ("light", "dark"):
             async with browsing(node, scheme) as page:
                 await ask(page, node, f"@scout hello in {scheme}")
-                for path in ("/", "/rooms/garden", "/processes/journal", "/notes", "/workflows", "/journal"):
+                trace = await page.locator(".to-trace").last.get_attribute("href")
+                paths = ("/", "/rooms/garden", "/processes/journal", "/notes", "/workflows", "/journal")
+                for path in (*paths, "/traces", trace, "/questions", "/dead"):
                     await page.goto(await base(node) + path)
                     assert await page.evaluate(NAMELESS) == []
                     assert await page.evaluate(FAINT) == []
