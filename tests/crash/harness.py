@@ -24,11 +24,12 @@ from typing import Any
 
 import msgspec
 
+from planaria.config.settings import FILE_NAME, JournalSettings, load_settings
 from planaria.cortex.event import Event
+from planaria.cortex.place import JournalPlace
 from planaria.cortex.query import Query
 from planaria.cortex.reading import read_events
 from planaria.cortex.seal import load_master_key
-from planaria.cortex.stores.sqlite import SqliteStore
 from planaria.nerve.protocol import Reply, Request, socket_path
 from tests.crash.verdict import Post, Verdict, judge
 
@@ -311,9 +312,10 @@ def journaled(garden: Path) -> list[dict[str, Any]]:
     """The messages of the room as its journal has them, oldest first: nobody's memory, only the disk."""
 
     async def read() -> list[Event]:
-        store = SqliteStore(garden / ".planaria" / "journal.db")
+        settings = load_settings(garden).journal if (garden / FILE_NAME).exists() else JournalSettings()
+        store = JournalPlace(settings, garden, os.environ)()
         await store.open()
-        key = garden / ".planaria" / "master.key"
+        key = garden / ".planaria" / "journal.key"
         query = Query(session=f"room:{ROOM}", kinds=("room.message",))
         events = await read_events(store, query, load_master_key(key) if key.exists() else None)
         await store.close()
@@ -326,8 +328,8 @@ def journaled(garden: Path) -> list[dict[str, Any]]:
     ]
 
 
-def new_garden(folder: Path) -> Path:
-    """A garden made by `planaria init`, with a dashboard port that is free."""
+def new_garden(folder: Path, database: str | None = None) -> Path:
+    """A garden made by `planaria init`, with a free dashboard port; its journal in a database if one is named."""
     garden = folder / "garden"
     subprocess.run(
         [sys.executable, "-m", "planaria.cli", "init", str(garden)], check=True, stdout=subprocess.DEVNULL
@@ -336,7 +338,10 @@ def new_garden(folder: Path) -> Path:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = garden / "planaria.toml"
-    settings.write_text(settings.read_text().replace("port = 4747", f"port = {port}"))
+    text = settings.read_text().replace("port = 4747", f"port = {port}")
+    if database is not None:
+        text += f'\n[journal]\ndatabase = "{database}"\n'
+    settings.write_text(text)
     return garden
 
 

@@ -11,12 +11,13 @@ pytestmark = pytest.mark.subprocess
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "store"), [(1, "sqlite"), (2, "postgres")])
 def test_every_acknowledged_message_is_answered_once_and_in_order_however_the_node_is_killed(
-    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed: int, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT}")
     command = [sys.executable, "-m", "planaria.cli", "up", "--garden", "."]
-    outcome = run(command, new_garden(tmp_path), kills=6, messages=60, seed=seed, longest=1.5)
+    database = request.getfixturevalue("postgres").url() if store == "postgres" else None
+    outcome = run(command, new_garden(tmp_path, database), kills=6, messages=60, seed=seed, longest=1.5)
     assert outcome.verdict.faults() == {}
     assert outcome.kills == 6 and outcome.messages >= 60
