@@ -16,20 +16,26 @@ from functools import partial
 from pathlib import Path
 
 import planaria.agents.keeper as agents
+import planaria.membrane.deferred as later_calls
+import planaria.rooms.deferred as later_talk
 import planaria.rooms.rooms as rooms
 import planaria.tools
+import planaria.workflows.deferred as later_runs
 import planaria.workflows.tree as workflows
 from planaria.config.lock import private_folder
 from planaria.config.settings import Settings, load_settings
 from planaria.cortex.chronicle import Chronicle
 from planaria.cortex.chronicle_events import SESSION, NodeStarted
+from planaria.cortex.dead import REPLAY, Dead, replaying
 from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.live import Live
 from planaria.cortex.node_lease import NodeLease
 from planaria.cortex.place import JournalPlace
+from planaria.cortex.questions import Questions
 from planaria.cortex.redact import Redactor
 from planaria.cortex.telemetry.export import exporter
 from planaria.cortex.telemetry.logs import LogWriter, logging_to
+from planaria.cortex.work import Handler, Work
 from planaria.membrane.directory import Latest, ModelDirectory
 from planaria.membrane.gate import Gate, load_tools
 from planaria.nerve.control import serve_control
@@ -47,6 +53,7 @@ from planaria.otp.program import Program
 from planaria.records.index import Index
 from planaria.records.library import Library
 from planaria.records.watcher import watch
+from planaria.rooms.asking import Asking
 
 log = logging.getLogger(__name__)
 
@@ -100,9 +107,23 @@ def tree(
                 within=30.0,
             ),
             supervisor(
+                supervisor(
+                    child(Questions, name="questions"),
+                    child(Dead, name="dead"),
+                    name="waiting_for_people",
+                    max_restarts=10,
+                    within=30.0,
+                ),
                 rooms.tree(),
                 agents.tree(garden, gate, {Redactor: redactor}),
                 workflows.tree(gate, garden, {}, settings.zone),
+                supervisor(
+                    child(Work, handlers(gate, garden), name="work"),
+                    child(Asking, name="asking"),
+                    name="work_floor",
+                    max_restarts=10,
+                    within=30.0,
+                ),
                 name="life",
                 strategy="rest_for_one",
                 max_restarts=20,
@@ -124,6 +145,18 @@ def warn_of_variables(settings: Settings, environ: Mapping[str, str]) -> None:
     name = settings.web.metrics_token_env
     if name and not environ.get(name):
         log.warning("%s is not set, so /metrics opens only to browsers that are logged in", name)
+
+
+def handlers(gate: Gate, garden: Path) -> dict[str, Handler]:
+    """Who does the work that is done later, and who does again what was given up."""
+    replayers = {later_talk.LETTER: later_talk.redeliver, later_runs.START: later_runs.restart}
+    return {
+        later_talk.SAY: Handler(later_talk.say),
+        later_talk.POST: Handler(later_talk.post),
+        later_runs.START: Handler(later_runs.start),
+        later_calls.CALL: Handler(later_calls.calls(gate, garden, {}), within=None, at_once=64),
+        REPLAY: Handler(replaying(replayers)),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class WorkSubmitted(EventType, frozen=True, omit_defaults=True):
     work: str
     payload: dict[str, Any] = msgspec.field(default_factory=dict)
     at: float = 0.0
-    retry: Retry = msgspec.field(default_factory=Retry)
+    retry: Retry | None = None
     label: str = ""
     by: str = ""
     room: str = ""
@@ -193,7 +193,7 @@ def submission(
     Args:
         key: makes it one job, however often it is submitted.
     """
-    submitted = WorkSubmitted(work, payload, at, retry or Retry(), label, by, room, origin, given_up)
+    submitted = WorkSubmitted(work, payload, at, retry, label, by, room, origin, given_up)
     job = job_id(key) if key else new_id()
     return submitted.new(session=SESSION, trace_id=trace_id, cause_id=cause_id, id=job, subject=subject)
 
@@ -254,7 +254,7 @@ def _job(event: Event) -> Job:
         asked.payload,
         due,
         due,
-        asked.retry,
+        asked.retry or Retry(),
         label=asked.label,
         by=asked.by,
         room=asked.room,

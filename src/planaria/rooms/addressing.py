@@ -4,11 +4,14 @@ import re
 from collections.abc import Sequence
 
 _MENTION = re.compile(r"(?<![\w@/.])@([a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)", re.IGNORECASE)
+_ANSWER = re.compile(r"\s*#(\d{1,9})\b[\s:,.]*(.+)\Z", re.DOTALL)
 _CODE = re.compile(r"(`{3,}|~{3,}).*?(?:\1|\Z)|(`+).+?\2", re.DOTALL)
 
 
 def mentions(text: str) -> tuple[str, ...]:
     """The names written as `@name`, in order, each once. `a@b.c` is no mention, nor is `@x` inside code."""
+    if "@" not in text:
+        return ()
     found = (match.group(1).casefold() for match in _MENTION.finditer(_CODE.sub(" ", text)))
     return tuple(dict.fromkeys(found))
 
@@ -21,7 +24,7 @@ def addressed(text: str, members: Sequence[str], host: str | None) -> tuple[str,
         host: who answers what is addressed to nobody; None: nobody does.
     Returns:
         Those mentioned (`@all`: everybody); the host if nobody is. Who mentions only strangers gets nobody:
-        see `strangers`.
+        see `strangers`. An answer to a question (`#12 yes`) is for nobody else, unless it mentions somebody.
     """
     known = {name.casefold(): name for name in members}
     named = mentions(text)
@@ -29,7 +32,13 @@ def addressed(text: str, members: Sequence[str], host: str | None) -> tuple[str,
         return tuple(members)
     if named and any(name in known for name in named):
         return tuple(known[name] for name in named if name in known)
-    return (host,) if host is not None and not named else ()
+    return (host,) if host is not None and not named and question_answered(text) is None else ()
+
+
+def question_answered(text: str) -> tuple[str, str] | None:
+    """The number of the question a message answers, and the answer: `#12 yes` is ("12", "yes"). None for other talk."""
+    found = _ANSWER.match(text)
+    return (found[1], found[2].strip()) if found and found[2].strip() else None
 
 
 def strangers(text: str, members: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from planaria.nerve.methods import journal, live, node, notes, rooms, trace, workflows
+from planaria.nerve.methods import durable, journal, journal_keep, live, node, notes, rooms, trace, workflows
 from planaria.nerve.methods.method import Channel, Method, Nothing, Services
 
 __all__ = ["METHODS", "Channel", "Method", "Services"]
@@ -25,6 +25,14 @@ METHODS: dict[str, Method[Any]] = {
     "trace.open": Method(trace.WhichNode, trace.open_),
     "trace.follow": Method(trace.WhichTrace, trace.follow),
     "traces": Method(trace.Latest, trace.traces),
+    "journal.show": Method(journal_keep.WhichEvent, journal_keep.show),
+    "journal.sessions": Method(journal_keep.Sessions, journal_keep.sessions),
+    "journal.verify": Method(journal_keep.Verifying, journal_keep.check_chains),
+    "journal.check": Method(Nothing, journal_keep.check),
+    "journal.backup": Method(journal_keep.Copying, journal_keep.backup),
+    "journal.page": Method(journal_keep.Paging, journal_keep.page),
+    "journal.prune": Method(journal_keep.Pruning, journal_keep.prune_now),
+    "journal.erase": Method(journal_keep.Erasing, journal_keep.erase),
     "notes.search": Method(notes.Search, notes.search),
     "rooms": Method(Nothing, rooms.rooms),
     "room.open": Method(rooms.Opening, rooms.open_),
@@ -37,4 +45,13 @@ METHODS: dict[str, Method[Any]] = {
     "workflow.show": Method(workflows.WhichRun, workflows.show),
     "workflow.runs": Method(workflows.Runs, workflows.runs),
     "workflow.cancel": Method(workflows.WhichRun, workflows.cancel),
+    "questions.list": Method(durable.WhichQuestions, durable.questions),
+    "questions.answer": Method(durable.Answering, durable.answer),
+    "questions.withdraw": Method(durable.Withdrawing, durable.withdraw),
+    "dead.list": Method(durable.WhichLetters, durable.letters),
+    "dead.show": Method(durable.WhichLetter, durable.letter),
+    "dead.replay": Method(durable.Closing, durable.replay),
+    "dead.drop": Method(durable.Closing, durable.drop),
+    "work.list": Method(durable.WhichWork, durable.work),
+    "work.cancel": Method(durable.Cancelling, durable.cancel),
 }
