@@ -484,3 +484,29 @@ def table_bytes(postgres: Postgres) -> bytes:
 def test_a_fault_nobody_knows_still_says_what_the_server_said() -> None:
     error = asyncpg.PostgresError("something odd")
     assert "something odd" in str(from_driver(error, "postgresql://db/garden"))
+
+
+async def test_reads_that_are_cut_off_give_up_their_connections(
+    postgres: Postgres, store: PostgresStore
+) -> None:
+    await store.append([[draft()]])
+    for _ in range(3):
+        async with store.database.reading() as connection:
+            await connection.fetchval("SELECT 1")
+        reads = [asyncio.create_task(slow(store)) for _ in range(3)]
+        while (
+            postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)%'")
+            != "3"
+        ):
+            await asyncio.sleep(0)
+        postgres.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)%'"
+        )
+        for read in reads:
+            await refused(read, StoreFailed, "was stopped|was lost")
+    assert len(await store.read(Query())) == 1
+
+
+async def slow(store: PostgresStore) -> None:
+    async with store.database.reading() as connection:
+        await connection.fetchval("SELECT pg_sleep(60)")

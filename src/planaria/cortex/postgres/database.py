@@ -124,7 +124,7 @@ class Database:
             raise from_driver(error, self.shown) from error
         finally:
             if not sound:
-                connection.terminate()
+                _give_up(connection)
             await pool.release(connection)
 
     async def _take_reader(self, pool: Any) -> Connection:
@@ -194,6 +194,13 @@ class Database:
                 "idle_in_transaction_session_timeout": milliseconds,
             },
         }
+
+
+def _give_up(connection: Connection) -> None:
+    try:
+        connection.terminate()
+    except asyncpg.InterfaceError:
+        pass  # it was lost, and is out of the pool already
 
 
 async def _nothing(connection: Connection) -> None:
