@@ -110,7 +110,7 @@ def _label(node: TraceNode) -> "Text":
     line.append_text(output.styled(node.title, "red" if node.kind in ("dead", "side") else bold))
     if node.kind == "tool" and node.who:
         line.append_text(output.styled(f" {one_line(node.who, 40)}"))
-    if node.state not in ("done", "note") and node.kind != "decision":
+    if node.state not in ("done", "note") and node.kind not in ("decision", "side"):
         line.append_text(output.styled(f"  {STATE_WORDS[node.state]}", COLORS[node.state]))
     if said:
         line.append_text(output.styled(f"{'  → ' if node.kind == 'tool' else '  '}{said}", "dim"))

@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planaria.cortex.event import Event
+from planaria.nerve.trace.asides import SIDE
 from planaria.nerve.trace.build import DEEPEST, build
 from planaria.nerve.trace.shape import Doing, Trace
 from tests.nerve.trace.story import GARDEN, SCOUT, Story, answered, whole_turn_with_everything
@@ -80,6 +81,33 @@ def test_a_model_call_made_again_after_a_crash_shows_both_tries():
     ]
     assert "2 side session:scout@garden was killed failed" in lines(trace)
     assert trace.spent.calls == 1
+
+
+def test_a_call_made_again_under_its_key_is_parted_where_its_process_ended():
+    story = Story().asked().taken_up().called()
+    notes = []
+    for kind, process in (("process.killed", SCOUT), ("process.killed", "<garden.7>")):
+        story.add(kind, "node", None, process=process, trace="other", reason="killed", label="scout thinks")
+        notes.append(story.events[-1])
+    story.answers().replied().over()
+    own = [event for event in story.events if event not in notes]
+    trace = build("T", own, now=NOW, notes=notes)
+    models = [node for node in trace.nodes if node.kind == "model"]
+    assert [(node.state, [ref.kind for ref in node.events]) for node in models] == [
+        ("cut_off", ["model.requested"]),
+        ("done", ["model.responded"]),
+    ]
+    assert models[1].begun == notes[1].at
+    assert trace.spent.calls == 1
+
+
+def test_a_node_that_starts_again_parts_the_call_that_was_under_way():
+    story = Story().asked().taken_up().called()
+    story.add("node.started", "node", None, process="node", trace="other", after=60.0)
+    note = story.events.pop()
+    trace = build("T", story.events, now=story.now + 1, doing=[Doing(SCOUT, "", 0.0)], notes=[note])
+    assert [node.state for node in trace.nodes if node.kind == "model"] == ["cut_off", "running"]
+    assert [node.title for node in trace.nodes if node.kind == "side"] == ["the node started"]
 
 
 def test_a_tool_call_made_again_shows_both_tries():
@@ -214,7 +242,27 @@ def test_every_event_of_a_cut_off_stream_appears_once_and_the_totals_add_up(data
     )
 
 
-@given(st.lists(WILD, max_size=25, unique_by=lambda event: event.seq))
+NOTES = st.builds(
+    Event,
+    seq=st.integers(61, 90),
+    id=st.integers(1, 99).map(lambda n: f"n{n}"),
+    at=st.floats(900, 1100),
+    trace_id=st.just("other"),
+    cause_id=st.none(),
+    node=st.just("garden"),
+    process=st.sampled_from([SCOUT, "<garden.7>", "journal", "tasks:scout@garden"]),
+    session=st.just("node"),
+    kind=st.sampled_from(sorted(SIDE)),
+    payload=st.dictionaries(
+        st.sampled_from(["label", "reason", "child"]), st.sampled_from(["scout thinks", SCOUT, "x"])
+    ),
+)
+
+
+@given(
+    st.lists(WILD, max_size=25, unique_by=lambda event: event.seq),
+    st.lists(NOTES, max_size=4, unique_by=lambda event: event.seq),
+)
 @settings(max_examples=300, deadline=None)
-def test_every_event_of_a_wild_stream_appears_once(events):
-    check(build("T", events, now=NOW), events)
+def test_every_event_of_a_wild_stream_appears_once(events, notes):
+    check(build("T", events, now=NOW, notes=notes), [*events, *notes])

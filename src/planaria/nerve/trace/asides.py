@@ -1,6 +1,7 @@
 """What a trace holds besides turns and runs: questions to people, dead letters, kinds nobody here knows. Pure."""
 
 from planaria.cortex.event import Event
+from planaria.nerve.trace.again import ENDS, cut_calls
 from planaria.nerve.trace.state import Fold
 from planaria.nerve.trace.words import called, line, text
 
@@ -46,13 +47,17 @@ def side(fold: Fold, event: Event) -> None:
     label = text(payload, "label")
     who = label if who.startswith("<") and label else who
     said = SIDE.get(event.kind, event.kind)
-    knot = fold.new(
-        f"event:{event.id}", "side", said if event.kind == "node.started" else f"{who} {said}", event
-    )
-    knot.said = line(text(payload, "reason"), 160)
+    title = said if event.kind == "node.started" else f"{who} {said}"
+    knot = fold.new(f"event:{event.id}", "side", title, event)
+    reason = text(payload, "reason")
+    knot.said = "" if reason in ("killed", "kill") else line(reason, 160)
     knot.state = "failed" if event.kind.endswith(BAD) or event.kind == "process.killed" else "note"
-    at = [turn for turn in fold.turns.values() if names(who, turn.session) and turn.order <= knot.order]
-    knot.leads = (at[-1].key,) if at else ()
+    begun = [turn for turn in fold.turns.values() if turn.order <= knot.order]
+    about = [turn for turn in begun if names(who, turn.session)]
+    knot.leads = (about[-1].key,) if about else ()
+    if event.kind in ENDS:
+        for turn in begun if event.kind == "node.started" else about:
+            cut_calls(fold, turn, event)
 
 
 def names(who: str, session: str) -> bool:

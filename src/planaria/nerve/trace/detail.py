@@ -191,9 +191,11 @@ def _request(trace: Trace, events: Sequence[Event], node: TraceNode) -> Event | 
 
 
 def _answer(trace: Trace, events: Sequence[Event], node: TraceNode) -> Event | None:
-    """The `model.responded` a decision is in."""
-    call = trace.node(node.id.rstrip("'").removesuffix("|decision"))
-    seqs = {ref.seq for ref in call.events if ref.kind == "model.responded"} if call else set()
+    """The `model.responded` a decision is in: that of the call it is named after, or of the try made after it."""
+    name = node.id.rstrip("'").removesuffix("|decision")
+    models = [other for other in trace.nodes if other.kind == "model"]
+    calls = [other for other in models if f"{other.id}|".startswith(f"{name}|")]
+    seqs = {ref.seq for call in calls for ref in call.events if ref.kind == "model.responded"}
     return next((event for event in events if event.seq in seqs), None)
 
 

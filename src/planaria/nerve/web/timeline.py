@@ -117,7 +117,7 @@ def _row(trace: Trace, node: TraceNode, shown: Axis, now: float, zoom: str) -> R
         level=node.depth + 1,
         kind=node.kind,
         state=node.state,
-        word="" if node.state in ("done", "note") else STATE_WORDS[node.state],
+        word="" if node.state in ("done", "note") or node.kind == "side" else STATE_WORDS[node.state],
         title=clip(line(node.title, LONGEST), LONGEST),
         who=line(node.who, LONGEST) if node.kind == "tool" else "",
         said=line(node.said, LONGEST),
