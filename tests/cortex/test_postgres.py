@@ -510,3 +510,27 @@ async def test_reads_that_are_cut_off_give_up_their_connections(
 async def slow(store: PostgresStore) -> None:
     async with store.database.reading() as connection:
         await connection.fetchval("SELECT pg_sleep(60)")
+
+
+async def test_names_that_are_forgotten_while_a_read_asks_for_them_are_not_missed(
+    postgres: Postgres, store: PostgresStore
+) -> None:
+    await store.append([[draft("a", "x"), draft("b", "y")]])
+    other = store_of(postgres)
+    await other.open()
+
+    class Interrupted:
+        def __init__(self, connection: Any) -> None:
+            self._connection = connection
+
+        async def fetch(self, *arguments: Any) -> Any:
+            other.database.losses += 1
+            other._memory()
+            return await self._connection.fetch(*arguments)
+
+    statement, values = select(Query())
+    async with other.database.reading() as connection:
+        rows = await connection.fetch(statement, *values)
+        events = await other._events(Interrupted(connection), rows)
+    assert [event.session for event in events] == ["x", "y"]
+    await other.close()

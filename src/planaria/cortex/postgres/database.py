@@ -43,7 +43,7 @@ class Database:
         self, address: str, *, connect_within: float = 5.0, answer_within: float = 15.0, readers: int = 4
     ) -> None:
         self.shown = shown_address(address)
-        self.renewals = 0  # of the writing connection; what was remembered with an older one may be wrong
+        self.losses = 0  # of writing connections; what was remembered with an older one may be wrong
         self._address = address
         self._connect_within = connect_within
         self._answer_within = answer_within
@@ -159,8 +159,7 @@ class Database:
                 self._check_open()
             connection.add_termination_listener(self._ended)
             self._writer = connection
-            self.renewals += 1
-            if self.renewals > 1 and self._notice is not None:
+            if self.losses and self._notice is not None:
                 self._notice()  # what was told in between has been missed
         return self._writer
 
@@ -171,6 +170,7 @@ class Database:
     def _drop_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
+            self.losses += 1
             writer.terminate()
 
     def _notified(self, connection: Connection, sender: int, channel: str, payload: str) -> None:
@@ -178,6 +178,7 @@ class Database:
             self._notice()
 
     def _ended(self, connection: Connection) -> None:
+        self.losses += 1
         if self._notice is not None and self._open:
             self._notice()
 

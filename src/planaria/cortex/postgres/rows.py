@@ -33,10 +33,13 @@ class Names:
         self.numbers: dict[str, int] = {}
         self.texts: dict[int, str] = {0: ""}
 
-    def learn(self, pairs: Iterable[tuple[str, int]]) -> None:
-        """Remember; when there are very many, begin anew."""
+    def trim(self) -> None:
+        """When there are very many, begin anew. Before a use, never within one."""
         if len(self.texts) > _MOST_NAMES:
             self.numbers, self.texts = {}, {0: ""}
+
+    def learn(self, pairs: Iterable[tuple[str, int]]) -> None:
+        """Remember."""
         for text, number in pairs:
             self.numbers[text] = number
             self.texts[number] = text

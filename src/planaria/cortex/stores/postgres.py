@@ -44,7 +44,7 @@ class PostgresStore:
         self.database = database or Database(address)
         self._names = Names()
         self._contents: set[str] = set()
-        self._renewals = 0
+        self._losses = 0
 
     async def open(self) -> None:
         """See `EventStore.open`."""
@@ -111,7 +111,7 @@ class PostgresStore:
         taken: frozenset[str] = frozenset()
         stale: frozenset[Fence] = frozenset()
         async with self.database.writing() as connection:
-            self._check_memory()
+            names = self._memory()
             while True:
                 # Again only after a refusal, which is rare: each time something is known that was not.
                 found = sort_out(batch, fences, taken, stale)
@@ -121,11 +121,11 @@ class PostgresStore:
                 own = list(
                     {fence for fence in (fences[n] for n in found.going if fences) if fence is not None}
                 )
-                call = call_for(drafts, own, self._names.numbers, self._contents)
+                call = call_for(drafts, own, names.numbers, self._contents)
                 answer = await connection.fetchrow(CALL, *call.arguments)
                 first_seq: int | None = answer["first_seq"]
                 if first_seq is not None:
-                    self._names.learn(zip(call.new_names, answer["name_ids"] or (), strict=True))
+                    names.learn(zip(call.new_names, answer["name_ids"] or (), strict=True))
                     self._remember(call.hashes)
                     return found.written(batch, first_seq)
                 taken |= {id_text(taken_id) for taken_id in answer["taken"]}
@@ -146,11 +146,12 @@ class PostgresStore:
         return found[0] if found else None
 
     async def _events(self, connection: Connection, rows: Sequence[Any]) -> list[Stored]:
-        unknown = self._names.unknown(rows)
+        names = self._memory()  # this one throughout: another may take its place meanwhile
+        unknown = names.unknown(rows)
         if unknown:
             pairs = await connection.fetch("SELECT name, id FROM names WHERE id = ANY ($1)", list(unknown))
-            self._names.learn((name.decode(), number) for name, number in pairs)
-        return [stored(row, self._names.texts) for row in rows]
+            names.learn((name.decode(), number) for name, number in pairs)
+        return [stored(row, names.texts) for row in rows]
 
     async def contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
         """See `EventStore.contents`."""
@@ -281,11 +282,13 @@ class PostgresStore:
 
     # --- what is remembered ------------------------------------------------------------------------------------
 
-    def _check_memory(self) -> None:
+    def _memory(self) -> Names:
         """What was learned through a connection that is gone may be wrong: the database may be another by now."""
-        if self._renewals != self.database.renewals:
+        if self._losses != self.database.losses:
             self._forget()
-            self._renewals = self.database.renewals
+            self._losses = self.database.losses
+        self._names.trim()
+        return self._names
 
     def _forget(self) -> None:
         self._names = Names()
