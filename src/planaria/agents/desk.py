@@ -45,6 +45,11 @@ class Desk:
         """The agent's name."""
         return self.definition.name
 
+    @property
+    def told_room(self) -> str:
+        """The room it is told it sits in: a branch is told of the one it began in, so that nothing else changes."""
+        return self.fork.origin or self.room if self.fork is not None else self.room
+
     def mask(self, text: str) -> str:
         """The text as the journal will have it, secrets masked: what is sent is what is written."""
         redactor = self.services.get(Redactor)

@@ -11,6 +11,7 @@ import msgspec
 
 from planaria.cortex.event_type import EventType
 from planaria.membrane.provider import ModelResponse, ToolCall, Usage
+from planaria.rooms.message import AuthorKind
 
 FORKS = "forks"
 """The stream of `session.forked` and `session.removed`."""
@@ -182,7 +183,8 @@ class SessionForked(EventType, frozen=True, omit_defaults=True):
         until_seq: the last event of `session` that is kept.
         room: the room of the branch.
         agent: who sits there.
-        author, text: the message the branch begins with.
+        author, author_kind, text: the message the branch begins with.
+        origin: the room the agent is told it sits in: the one all this began in.
         model: which model answers there; empty for the agent's own.
         edit: what was changed: empty, `message` or `answer`.
         answer: the edited answer in place of the last one kept.
@@ -197,6 +199,8 @@ class SessionForked(EventType, frozen=True, omit_defaults=True):
     agent: str
     author: str
     text: str
+    author_kind: AuthorKind = "person"
+    origin: str = ""
     kept: int = 0
     until_seq: int = 0
     model: str = ""

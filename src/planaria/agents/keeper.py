@@ -3,10 +3,11 @@
 ```
 agent_floor (rest_for_one)
 ├── agent_trees                    dynamic
-│   └── agent:scout                one per record
-│       └── scout@garden  one_for_all, one per room
-│           ├── tasks:scout@garden     its model and tool calls
-│           └── session:scout@garden   AgentProcess
+│   ├── agent:scout                one per record
+│   │   └── scout@garden  one_for_all, one per room
+│   │       ├── tasks:scout@garden     its model and tool calls
+│   │       └── session:scout@garden   AgentProcess
+│   └── scout@garden-fork-1        one per branch of a session; below it as above
 └── agents                         this
 ```
 
@@ -22,8 +23,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from planaria.agents.branches import Branches, read_branches
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
-from planaria.agents.events import session_name
+from planaria.agents.events import SessionForked, session_name
 from planaria.agents.session import AgentProcess, SessionView, WhoAmI
 from planaria.membrane.gate import Gate
 from planaria.otp import (
@@ -73,16 +75,27 @@ class Leave(msgspec.Struct, frozen=True):
     agent: str
 
 
+class Later(msgspec.Struct, frozen=True):
+    """To itself: start branches of an agent that could not be started."""
+
+    agent: str
+
+
 def session_tree(
-    definition: AgentDefinition, room: str, garden: Path, gate: Gate, services: Mapping[type, object]
+    definition: AgentDefinition,
+    room: str,
+    garden: Path,
+    gate: Gate,
+    services: Mapping[type, object],
+    fork: SessionForked | None = None,
 ) -> ChildSpec:
     """One session: the supervisor of its tasks, then its process; neither outlives the other."""
     name = session_name(definition.name, room)
     return supervisor(
         dynamic(name=f"tasks:{definition.name}@{room}", max_restarts=10, within=10.0),
-        child(AgentProcess, definition, room, garden, gate, services, name=name),
+        child(AgentProcess, definition, room, garden, gate, services, fork, name=name),
         id=name,
-        name=f"{definition.name}@{room}",
+        name=session_tree_name(definition.name, room),
         strategy="one_for_all",
         max_restarts=10,
         within=30.0,
@@ -95,6 +108,11 @@ def agent_tree(
     """The subtree of one agent."""
     sessions = [session_tree(definition, room, garden, gate, services) for room in definition.rooms]
     return supervisor(*sessions, name=agent_tree_name(definition.name), max_restarts=10, within=60.0)
+
+
+def session_tree_name(agent: str, room: str) -> str:
+    """Registered name of a session's supervisor."""
+    return f"{agent}@{room}"
 
 
 def agent_tree_name(agent: str) -> str:
@@ -127,6 +145,7 @@ class Agents(GenServer):
         self.running: dict[str, AgentDefinition] = {}
         self.asking: dict[Ref, Deferred[Sessions]] = {}
         subscribe(RECORDS)
+        self.branches = await read_branches()
         await self._find_running()
         for record in await Library.list("library", "agents"):
             await self._met(record)
@@ -135,6 +154,8 @@ class Agents(GenServer):
         )  # broken ones too: theirs go on, or come back when mended
         for name in [name for name in self.running if name not in known]:
             await self._end(name, keep=())
+        for agent in list(self.running.values()):
+            await self._begin_branches(agent)
         await self._tidy(known)
 
     @call
@@ -147,10 +168,34 @@ class Agents(GenServer):
         """What every session does now; one that does not answer at once is left out."""
         answer: Deferred[Sessions] = self.defer()
         names = [
-            session_name(name, room) for name, agent in sorted(self.running.items()) for room in agent.rooms
+            session_name(name, room)
+            for name, agent in sorted(self.running.items())
+            for room in self._rooms(agent)
         ]
         self.asking[Task.start_link(_views, names, label="look at sessions")] = answer
         return answer
+
+    @call
+    async def branch(self, fork: SessionForked) -> bool:
+        """Run a branch that is in the journal; False if its agent does not run here."""
+        self.branches.forks[fork.room] = fork
+        agent = self.running.get(fork.agent)
+        if agent is None:
+            return False
+        await self._begin_branches(agent)
+        return True
+
+    @call
+    def forks(self) -> list[SessionForked]:
+        """The branches that are to run, by room."""
+        return [self.branches.forks[room] for room in sorted(self.branches.forks)]
+
+    @call
+    async def prune(self, room: str) -> None:
+        """End a branch that is no longer to run, as the journal says, and let it leave its room."""
+        fork = self.branches.forks.pop(room, None)
+        if fork is not None:
+            await self._end_branch(fork)
 
     async def handle_info(self, message: Any) -> None:
         match message:
@@ -159,6 +204,10 @@ class Agents(GenServer):
             case RecordChanged(kind="agents", name=name, record=None, error=None):
                 if name in self.running:
                     await self._end(name, keep=())
+                    for fork in self.branches.of(name):
+                        await self._end_branch(fork)
+            case Later(agent=name) if name in self.running:
+                await self._begin_branches(self.running[name])
             case WhoAmI(agent=agent, pid=pid):
                 AgentProcess.amend(pid, self.running.get(agent))
             case Leave(room=room, agent=agent):
@@ -189,14 +238,22 @@ class Agents(GenServer):
         known = self.running.get(agent.name)
         if known is not None and known.rooms == agent.rooms and _tree_of(agent.name) is not None:
             self.running[agent.name] = agent
-            for room in agent.rooms:
-                session = whereis(session_name(agent.name, room))
-                if session is not None:  # else it asks when it is back
-                    AgentProcess.amend(session, agent)
+            self._amend(agent)
             return
         if known is not None:
             await self._end(agent.name, keep=agent.rooms)
         await self._begin(agent, record)
+        self._amend(agent)
+        await self._begin_branches(agent)
+
+    def _rooms(self, agent: AgentDefinition) -> list[str]:
+        return [*agent.rooms, *(fork.room for fork in self.branches.of(agent.name))]
+
+    def _amend(self, agent: AgentDefinition) -> None:
+        for room in self._rooms(agent):
+            session = whereis(session_name(agent.name, room))
+            if session is not None:  # else it asks when it is back
+                AgentProcess.amend(session, agent)
 
     async def _begin(self, agent: AgentDefinition, record: Record) -> None:
         self.running[agent.name] = agent
@@ -214,6 +271,24 @@ class Agents(GenServer):
             again = RecordChanged("agents", agent.name, record.path, record, None)
             send_after(TRY_AGAIN, self.pid, again)
 
+    async def _begin_branches(self, agent: AgentDefinition) -> None:
+        """Start the branches of an agent that do not run; later, if one cannot be started."""
+        for fork in self.branches.of(agent.name):
+            if whereis(session_tree_name(agent.name, fork.room)) is not None:
+                continue
+            spec = session_tree(agent, fork.room, self.garden, self.gate, self.services, fork)
+            try:
+                await Rooms.open("rooms", fork.room)
+                await DynamicSupervisor.start_child(TREES, spec)
+            except (CallError, StartFailed):
+                send_after(TRY_AGAIN, self.pid, Later(agent.name))
+
+    async def _end_branch(self, fork: SessionForked) -> None:
+        pid = whereis(session_tree_name(fork.agent, fork.room))
+        if pid is not None:
+            await _terminate(pid)
+        await self._leave(fork.room, fork.agent)
+
     async def _end(self, name: str, keep: tuple[str, ...]) -> None:
         agent = self.running.pop(name)
         pid = _tree_of(name)
@@ -225,7 +300,7 @@ class Agents(GenServer):
 
     async def _leave(self, room: str, agent: str) -> None:
         """Take an agent out of a room, unless it has come back meanwhile; later, if the room is away."""
-        if agent in self.running and room in self.running[agent].rooms:
+        if agent in self.running and room in self._rooms(self.running[agent]):
             return
         try:
             await Room.leave.within(LEAVING)(room_name(room), agent)
@@ -235,7 +310,7 @@ class Agents(GenServer):
     async def _find_running(self) -> None:
         """After a restart: what runs already, as its sessions know it; what does not answer is ended."""
         for info in await DynamicSupervisor.which_children(TREES):
-            if info.process is None:
+            if info.process is None or _branch_of(info.process, self.branches) is not None:
                 continue
             agent = await _definition_of(info.process)
             if agent is None:
@@ -253,6 +328,14 @@ class Agents(GenServer):
             for name in absent:
                 if name not in known or name in self.running:
                     await self._leave(room, name)
+
+
+def _branch_of(tree: Pid, branches: Branches) -> SessionForked | None:
+    """The branch this tree runs, if it is one."""
+    for fork in branches.forks.values():
+        if tree.name == session_tree_name(fork.agent, fork.room):
+            return fork
+    return None
 
 
 def _tree_of(agent: str) -> Pid | None:

@@ -13,7 +13,17 @@ import msgspec
 from planaria.agents.events import ModelFailed, ModelRequested, ModelResponded
 from planaria.agents.ledger import LEDGER_KINDS, Ledger, TurnRow
 from planaria.agents.prompt import compose
-from planaria.agents.replayed import CallView, PromptView, ReplayView, StateView, StepDetail, StepView, Totals
+from planaria.agents.replayed import (
+    CallView,
+    PromptView,
+    ReplayView,
+    Run,
+    RunStep,
+    StateView,
+    StepDetail,
+    StepView,
+    Totals,
+)
 from planaria.agents.request import canonical, digest_of, read_specs, request_of
 from planaria.agents.seed import SeedLost, fork_of, trace_of_turn
 from planaria.agents.source import Source, stretch
@@ -144,30 +154,35 @@ async def replay(
     last = total if to is None else to
     if not 1 <= last <= total:
         raise NoSuchStep(f"{session} has the steps 1 to {total}, not {last}")
-    steps: list[StepView] = []
-    state: StateView | None = None
-    before = 0
-    rows: list[TurnRow] = []
-    for row in ledger.rows:
-        if before >= last:
-            break
-        if before + row.steps > last - limit:
-            views, after = await _turn_views(source, session, row, before, last)
-            steps += views
-            state = after
-        rows.append(row)
-        before += row.steps
+    steps, state = await steps_of(source, session, ledger, max(1, last - limit + 1), last)
     agent, room = names_of(session)
     return ReplayView(
         session=session,
         agent=agent,
         room=room,
-        steps=tuple(steps[-limit:]),
+        steps=tuple(run.step for run in steps),
         total=total,
-        totals=_totals(rows, min(before, last)),
+        totals=_totals(ledger, last),
         state=state,
         fork=await fork_of(source, session),
     )
+
+
+async def steps_of(
+    source: Source, session: str, ledger: Ledger, first: int, last: int
+) -> tuple[list[RunStep], StateView | None]:
+    """The steps from `first` to `last` with their prompts, and the state after the last."""
+    steps: list[RunStep] = []
+    state: StateView | None = None
+    before = 0
+    for row in ledger.rows:
+        if before >= last:
+            break
+        if before + row.steps >= first:
+            found, state = await _turn_steps(source, session, row, before, last)
+            steps += [run for run in found if run.step.number >= first]
+        before += row.steps
+    return steps, state
 
 
 async def step_of(source: Source, session: str, number: int, *, ledger: Ledger | None = None) -> StepDetail:
@@ -198,33 +213,28 @@ def state_view(turn: Turn) -> StateView:
     return StateView(turn.id, word, state_digest(turn), plain(turn))
 
 
-async def _turn_views(
+async def _turn_steps(
     source: Source, session: str, row: TurnRow, before: int, last: int
-) -> tuple[list[StepView], StateView | None]:
+) -> tuple[list[RunStep], StateView | None]:
     """The steps of one turn up to a step, and the state after that."""
+    numbers = range(before + 1, min(before + row.steps, last) + 1)
     try:
         base, events = await trace_of_turn(source, session, row.turn)
         found = moments(base, events)
     except (SeedLost, EventMismatch) as error:
-        numbers = range(before + 1, min(before + row.steps, last) + 1)
-        views = [
-            StepView(
-                number,
-                "message" if number == before + 1 else "answer",
-                row.turn,
-                row.at,
-                row.first_seq,
-                problems=(str(error),),
-            )
-            for number in numbers
-        ]
-        return views, None
-    shown = found[: last - before]
-    views = [
-        (await _view(source, session, number, moment, base))[0]
-        for number, moment in enumerate(shown, before + 1)
+        return [RunStep(_lost(row, number, before, str(error))) for number in numbers], None
+    steps = [
+        RunStep(*await _view(source, session, number, found[number - before - 1], base))
+        if number - before <= len(found)
+        else RunStep(_lost(row, number, before, "it cannot be read any more"))
+        for number in numbers
     ]
-    return views, state_view(shown[-1].after)
+    return steps, state_view(found[min(last - before, len(found)) - 1].after)
+
+
+def _lost(row: TurnRow, number: int, before: int, problem: str) -> StepView:
+    kind: Literal["message", "answer"] = "message" if number == before + 1 else "answer"
+    return StepView(number, kind, row.turn, row.at, row.first_seq, problems=(problem,))
 
 
 async def _view(
@@ -338,13 +348,34 @@ async def _prompt_view(source: Source, session: str, asked: Turn) -> PromptView:
     )
 
 
-def _totals(rows: Sequence[TurnRow], steps: int) -> Totals:
+def _totals(ledger: Ledger, last: int) -> Totals:
+    """What the turns up to a step came to; of the turn it is in, all."""
+    rows: list[TurnRow] = []
+    before = 0
+    for row in ledger.rows:
+        if before >= last:
+            break
+        rows.append(row)
+        before += row.steps
     return Totals(
         turns=len(rows),
-        steps=steps,
+        steps=last,
         failures=sum(row.failures for row in rows),
         input_tokens=sum(row.input_tokens for row in rows),
         output_tokens=sum(row.output_tokens for row in rows),
         cost_micro=sum(row.cost_micro for row in rows),
         unpriced=sum(row.unpriced for row in rows),
     )
+
+
+async def run_of(source: Source, session: str, ledger: Ledger, first: int = 1, limit: int = 1000) -> Run:
+    """The steps of a session from `first` on, at most `limit`, with their prompts.
+
+    Raises:
+        NoSuchStep: nothing has happened in it.
+    """
+    if not ledger.rows:
+        raise NoSuchStep(f"there is no session {session!r}, or nothing has happened in it")
+    last = min(ledger.steps, first + limit - 1)
+    steps, _ = await steps_of(source, session, ledger, first, last)
+    return Run(session, ledger.steps, _totals(ledger, last), tuple(steps), await fork_of(source, session))

@@ -125,3 +125,20 @@ class StepDetail(msgspec.Struct, frozen=True):
     step: StepView
     prompt: PromptView | None
     state: StateView
+
+
+class RunStep(msgspec.Struct, frozen=True):
+    """One step of a run, with what its model was sent, if it was asked here."""
+
+    step: StepView
+    prompt: PromptView | None = None
+
+
+class Run(msgspec.Struct, frozen=True):
+    """The steps of a session, to be compared with those of another."""
+
+    session: str
+    total: int
+    totals: Totals
+    steps: tuple[RunStep, ...]
+    fork: SessionForked | None = None

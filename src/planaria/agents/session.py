@@ -23,6 +23,7 @@ import msgspec
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
 from planaria.agents.desk import Desk, note
 from planaria.agents.events import SessionForked, session_name
+from planaria.agents.spans import OUTCOME, end_turn, turn_span
 from planaria.agents.state import compare
 from planaria.agents.think import Brief, Thought, think
 from planaria.agents.turn import Act, Action, Say, Think, Turn, next_action, take
@@ -44,6 +45,7 @@ from planaria.agents.work import (
 )
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import Event, NewEvent
+from planaria.cortex.telemetry.span import NO_SPAN, Span
 from planaria.membrane.gate import Gate
 from planaria.membrane.prepared import Prepared
 from planaria.otp import (
@@ -164,6 +166,7 @@ class AgentProcess(GenServer):
         self.amended = False
         self.joining: TaskRef | None = None
         self.room_monitor: Any = None
+        self.span: Span = NO_SPAN  # of the turn
         subscribe(RECORDS)
         self.continue_with("introduce")
 
@@ -290,7 +293,9 @@ class AgentProcess(GenServer):
         if self.turn is not None or not self.queue:
             return
         delivery = self.queue.popleft()
-        self._fresh(Turn(delivery.message, delivery.attempt))
+        turn = Turn(delivery.message, delivery.attempt)
+        self._fresh(turn)
+        self.span = turn_span(self._desk, turn)
         self.crashes, self.behind, self.fault = 0, 0, ""
         self.turns += 1
         if self._desk.fork is None:
@@ -353,6 +358,7 @@ class AgentProcess(GenServer):
                 self._answer(turn, action)
 
     def _answer(self, turn: Turn, words: Say) -> None:
+        self.span.set(OUTCOME, words.outcome)
         """Speak, unless the state this comes from is not the one that the turn's events make."""
         assert self.base is not None
         found = compare(turn, reduce(take, sorted(self.events, key=_place), self.base))
@@ -438,6 +444,7 @@ class AgentProcess(GenServer):
             self._go_on()
 
     def _over(self, turn: Turn) -> None:
+        end_turn(self.span)
         self.turn = self.base = self.brief = None
         self.events, self.ready, self.results, self.lost = [], {}, (), False
         self._show("idle", "", turn.message.id)

@@ -14,10 +14,11 @@ from planaria.agents.events import ModelFailed, ModelRequested, ModelResponded, 
 from planaria.agents.prompt import MOST_MESSAGES, choose, compose, system_text
 from planaria.agents.request import canonical, digest_of, lean, request_of, specs_text, talk_of
 from planaria.agents.source import JournalSource, stretch
+from planaria.agents.spans import in_span
 from planaria.agents.turn import Turn, place_of, take
 from planaria.agents.work import Behind
 from planaria.cortex.errors import EventRefused
-from planaria.cortex.event import Event, NewEvent
+from planaria.cortex.event import Event, NewEvent, repeatable_id
 from planaria.cortex.event_type import EventType
 from planaria.membrane.directory import ModelDirectory
 from planaria.membrane.errors import ProviderError, StreamCut, TimedOut
@@ -26,6 +27,7 @@ from planaria.membrane.prepared import Prepared
 from planaria.membrane.provider import ModelRequest, ModelResponse, Piece, TextDelta
 from planaria.otp import now, sleep
 from planaria.records.library import Library
+from planaria.rooms.events import RoomForked
 from planaria.rooms.message import RoomMessage, room_name
 from planaria.rooms.room import Room
 
@@ -97,7 +99,8 @@ async def think(
                     asked, request = _request(desk, msgspec.structs.replace(true, open=False), brief, choice)
                     attempt = asked.attempt
                     await notes.write(lean(asked, true.asked), asked.key)
-            response, first, whole = await _stream(desk, turn, brief, choice.provider.stream(request))
+            streaming = _stream(desk, turn, brief, choice.provider.stream(request))
+            response, first, whole = await in_span(desk, turn, asked, models, streaming)
         except ProviderError as error:
             await notes.fail(
                 ModelFailed(
@@ -181,7 +184,7 @@ def _request(desk: Desk, turn: Turn, brief: Brief, choice: Choice) -> tuple[Mode
         if same_model and digest_of(canonical(request)) == before.digest:
             return before, request
     definition = desk.definition
-    system = system_text(definition, desk.room, turn.message.author, brief.others, brief.files)
+    system = system_text(definition, desk.told_room, turn.message.author, brief.others, brief.files)
     asked = ModelRequested(
         turn=turn.id,
         step=len(turn.steps),
@@ -214,7 +217,8 @@ async def _brief(desk: Desk, turn: Turn) -> Brief:
         shown, problems = await stretch(JournalSource(), desk.room, turn.asked.talk)
         if not problems:
             return Brief(tuple(shown), turn.asked.talk, others, files, resumed=True)
-    hidden = {turn.message.id, *pending}
+    # A word of the room's about where it was forked off is for people.
+    hidden = {turn.message.id, repeatable_id(name, RoomForked.kind), *pending}
     talk = await Room.transcript(name, limit=MOST_MESSAGES + len(hidden))
     # Those that came after it do not belong to what it answers.
     kept = choose(talk, hidden)

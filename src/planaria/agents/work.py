@@ -13,7 +13,7 @@ from functools import reduce
 import msgspec
 
 from planaria.agents.desk import PATIENCE, Desk, Known, append, append_after, note, read
-from planaria.agents.events import SessionDiverged, TurnFinished, TurnStarted
+from planaria.agents.events import SessionDiverged, SessionForked, TurnFinished, TurnStarted
 from planaria.agents.seed import seeded
 from planaria.agents.source import JournalSource
 from planaria.agents.state import compare
@@ -87,9 +87,23 @@ async def join(desk: Desk, pid: Pid) -> list[Delivery]:
     )
     latest = await read(query)
     waiting = await Room.join(room_name(desk.room), desk.agent, pid, desk.definition.host)
+    if desk.fork is not None and not latest:
+        await _open_branch(desk, desk.fork)
     if latest and latest[0].kind == TurnStarted.kind:
         await _end(desk, latest[0], waiting)
     return waiting
+
+
+async def _open_branch(desk: Desk, fork: SessionForked) -> None:
+    """Say the message a branch begins with. However often it starts before its first turn, it is one message."""
+    await Room.post(
+        room_name(desk.room),
+        fork.author,
+        fork.text,
+        client_id=f"fork/{desk.room}",
+        author_kind=fork.author_kind,
+        to=(desk.agent,),
+    )
 
 
 async def _end(desk: Desk, event: Event, waiting: Sequence[Delivery]) -> None:
