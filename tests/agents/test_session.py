@@ -208,8 +208,9 @@ async def test_a_model_that_never_ends_can_be_looked_at_and_killed(world: World)
     assert (view.status, view.message) == ("thinking", "hello")
     task = task_of(world)
     info = world.node.info(task)
-    assert [(Path(frame.file).name, frame.function) for frame in info.awaits][:2] == [
+    assert [(Path(frame.file).name, frame.function) for frame in info.awaits][:3] == [
         ("think.py", "think"),
+        ("spans.py", "in_span"),
         ("think.py", "_stream"),
     ]
     assert all(frame.line > 0 for frame in info.awaits)

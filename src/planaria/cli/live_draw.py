@@ -166,7 +166,7 @@ def _processes(view: dict[str, Any], before: dict[str, Any] | None) -> "Table":
     busiest = sorted(view["processes"], key=lambda row: (-row["queue"], -rate(row), -row["reductions"]))
     rows: list[list[object]] = [
         [
-            row["key"],
+            row["name"] or f"{row['label']} {row['pid']}",
             row["status"],
             row["doing"],
             row["queue"] or "",

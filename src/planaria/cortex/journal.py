@@ -57,6 +57,7 @@ from planaria.cortex.store import (
     Stored,
     SubjectKey,
 )
+from planaria.cortex.telemetry.span import NO_SPAN, Span, begin_span, spanned
 from planaria.otp import (
     Deferred,
     Down,
@@ -158,6 +159,7 @@ class Journal(GenServer):
         self.commit_planned = False
         self.commit_timer: TimerRef | None = None
         self.commit: Commit | None = None
+        self.span: Span = NO_SPAN  # of the commit
         self.commit_task: TaskRef | None = None
         self.health = _WELL
         self.appends = self.events = self.commits = self.failures = self.refused = self.last_seq = 0
@@ -445,6 +447,10 @@ class Journal(GenServer):
     def _begin(self) -> None:
         """Hand the first of those that wait to the store, together."""
         self.commit = commit = self._take()
+        events = sum(map(len, commit.appends))
+        self.span = begin_span(
+            "journal.commit", {"planaria.appends": len(commit.appends), "planaria.events": events}
+        )
         me = self.pid
         node = me.node
         if not commit.post(self.store, self.keyring, lambda: node.send(me, _COMMITTED)):
@@ -464,6 +470,9 @@ class Journal(GenServer):
         """Tell the world, then the appenders, how the commit went."""
         commit, self.commit, self.commit_task = self.commit, None, None
         assert commit is not None
+        if isinstance(commit.outcome, BaseException):
+            self.span.fail(type(commit.outcome).__name__, str(commit.outcome))
+        self.span.stop()
         match commit.outcome:
             case StoreError() as error:
                 self.failures += 1
@@ -539,6 +548,7 @@ async def _events(store: EventStore, keyring: Keyring, query: Query) -> list[Eve
         raise StoreFailed(error.problem, error.mend) from error
 
 
+@spanned("journal.read")
 async def _read(
     store: EventStore, keyring: Keyring, query: Query | str, answer: Deferred[Found | Unavailable]
 ) -> None:

@@ -36,6 +36,7 @@ from planaria.cortex.errors import EventRefused, JournalUnavailable
 from planaria.cortex.event import NewEvent, new_id
 from planaria.cortex.journal import Journal
 from planaria.cortex.redact import Redactor
+from planaria.cortex.telemetry.conventions import caller_key
 from planaria.cortex.telemetry.signal import Value
 from planaria.cortex.telemetry.span import span
 from planaria.membrane.events import ToolFinished, ToolStarted
@@ -176,7 +177,8 @@ class Gate:
             "planaria.caller": context.caller,
         }
         begun = now()
-        with self._alone(prepared), span("tool.call", about, trace_id=context.trace_id) as spent:
+        under, trace_id = caller_key(context.session, context.cause_id, context.effect_id), context.trace_id
+        with self._alone(prepared), span("tool.call", about, trace_id=trace_id, under=under) as spent:
             outcome = bounded(prepared.tool, await _run(prepared.tool, context, prepared.bound))
             spent.set("planaria.branch", outcome.branch)
         remembered = outcome.events if isinstance(outcome, Done) else ()

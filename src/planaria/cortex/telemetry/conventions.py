@@ -42,6 +42,7 @@ class SpanSpec(msgspec.Struct, frozen=True):
         attributes: those it may have, besides `error.type` of one that failed.
         kind: OpenTelemetry's.
         title: its name outside, with attributes in braces; empty: as inside.
+        shared: serves many traces at once, so it is exported in none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class SpanSpec(msgspec.Struct, frozen=True):
     attributes: tuple[str, ...] = ()
     kind: Kind = "internal"
     title: str = ""
+    shared: bool = False
 
 
 class PointSpec(msgspec.Struct, frozen=True):
@@ -118,10 +120,11 @@ SPANS = (
     SpanSpec(
         "journal.commit",
         "one commit, from the hand-over to the store until it is on disk",
-        ("planaria.appends", "planaria.events", "planaria.waited_ms"),
+        ("planaria.appends", "planaria.events"),
         kind="client",
+        shared=True,
     ),
-    SpanSpec("journal.read", "one query, until its answer", ("planaria.session",), kind="client"),
+    SpanSpec("journal.read", "one query, until its answer", kind="client"),
     SpanSpec(
         "http.server.request",
         "one request to the dashboard, until its answer begins",
@@ -162,6 +165,14 @@ def title(name: str, attributes: Attributes) -> str:
 def turn_key(session: str, turn: str) -> str:
     """The key of a turn's span: what its model calls and tool calls name as theirs."""
     return f"turn:{session}/{turn}"
+
+
+def caller_key(session: str, cause_id: str | None, effect: str) -> str:
+    """The key of the span a tool is called in: a turn's, or a workflow step's."""
+    if session.startswith("session:"):
+        return turn_key(session, cause_id or "")
+    # A step's effect is `<run>/<step>/<visit>`, with the element's number behind it where there are several.
+    return "run:" + "/".join(effect.split("/")[:3]) if session.startswith("run:") else ""
 
 
 def message_key(id: str) -> str:

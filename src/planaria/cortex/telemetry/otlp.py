@@ -23,7 +23,13 @@ from opentelemetry.sdk.resources import Resource
 from planaria import __version__
 from planaria.config.settings import TelemetrySettings
 from planaria.cortex.event import Event
-from planaria.cortex.telemetry.conventions import CONTENT_INPUT, CONTENT_OUTPUT, CONTENT_RESULT, TOOL_CALL
+from planaria.cortex.telemetry.conventions import (
+    CONTENT_INPUT,
+    CONTENT_OUTPUT,
+    CONTENT_RESULT,
+    SPANS,
+    TOOL_CALL,
+)
 from planaria.cortex.telemetry.export import ExportFigures, ExportOptions
 from planaria.cortex.telemetry.feed import READY, Feed
 from planaria.cortex.telemetry.handlers import attach, handlers_of
@@ -48,6 +54,7 @@ from planaria.otp import (
 )
 from planaria.otp.kernel.table import publish
 
+SHARED = frozenset(spec.name for spec in SPANS if spec.shared)
 UNTRACED = frozenset({"http.server.request"})
 LONGEST_CONTENT = 8000
 MOST_CONTENT = 2000
@@ -105,7 +112,9 @@ class OtlpExporter(GenServer):
         return self.figures
 
     def _take(self, signal: Signal) -> None:
-        if isinstance(signal, SpanStopped | SpanFailed) and (signal.trace_id or signal.name in UNTRACED):
+        if not isinstance(signal, SpanStopped | SpanFailed) or signal.name in SHARED:
+            return
+        if signal.trace_id or signal.name in UNTRACED:
             self.feed(signal)
             self._count()
 

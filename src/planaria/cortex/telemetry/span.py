@@ -18,9 +18,11 @@ the same names whether it works or not; a value that is not known yet is left ou
 Source: `:telemetry.span`, OpenTelemetry. Differs: code in another OS process (a worker) is heard by nobody.
 """
 
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from planaria.cortex.telemetry.handlers import Handlers
 from planaria.cortex.telemetry.signal import Attributes, Point, SpanFailed, SpanStarted, SpanStopped, Value
@@ -175,6 +177,7 @@ class _NoSpan(Span):
     def __init__(self) -> None:
         self.id = self.parent = 0
         self.name = self.key = self.under = self.trace_id = ""
+        self.attributes = {}  # nobody writes to it
         self.process = None
         self.over = True
         self.at = 0.0
@@ -198,7 +201,7 @@ class _NoSpan(Span):
         pass
 
 
-_NO_SPAN = _NoSpan()
+NO_SPAN = _NoSpan()
 _current: ContextVar[Span | None] = ContextVar("span", default=None)
 
 
@@ -225,10 +228,10 @@ def span(
     if process is not None:
         node = process.node
     elif node is None:
-        return _NO_SPAN
+        return NO_SPAN
     handlers: Handlers | None = node.telemetry
     if handlers is None or not handlers.ends:
-        return _NO_SPAN
+        return NO_SPAN
     around = _current.get()
     # A call may run at once on its caller's stack: the span around it there is another process's.
     if around is not None and (around.process is not process or around.over):
@@ -251,6 +254,22 @@ def begin_span(
     nobody; whoever takes the work up begins one with the same key.
     """
     return span(name, attributes, trace_id=trace_id, key=key, under=under, node=node)
+
+
+def spanned[**P, R](
+    name: str, attributes: Attributes | None = None
+) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Coroutine[Any, Any, R]]]:
+    """Decorates an async function: each call of it is a span."""
+
+    def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        @functools.wraps(function)
+        async def in_span(*args: P.args, **kwargs: P.kwargs) -> R:
+            with span(name, attributes):
+                return await function(*args, **kwargs)
+
+        return in_span
+
+    return decorate
 
 
 def emit(

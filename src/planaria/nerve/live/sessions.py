@@ -258,6 +258,7 @@ class Sessions(Projected):
             session.now("waiting", "takes its turn up again", at)
         else:
             session.now("idle", "", at)
+            session.since = session.since or at
 
 
 def _call_text(payload: dict[str, Any]) -> str:
