@@ -236,7 +236,7 @@ async def test_every_floor_of_the_tree_runs_and_the_order_is_that_of_need(garden
     try:
         (root,) = [each for each in node.tree() if each.name == "node"]
         assert [child.id for child in root.children] == [
-            *("chronicle", "journal", "node_lease", "records", "models", "floors"),
+            *("chronicle", "journal", "node_lease", "records", "models", "pruner", "floors"),
         ]
         nerve, life = root.children[-1].children
         assert [child.id for child in nerve.children] == ["live", "dashboard", "control"]

@@ -32,7 +32,11 @@ from planaria.cortex.live import Live
 from planaria.cortex.node_lease import NodeLease
 from planaria.cortex.place import JournalPlace
 from planaria.cortex.questions import Questions
+from planaria.cortex.pruner import Pruner
 from planaria.cortex.redact import Redactor
+from planaria.cortex.retention import policy_of
+from planaria.cortex.seal import MasterKey, load_master_key
+from planaria.cortex.stores_of import Stores
 from planaria.cortex.telemetry.export import exporter
 from planaria.cortex.telemetry.logs import LogWriter, logging_to
 from planaria.cortex.work import Handler, Work
@@ -70,12 +74,13 @@ def tree(
     gate = Gate(load_tools(planaria.tools))
     options = JournalOptions(commit_interval=settings.journal.commit_interval)
     place = JournalPlace(settings.journal, garden, environ)
+    policy = policy_of(settings.journal.retention)
     latest = Latest()
     link = partial(Dashboard.login_link, "dashboard")
     services = Services(garden=garden, settings=settings, stop=stop, redactor=redactor, login_link=link)
     return supervisor(
         child(Chronicle, name="chronicle"),
-        child(Journal, place, options, redactor, name="journal"),
+        child(Journal, Stores(place), options, redactor, master_key(garden), name="journal"),
         child(NodeLease, settings.node.name, place.holder, name="node_lease"),
         supervisor(
             child(Library, garden, name="library"),
@@ -87,6 +92,7 @@ def tree(
             within=30.0,
         ),
         child(ModelDirectory, settings.models, environ, latest, name="models"),
+        child(Pruner, policy, name="pruner"),
         supervisor(
             supervisor(
                 child(Live, projections, name="live"),
@@ -159,6 +165,21 @@ def handlers(gate: Gate, garden: Path) -> dict[str, Handler]:
     }
 
 
+def journal_alone(settings: Settings, garden: Path, environ: Mapping[str, str], redactor: Redactor) -> ChildSpec:
+    """The journal of a garden that no node runs, for a command that reads it or looks after it."""
+    place = JournalPlace(settings.journal, garden, environ)
+    return child(Journal, place, JournalOptions(), redactor, master_key(garden), name="journal")
+
+
+def master_key(garden: Path) -> MasterKey:
+    """The key that opens the keys of persons, made with the garden's journal.
+
+    Raises:
+        SealError: its file cannot be used.
+    """
+    return load_master_key(private_folder(garden) / "journal.key")
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The node is up: what to show the person who started it."""
@@ -187,6 +208,7 @@ def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, s
     redactor = Redactor(environ, settings.secret_variables())
 
     async def ready(node: Node) -> None:
+        Journal.settle(node["journal"])
         Chronicle.note(node["chronicle"], NodeStarted(node.name).new(session=SESSION))
         url = await Dashboard.url(node["dashboard"])
         login = await Dashboard.login_link(node["dashboard"])

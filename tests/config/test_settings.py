@@ -83,7 +83,22 @@ def test_an_unknown_table_is_named() -> None:
 
 
 def test_a_key_near_to_nothing_gets_the_list_of_known_ones() -> None:
-    assert refused("[journal]\nxyzzy = 1").mend == "known keys: path, database, database_env, commit_interval"
+    known = "known keys: path, database, database_env, commit_interval, retention"
+    assert refused("[journal]\nxyzzy = 1").mend == known
+
+
+def test_retention_is_an_age_for_each_class() -> None:
+    settings = parse_settings('[journal.retention]\ntools = "90d"\nruns = "2y"', FILE)
+    assert (settings.journal.retention.tools, settings.journal.retention.runs) == ("90d", "2y")
+    assert settings.journal.retention.conversations == "forever"
+    assert "known keys: conversations, models" in refused('[journal.retention]\nxyzzy = "1d"').mend
+
+
+@pytest.mark.parametrize("age", ["90", "0d", "-1d", "90 days", "1h", "", "1.5y"])
+def test_an_age_that_is_none_is_named_with_what_to_write(age: str) -> None:
+    error = refused(f'[journal.retention]\ntools = "{age}"')
+    assert f"'journal.retention.tools' is '{age}', line 2" in str(error)
+    assert 'write a number of days, weeks or years, at least a day: "90d", "12w", "2y"' in error.mend
 
 
 def test_an_unknown_key_of_a_provider_is_found_below_its_name() -> None:

@@ -9,6 +9,7 @@ Does badly: a key set in two places of the file is reported at the first.
     [web]      host = "127.0.0.1", port = 4747, allow_remote = false, metrics_token_env = "NAME"
     [journal]  path = ".planaria/journal.db", or database = "postgresql://user@host/name" (its password: PGPASSWORD), or
                database_env = "NAME" (that variable has the address); commit_interval = 0.0 (seconds to collect appends)
+    [journal.retention] conversations, models, tools, runs, node, other = "forever" (or an age: "90d", "2y")
     [watchdog] warn = 0.1, limit = 2.0 (seconds a process may run without a pause: told, broken; limit 0 never breaks)
     [log]      level = "warning", format = "human" or "json", file = "node.log" (by default the terminal)
     [telemetry]  otlp_endpoint = "http://127.0.0.1:4318/v1/traces", otlp_headers_env = "NAME", content = false
@@ -29,6 +30,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from planaria.config.age import FOREVER, parse_age
 from planaria.config.database import check_address
 from planaria.config.errors import SettingsError
 from planaria.config.toml_lines import KeyPath, key_lines
@@ -59,6 +61,20 @@ class WebSettings(msgspec.Struct, frozen=True):
     metrics_token_env: str | None = None
 
 
+class RetentionSettings(msgspec.Struct, frozen=True):
+    """How long the journal keeps what was said and done, by class of event: an age such as "90d" or "2y", or "forever".
+
+    Afterwards the content goes and the event stays; which kinds are in a class: `cortex/retention.py`.
+    """
+
+    conversations: str = FOREVER
+    models: str = FOREVER
+    tools: str = FOREVER
+    runs: str = FOREVER
+    node: str = FOREVER
+    other: str = FOREVER
+
+
 class JournalSettings(msgspec.Struct, frozen=True):
     """Where the journal is, a file or a PostgreSQL database, and how long it collects appends before a commit.
 
@@ -67,12 +83,14 @@ class JournalSettings(msgspec.Struct, frozen=True):
         database: the address of a database, which is then used instead of the file; without a password.
         database_env: the environment variable that has that address, with its password if need be.
         commit_interval: in seconds; 0.0 is at once.
+        retention: how long contents are kept.
     """
 
     path: str = ".planaria/journal.db"
     database: str | None = None
     database_env: str | None = None
     commit_interval: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.0
+    retention: RetentionSettings = RetentionSettings()
 
     def file(self, garden: Path) -> Path:
         """The journal's database: `path` below `garden`, or itself when absolute."""
@@ -183,6 +201,7 @@ def parse_settings(text: str, file: Path) -> Settings:
     _check_web(settings, reader)
     _check_journal(settings, reader)
     _check_database(settings, reader)
+    _check_retention(settings, reader)
     _check_watchdog(settings, reader)
     _check_telemetry(settings, reader)
     _check_models(settings, reader)
@@ -310,6 +329,15 @@ def _check_database(settings: Settings, reader: _Reader) -> None:
         raise reader.fault(
             ("journal", "database_env"), "'journal.database_env' is not the name of a variable", mend
         )
+
+
+def _check_retention(settings: Settings, reader: _Reader) -> None:
+    for name, age in msgspec.structs.asdict(settings.journal.retention).items():
+        try:
+            parse_age(age)
+        except ValueError as error:
+            problem = f"'journal.retention.{name}' is {_shown(age)}"
+            raise reader.fault(("journal", "retention", name), problem, str(error)) from error
 
 
 def _check_watchdog(settings: Settings, reader: _Reader) -> None:

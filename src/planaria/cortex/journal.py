@@ -10,7 +10,9 @@ commit together (group commit): alone an append costs one sync, among a hundred 
 
 An append is answered after its commit and never before; each is written whole or not at all. When the store fails
 (disk full, file locked or damaged) the appends in hand get `JournalUnavailable`, and the next ones try anew, so the
-journal goes on as soon as the cause is gone. An orderly stop writes what waits; a kill drops it unacknowledged.
+journal goes on as soon as the cause is gone. One that is restarted while its store cannot be opened starts all the
+same, answers that it is not available, and tries to open it again (`settle`).
+An orderly stop writes what waits; a kill drops it unacknowledged.
 Long texts are kept once and what belongs to a subject is sealed with its key, unseen by those who append and read.
 Options: `JournalOptions`: `commit_interval` 0.0 s, `max_batch` 1000 events, `max_waiting` 20000 events.
 Does badly: a read of very many events is held in memory, and decoding it takes the event loop's time.
@@ -34,6 +36,7 @@ from planaria.cortex.errors import (
     JournalUnavailable,
     SealError,
     StaleLease,
+    StoreDamaged,
     StoreError,
     StoreFailed,
 )
@@ -57,12 +60,13 @@ from planaria.cortex.store import (
     Stored,
     SubjectKey,
 )
-from planaria.cortex.telemetry.span import NO_SPAN, Span, begin_span, spanned
+from planaria.cortex.stores_of import Stores
 from planaria.otp import (
     Deferred,
     Down,
     ExitSignal,
     GenServer,
+    Pid,
     Server,
     Task,
     TaskDone,
@@ -71,6 +75,7 @@ from planaria.otp import (
     broadcast,
     call,
     cancel_timer,
+    cast,
     send,
     send_after,
     wall_time,
@@ -126,6 +131,17 @@ _COMMIT_NOW = object()
 
 
 _COMMITTED = object()
+_REOPEN = object()
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 5.0
+"""Seconds between two tries to open a store; doubled from the first to the longest."""
+
+
+class _Hurt(msgspec.Struct, frozen=True):
+    """A read met damage."""
+
+    problem: str
+    mend: str
 
 
 class Journal(GenServer):
@@ -143,15 +159,17 @@ class Journal(GenServer):
         """Open and migrate the store.
 
         Args:
-            make_store: gives a store nobody else uses; asked anew at each restart.
+            make_store: gives a store nobody else uses; asked anew at each restart. In `Stores`, so that a restarted
+                journal waits for a store that cannot be opened.
             options: how much to collect.
             redactor: masks secrets in payloads; by default one that knows common shapes of keys.
             master_key: what the keys of subjects are wrapped with. None: nothing is sealed, and nothing can be
                 erased but by pruning; for tests and programs without data of persons.
         Raises:
-            StoreError: the store cannot be used; the start fails with it.
-            SealError: the store was written with another master key.
+            StoreError: the store cannot be used, and the node has not been up with it; the start fails with it.
+            SealError: so, as the store was written with another master key.
         """
+        self.stores = make_store if isinstance(make_store, Stores) else Stores(make_store)
         self.options = options
         self.redactor = redactor or Redactor()
         self.waiting: deque[Append] = deque()
@@ -159,19 +177,22 @@ class Journal(GenServer):
         self.commit_planned = False
         self.commit_timer: TimerRef | None = None
         self.commit: Commit | None = None
-        self.span: Span = NO_SPAN  # of the commit
         self.commit_task: TaskRef | None = None
         self.health = _WELL
         self.appends = self.events = self.commits = self.failures = self.refused = self.last_seq = 0
-        self.store = make_store()
-        await self.store.open()
-        self.keyring = Keyring(self.store, master_key)
-        await self.keyring.check()
-        newest = await self.store.read(Query(limit=1, newest_first=True))
-        self.last_seq = newest[0].seq if newest else 0
-        self.fence: Fence | None = None
+        self.fence = self.stores.fence
         self.unheard = _WELL  # why others' events could not be read
-        self.follower = Follower(self.store, partial(_events, self.store, self.keyring), self.last_seq)
+        self.closed: JournalHealth | None = None  # why the store is not open
+        self.hurt: JournalHealth | None = None  # the damage a read met
+        self.opening: TaskRef | None = None
+        self.pause = FIRST_PAUSE
+        self.store = self.stores()
+        self.keyring = Keyring(self.store, master_key)
+        self.follower: Follower | None = None
+        opened = await _open(self.store, self.keyring)
+        if not isinstance(opened, int) and not self.stores.settled:
+            raise opened
+        self._opened(opened)
 
     # --- for callers ---------------------------------------------------------------------------------------------
 
@@ -334,12 +355,20 @@ class Journal(GenServer):
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
+    @cast
+    def settle(self) -> None:
+        """The node is up: from now on whatever is wrong with the store is waited for, not met by ending the node."""
+        self.stores.settled = True
+
     @call
     def submit(self, events: tuple[NewEvent, ...], fence: Fence | None = None) -> Deferred[Answer]:
         """What `append` asks, answered as a value; after the commit."""
         answer: Deferred[Answer] = self.defer()
         if not events:
             answer.reply(Appended([]))
+            return answer
+        if self.closed is not None:
+            answer.reply(_not_available(self.closed))
             return answer
         if self.waiting_events + len(events) > self.options.max_waiting:
             answer.reply(
@@ -360,7 +389,11 @@ class Journal(GenServer):
     def query(self, query: Query | str) -> Deferred[Found | Unavailable]:
         """What `read` asks, or `find` with an id; answered as a value."""
         answer: Deferred[Found | Unavailable] = self.defer()
-        Task.start_link(_read, self.store, self.keyring, query, answer, label="journal read")
+        if self.closed is not None:
+            answer.reply(_not_available(self.closed))
+            return answer
+        read = partial(_read, self.store, self.keyring, query, answer, self.pid, self.stores.settled)
+        Task.start_link(read, label="journal read")
         return answer
 
     @call
@@ -369,13 +402,16 @@ class Journal(GenServer):
         if what not in _ASKED:
             raise ValueError(f"{what!r} is nothing to ask the store")
         answer: Deferred[Found | Unavailable] = self.defer()
+        if self.closed is not None:
+            answer.reply(_not_available(self.closed))
+            return answer
         Task.start_link(_do, self.store, self.keyring, what, arguments, answer, label=f"journal {what}")
         return answer
 
     @call
     def guard(self, fence: Fence) -> None:
         """From now on write only while nobody has taken over this lease, the node's own."""
-        self.fence = fence
+        self.fence = self.stores.fence = fence
 
     @call
     def status(self) -> JournalStatus:
@@ -416,10 +452,19 @@ class Journal(GenServer):
             case _ if message is _COMMITTED:
                 self._settle()
                 self._plan()
-            case TaskDone(ref=ref, value=value) if ref is self.follower.task:
+            case TaskDone(ref=ref, value=value) if ref is self.opening:
+                self.opening = None
+                self._opened(value)  # type: ignore[arg-type]
+            case _ if message is _REOPEN:
+                self.opening = Task.start_link(_open, self.store, self.keyring, label="journal open")
+            case TaskDone(ref=ref, value=value) if self.follower is not None and ref is self.follower.task:
                 self._followed(self.follower.done(value))
             case _ if message is NOTICE:
-                self.follower.told()
+                if self.follower is not None:
+                    self.follower.told()
+            case _Hurt(problem, mend):
+                self.hurt = JournalHealth(problem, mend)
+                self._set_health(self.hurt)
             case TaskDone() | ExitSignal(reason="normal"):
                 pass  # a read has answered for itself
             case Down(reason=reason) | ExitSignal(reason=reason):
@@ -447,10 +492,6 @@ class Journal(GenServer):
     def _begin(self) -> None:
         """Hand the first of those that wait to the store, together."""
         self.commit = commit = self._take()
-        events = sum(map(len, commit.appends))
-        self.span = begin_span(
-            "journal.commit", {"planaria.appends": len(commit.appends), "planaria.events": events}
-        )
         me = self.pid
         node = me.node
         if not commit.post(self.store, self.keyring, lambda: node.send(me, _COMMITTED)):
@@ -470,9 +511,6 @@ class Journal(GenServer):
         """Tell the world, then the appenders, how the commit went."""
         commit, self.commit, self.commit_task = self.commit, None, None
         assert commit is not None
-        if isinstance(commit.outcome, BaseException):
-            self.span.fail(type(commit.outcome).__name__, str(commit.outcome))
-        self.span.stop()
         match commit.outcome:
             case StoreError() as error:
                 self.failures += 1
@@ -481,7 +519,7 @@ class Journal(GenServer):
                     append.answer.reply(Unavailable(error.problem, error.mend, error.retry))
             case list(outcomes):
                 self.commits += 1
-                self._set_health(_OVERTAKEN if self._is_overtaken(outcomes) else _WELL)
+                self._set_health(_OVERTAKEN if self._is_overtaken(outcomes) else self.hurt or _WELL)
                 for append, outcome in zip(commit.appends, outcomes, strict=True):
                     append.answer.reply(self._answer(append.prepared, outcome))
             case BaseException() as error:
@@ -503,6 +541,7 @@ class Journal(GenServer):
         self.appends += 1
         self.events += len(events)
         self.last_seq = events[-1].seq
+        assert self.follower is not None
         self.follower.own(events)
         return Appended(events)
 
@@ -517,6 +556,18 @@ class Journal(GenServer):
             self._set_health(self.unheard)
         elif self.health == self.unheard:
             self._set_health(_WELL)
+
+    def _opened(self, outcome: int | StoreError | SealError) -> None:
+        """The store is open, and this is the last place in it; or it is not, and is tried again later."""
+        if isinstance(outcome, int):
+            self.last_seq, self.closed, self.pause = outcome, None, FIRST_PAUSE
+            self.follower = Follower(self.store, partial(_events, self.store, self.keyring), outcome)
+            self._set_health(_WELL)
+            return
+        self.closed = JournalHealth(outcome.problem, outcome.mend)
+        self._set_health(self.closed)
+        send_after(self.pause, self.pid, _REOPEN)
+        self.pause = min(2 * self.pause, LONGEST_PAUSE)
 
     def _set_health(self, health: JournalHealth) -> None:
         if health != self.health:
@@ -548,11 +599,31 @@ async def _events(store: EventStore, keyring: Keyring, query: Query) -> list[Eve
         raise StoreFailed(error.problem, error.mend) from error
 
 
-@spanned("journal.read")
+async def _open(store: EventStore, keyring: Keyring) -> int | StoreError | SealError:
+    """Open the store and see that it can be used: the last place in it, or why it cannot."""
+    try:
+        await store.open()
+        await keyring.check()
+        newest = await store.read(Query(limit=1, newest_first=True))
+    except (StoreError, SealError) as error:
+        await store.close()
+        return error
+    return newest[0].seq if newest else 0
+
+
+def _not_available(health: JournalHealth) -> Unavailable:
+    return Unavailable(health.trouble or "", health.mend, True)
+
+
 async def _read(
-    store: EventStore, keyring: Keyring, query: Query | str, answer: Deferred[Found | Unavailable]
+    store: EventStore,
+    keyring: Keyring,
+    query: Query | str,
+    answer: Deferred[Found | Unavailable],
+    journal: Pid,
+    settled: bool,
 ) -> None:
-    """One read, in a task of its own."""
+    """One read, in a task of its own. Damage is told to the journal; once the node is up it is waited for."""
     try:
         if isinstance(query, str):
             row = await store.find(query)
@@ -560,6 +631,9 @@ async def _read(
         else:
             rows = await store.read(query)
             answer.reply(Found(await events_from(store, keyring, rows, contents=query.contents)))
+    except StoreDamaged as error:
+        send(journal, _Hurt(error.problem, error.mend))
+        answer.reply(Unavailable(error.problem, error.mend, settled))
     except StoreError as error:
         answer.reply(Unavailable(error.problem, error.mend, error.retry))
     except SealError as error:

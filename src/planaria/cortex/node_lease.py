@@ -16,6 +16,8 @@ from planaria.otp import CallError, Down, GenServer, Task, TaskDone, TaskRef, se
 
 TTL = 15.0
 """Seconds a lease holds without being renewed."""
+AGAIN = 1.0
+"""Seconds until a store that cannot be asked is asked again."""
 
 
 class NameTaken(CortexError):
@@ -39,21 +41,30 @@ class NodeLease(GenServer):
             holder: who this is, the same after a restart: the same holder gets its name back at once.
         Raises:
             NameTaken: another node has it; the start fails with it.
-            JournalUnavailable: the store cannot be asked.
         """
-        self.name = name
-        self.ttl = ttl
+        self.name, self.holder, self.ttl = name, holder, ttl
         self.task: TaskRef | None = None
-        lease = await Journal.acquire("journal", f"node:{name}", holder, ttl)
-        if lease is None:
-            raise NameTaken(_taken(name, await Journal.lease("journal", f"node:{name}")))
+        self.lease: Lease | None = None
+        await self._take()
+
+    async def _take(self) -> None:
+        """Take the name, now or when the store can be asked again; until then the journal keeps to the lease before."""
+        try:
+            lease = await Journal.acquire("journal", f"node:{self.name}", self.holder, self.ttl)
+            if lease is None:
+                raise NameTaken(_taken(self.name, await Journal.lease("journal", f"node:{self.name}")))
+        except JournalUnavailable:
+            send_after(AGAIN, self.pid, "take")
+            return
         self.lease = lease
         await Journal.guard("journal", Fence(lease.name, lease.token))
-        send_after(ttl / 3, self.pid, "renew")
+        send_after(self.ttl / 3, self.pid, "renew")
 
-    def handle_info(self, message: Any) -> None:
+    async def handle_info(self, message: Any) -> None:
         match message:
-            case "renew":
+            case "take":
+                await self._take()
+            case "renew" if self.lease is not None:
                 if self.task is None:
                     self.task = Task.start_link(_renew, self.lease, self.ttl, label="node lease")
                 send_after(self.ttl / 3, self.pid, "renew")
@@ -68,6 +79,8 @@ class NodeLease(GenServer):
 
     async def terminate(self, reason: object) -> None:
         """Give the name back, so that the next start need not wait."""
+        if self.lease is None:
+            return
         try:
             await Journal.release("journal", self.lease, within=2.0)
         except (JournalUnavailable, CallError):

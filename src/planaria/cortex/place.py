@@ -59,7 +59,8 @@ class JournalPlace:
     def __call__(self) -> EventStore:
         """A new store, not open. The connections of the one before are ended, should its journal have been killed."""
         if self._address is None:
-            return SqliteStore(self._path)
+            sqlite = self._last = SqliteStore(self._path, after=self._last)
+            return sqlite
         if self._last is not None:
             self._last.abandon()
         store = self._last = self._module.PostgresStore(self._address)

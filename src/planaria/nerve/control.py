@@ -201,7 +201,12 @@ async def _perform(owner: Pid, services: Services, request: Request) -> None:
 
 def _plain(value: object) -> msgspec.Raw:
     """The value as JSON, made in the process of the request: what cannot be encoded crashes there, and only there."""
-    return msgspec.Raw(msgspec.json.encode(value, enc_hook=_encode))
+    return msgspec.Raw(to_json(value))
+
+
+def to_json(value: object) -> bytes:
+    """A result as it goes to a client."""
+    return msgspec.json.encode(value, enc_hook=_encode)
 
 
 def _encode(value: object) -> object:
