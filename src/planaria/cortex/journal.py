@@ -61,6 +61,7 @@ from planaria.cortex.store import (
     SubjectKey,
 )
 from planaria.cortex.stores_of import Stores
+from planaria.cortex.telemetry.span import NO_SPAN, Span, begin_span, spanned
 from planaria.otp import (
     Deferred,
     Down,
@@ -177,6 +178,7 @@ class Journal(GenServer):
         self.commit_planned = False
         self.commit_timer: TimerRef | None = None
         self.commit: Commit | None = None
+        self.span: Span = NO_SPAN  # of the commit
         self.commit_task: TaskRef | None = None
         self.health = _WELL
         self.appends = self.events = self.commits = self.failures = self.refused = self.last_seq = 0
@@ -380,7 +382,7 @@ class Journal(GenServer):
             self.refused += 1
             answer.reply(prepared)
             return answer
-        self.waiting.append(Append(prepared, answer, fence or self.fence))
+        self.waiting.append(Append(prepared, answer, fence or self.fence, self.keyring))
         self.waiting_events += len(events)
         self._plan()
         return answer
@@ -492,6 +494,10 @@ class Journal(GenServer):
     def _begin(self) -> None:
         """Hand the first of those that wait to the store, together."""
         self.commit = commit = self._take()
+        events = sum(map(len, commit.appends))
+        self.span = begin_span(
+            "journal.commit", {"planaria.appends": len(commit.appends), "planaria.events": events}
+        )
         me = self.pid
         node = me.node
         if not commit.post(self.store, self.keyring, lambda: node.send(me, _COMMITTED)):
@@ -511,6 +517,9 @@ class Journal(GenServer):
         """Tell the world, then the appenders, how the commit went."""
         commit, self.commit, self.commit_task = self.commit, None, None
         assert commit is not None
+        if isinstance(commit.outcome, BaseException):
+            self.span.fail(type(commit.outcome).__name__, str(commit.outcome))
+        self.span.stop()
         match commit.outcome:
             case StoreError() as error:
                 self.failures += 1
@@ -615,6 +624,7 @@ def _not_available(health: JournalHealth) -> Unavailable:
     return Unavailable(health.trouble or "", health.mend, True)
 
 
+@spanned("journal.read")
 async def _read(
     store: EventStore,
     keyring: Keyring,

@@ -2,7 +2,18 @@
 
 from typing import Any
 
-from planaria.nerve.methods import durable, journal, journal_keep, journal_keep, live, node, notes, rooms, trace, workflows
+from planaria.nerve.methods import (
+    durable,
+    journal,
+    journal_keep,
+    live,
+    node,
+    notes,
+    rooms,
+    sessions,
+    trace,
+    workflows,
+)
 from planaria.nerve.methods.method import Channel, Method, Nothing, Services
 
 __all__ = ["METHODS", "Channel", "Method", "Services"]
@@ -25,14 +36,12 @@ METHODS: dict[str, Method[Any]] = {
     "trace.open": Method(trace.WhichNode, trace.open_),
     "trace.follow": Method(trace.WhichTrace, trace.follow),
     "traces": Method(trace.Latest, trace.traces),
-    "journal.show": Method(journal_keep.WhichEvent, journal_keep.show),
-    "journal.sessions": Method(journal_keep.Sessions, journal_keep.sessions),
-    "journal.verify": Method(journal_keep.Verifying, journal_keep.check_chains),
-    "journal.check": Method(Nothing, journal_keep.check),
-    "journal.backup": Method(journal_keep.Copying, journal_keep.backup),
-    "journal.page": Method(journal_keep.Paging, journal_keep.page),
-    "journal.prune": Method(journal_keep.Pruning, journal_keep.prune_now),
-    "journal.erase": Method(journal_keep.Erasing, journal_keep.erase),
+    "session.replay": Method(sessions.Replaying, sessions.replaying),
+    "session.step": Method(sessions.WhichStep, sessions.step),
+    "session.run": Method(sessions.WhichRun, sessions.run),
+    "session.fork": Method(sessions.Forking, sessions.fork),
+    "session.forks": Method(Nothing, sessions.forks),
+    "session.fork_remove": Method(sessions.WhichBranch, sessions.remove_fork),
     "journal.show": Method(journal_keep.WhichEvent, journal_keep.show),
     "journal.sessions": Method(journal_keep.Sessions, journal_keep.sessions),
     "journal.verify": Method(journal_keep.Verifying, journal_keep.check_chains),
