@@ -63,16 +63,11 @@ def trace(
 @json_option
 def traces(limit: int, failed: bool, garden: Path, as_json: bool) -> None:
     """The latest questions and runs, newest first. Works on a garden that no node runs, too."""
+    from planaria.cli.journal.door import open_door
     from planaria.nerve.trace.shape import Trace
 
-    with output.working("reading the journal"):
-        try:
-            with Client(garden) as client:
-                found = _traces(client.ask("traces", limit=limit, failed=failed), list[Trace])
-        except CliError as error:
-            if error.exit_code != NOT_RUNNING:
-                raise
-            found = _stopped_traces(garden, limit, failed)
+    with output.working("reading the journal"), open_door(garden) as door:
+        found = _typed(door.ask("traces", limit=limit, failed=failed), list[Trace])
     if as_json:
         output.print_json([{k: v for k, v in _plain(each).items() if k != "nodes"} for each in found])
         return
@@ -86,58 +81,17 @@ def traces(limit: int, failed: bool, garden: Path, as_json: bool) -> None:
 
 def _read(garden: Path, what: str, prompt: int | None, full: bool) -> "tuple[Trace, dict[str, Detail]]":
     """The trace, and the nodes that are to be opened."""
+    from planaria.cli.journal.door import open_door
     from planaria.nerve.trace.detail import Detail
     from planaria.nerve.trace.shape import Trace
 
-    try:
-        with Client(garden) as client:
-            found = _traces(client.ask("trace", trace=what), Trace)
-            if not full and prompt is None:
-                return found, {}
-            nodes = () if full else (_prompt(found, prompt or 1),)
-            opened = _traces(client.ask("trace.open", trace=found.id, nodes=list(nodes)), list[Detail])
-            return found, {detail.node.id: detail for detail in opened}
-    except CliError as error:
-        if error.exit_code != NOT_RUNNING:
-            raise
-    return _stopped_trace(garden, what, prompt, full)
-
-
-def _stopped_trace(
-    garden: Path, what: str, prompt: int | None, full: bool
-) -> "tuple[Trace, dict[str, Detail]]":
-    from planaria.cli.stopped import Read, read_stopped
-    from planaria.cortex.redact import Redactor
-    from planaria.nerve.trace.find import NoTrace, find_trace
-    from planaria.nerve.trace.opening import open_nodes
-    from planaria.nerve.trace.reading import read_trace
-
-    async def work(read: Read) -> "tuple[Trace, dict[str, Detail]]":
-        found = await find_trace(read, what)
-        reading = await read_trace(read, found.trace_id, now=time.time())
-        if reading is None:
-            raise NoTrace(what, "there is no trace", ())
+    with open_door(garden) as door:
+        found = _typed(door.ask("trace", trace=what), Trace)
         if not full and prompt is None:
-            return reading.trace, {}
-        nodes = () if full else (_prompt(reading.trace, prompt or 1),)
-        opened = await open_nodes(read, reading, nodes, Redactor())
-        return reading.trace, {detail.node.id: detail for detail in opened}
-
-    try:
-        return read_stopped(garden, work)
-    except NoTrace as error:
-        mend = f"perhaps {', '.join(error.near)}" if error.near else "`planaria traces` lists the latest"
-        raise CliError(REFUSED, str(error), mend, "not_found") from error
-
-
-def _stopped_traces(garden: Path, limit: int, failed: bool) -> "list[Trace]":
-    from planaria.cli.stopped import Read, read_stopped
-    from planaria.nerve.trace.reading import latest
-
-    async def work(read: Read) -> "list[Trace]":
-        return await latest(read, limit, failed=failed, now=time.time(), look=None)
-
-    return read_stopped(garden, work)
+            return found, {}
+        nodes = [] if prompt is None else [_prompt(found, prompt)]
+        opened = _typed(door.ask("trace.open", trace=found.id, nodes=nodes), list[Detail])
+    return found, {detail.node.id: detail for detail in opened}
 
 
 def _follow(garden: Path, what: str, as_json: bool) -> bool:
@@ -158,7 +112,7 @@ def _follow(garden: Path, what: str, as_json: bool) -> bool:
             return True
         if not sys.stdout.isatty():
             final = output.each(stream, lambda view: None)
-            output.console().print(draw(_traces(final, Trace), time.time()), soft_wrap=True)
+            output.console().print(draw(_typed(final, Trace), time.time()), soft_wrap=True)
             return True
         from rich.live import Live
 
@@ -166,7 +120,7 @@ def _follow(garden: Path, what: str, as_json: bool) -> bool:
         with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
 
             def show(view: Any) -> None:
-                live.update(draw(_traces(view, Trace), time.time(), width=console.width), refresh=True)
+                live.update(draw(_typed(view, Trace), time.time(), width=console.width), refresh=True)
 
             show(output.each(stream, show))
     return True
@@ -196,7 +150,7 @@ def _plain(value: Any) -> Any:
     return msgspec.to_builtins(value)
 
 
-def _traces[T](view: Any, kind: type[T]) -> T:
+def _typed[T](view: Any, kind: type[T]) -> T:
     import msgspec
 
     return msgspec.convert(view, kind)

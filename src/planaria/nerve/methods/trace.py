@@ -102,6 +102,8 @@ async def _reading(what: str) -> Reading:
         reading = await read_here(found.trace_id)
     except NoTrace as error:
         mend = f"perhaps {', '.join(error.near)}" if error.near else "`planaria traces` lists the latest"
+        if not what:
+            mend = "ask something: `planaria chat -m TEXT`"
         raise ControlError("not_found", str(error), mend) from error
     except JournalUnavailable as error:
         raise ControlError("unavailable", error.cause, error.mend) from error

@@ -21,7 +21,7 @@ class NoTrace(LookupError):
     def __init__(self, what: str, problem: str, near: tuple[str, ...]) -> None:
         self.problem = problem
         self.near = near
-        super().__init__(f"{problem} {what!r}")
+        super().__init__(f"{problem} {what!r}" if what else problem)
 
 
 class Found(msgspec.Struct, frozen=True):
