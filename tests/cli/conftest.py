@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import threading
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,18 @@ from click.testing import CliRunner, Result
 from planaria.cli import main
 from planaria.config.lock import GardenLock
 from planaria.config.settings import load_settings
+from planaria.cortex.dead import REPLAY, Dead, replaying
 from planaria.cortex.journal import Journal
+from planaria.cortex.questions import Questions
 from planaria.cortex.redact import Redactor
+from planaria.cortex.work import Handler, Work
 from planaria.membrane.gate import Gate
 from planaria.nerve.control import serve_control
 from planaria.nerve.methods import Services
 from planaria.otp import GenServer, Node, Task, call, child, supervisor, task_child
 from planaria.records.index import Index
 from planaria.records.library import Library
+from planaria.rooms.deferred import SAY, say
 from planaria.rooms.message import Delivery, RoomMessage
 from planaria.rooms.room import Room
 from planaria.rooms.rooms import open_room
@@ -75,6 +80,10 @@ class Garden:
     def reread(self, path: str) -> None:
         """Tell the library that a file changed, and return when everybody knows."""
         asyncio.run_coroutine_threadsafe(self._reread(path), self.loop).result(10)
+
+    def tell[T](self, what: Callable[[], Awaitable[T]]) -> T:
+        """Run a function in a process of the node."""
+        return asyncio.run_coroutine_threadsafe(self.node.run(what), self.loop).result(10)
 
     async def _reread(self, path: str) -> None:
         Library.changed(self.node["library"], path)
@@ -145,8 +154,11 @@ async def _node(garden: Garden, started: threading.Event) -> None:
                     child(Journal, MemoryStore, name="journal"),
                     child(Library, path, name="library"),
                     child(Index, path, name="index"),
+                    child(Questions, name="questions"),
+                    child(Dead, name="dead"),
                     rooms_tree(),
                     workflows_tree(Gate([notes.search, notes.write]), path, watching=False),
+                    child(Work, {SAY: Handler(say), REPLAY: Handler(replaying({}))}, name="work"),
                     child(Parrot, name="parrot"),
                     child(Counter, name="counter"),
                     task_child(serve_control, services, label="control"),
