@@ -36,17 +36,47 @@ type Answer = Appended | Refused | Unavailable | Overtaken
 
 
 class Append:
-    """One append on its way to the disk."""
+    """One append on its way to the disk.
 
-    __slots__ = ("answer", "fence", "prepared")
+    Attributes:
+        drafts: what the store is to write; made at once, while an earlier commit is on its way, unless a key has to be
+            fetched first.
+    """
 
-    def __init__(self, prepared: Prepared, answer: Deferred[Answer], fence: Fence | None) -> None:
+    __slots__ = ("answer", "drafts", "fence", "prepared")
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        answer: Deferred[Answer],
+        fence: Fence | None,
+        keyring: Keyring | None = None,
+    ) -> None:
         self.prepared = prepared
         self.answer = answer
         self.fence = fence
+        self.drafts: list[Draft] | None = None
+        if keyring is not None:
+            self.draft(keyring)
 
     def __len__(self) -> int:
         return len(self.prepared.events)
+
+    def lacking(self, keyring: Keyring) -> set[str]:
+        """The subjects whose keys must be fetched first."""
+        return keyring.lacks(event.subject for event in self.prepared.events)
+
+    def draft(self, keyring: Keyring) -> bool:
+        """Make the drafts, unless they are made; False if a key must be fetched first."""
+        if self.drafts is not None:
+            return True
+        if self.lacking(keyring):
+            return False
+        self.drafts = [
+            draft_of(event, encoded, keyring.sealing(event.subject))
+            for event, encoded in zip(self.prepared.events, self.prepared.encoded, strict=True)
+        ]
+        return True
 
 
 class Commit:
@@ -62,23 +92,13 @@ class Commit:
         self.appends = appends
         self.outcome: list[Outcome] | BaseException | None = None
 
-    def _drafts(self, keyring: Keyring) -> list[list[Draft]]:
-        """What the store is to write. Every subject's key is at hand."""
-        return [
-            [
-                draft_of(event, encoded, keyring.sealing(event.subject) if event.subject else None)
-                for event, encoded in zip(append.prepared.events, append.prepared.encoded, strict=True)
-            ]
-            for append in self.appends
-        ]
+    def _drafts(self) -> list[list[Draft]]:
+        return [append.drafts for append in self.appends if append.drafts is not None]
 
     def _fences(self) -> list[list[Fence | None]]:
         """The second argument of an append, if any of these is fenced."""
         fences = [append.fence for append in self.appends]
         return [fences] if any(fences) else []
-
-    def _lacking(self, keyring: Keyring) -> set[str]:
-        return keyring.lacks(event.subject for append in self.appends for event in append.prepared.events)
 
     def post(self, store: EventStore, keyring: Keyring, done: Callable[[], None]) -> bool:
         """Hand it to a store that needs no task for it, if no key has to be fetched first.
@@ -88,22 +108,24 @@ class Commit:
         Returns:
             False if that cannot be: then `write` it.
         """
-        if not isinstance(store, PostingStore) or self._lacking(keyring):
+        if not isinstance(store, PostingStore) or not all(append.draft(keyring) for append in self.appends):
             return False
 
         def finish(outcome: list[Outcome] | BaseException) -> None:
             self.outcome = outcome
             done()
 
-        store.post_append(self._drafts(keyring), finish, *self._fences())
+        store.post_append(self._drafts(), finish, *self._fences())
         return True
 
     async def write(self, store: EventStore, keyring: Keyring) -> None:
         """Hand it to the store and wait for the outcome."""
         try:
-            while lacking := self._lacking(keyring):
+            while lacking := {subject for append in self.appends for subject in append.lacking(keyring)}:
                 await keyring.fetch(lacking)
-            self.outcome = await store.append(self._drafts(keyring), *self._fences())
+            for append in self.appends:
+                append.draft(keyring)
+            self.outcome = await store.append(self._drafts(), *self._fences())
         except StoreError as error:
             self.outcome = error
         except SealError as error:
