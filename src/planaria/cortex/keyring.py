@@ -55,6 +55,11 @@ class Keyring:
         """What a subject's payload is sealed with now; None: it is kept in plain."""
         return self._latest.get(subject) if subject else None
 
+    def at_hand(self, subject: str, generation: int) -> SubjectCipher | None:
+        """What `opening` answers, if that needs no look into the store; None says nothing."""
+        known = self._all.get(subject)
+        return None if known is None else known.get(generation)
+
     async def opening(self, subject: str, generation: int) -> SubjectCipher | None:
         """What was sealed with this key is opened with it; None: it was destroyed.
 

@@ -12,7 +12,7 @@ from planaria.cortex.event import Event
 from planaria.cortex.keyring import Keyring
 from planaria.cortex.packing import NotPacked, unpack
 from planaria.cortex.query import Query
-from planaria.cortex.seal import MasterKey, NotOpened, generation_of, is_sealed
+from planaria.cortex.seal import MasterKey, NotOpened, SubjectCipher, generation_of, is_sealed
 from planaria.cortex.store import EventStore, Stored
 
 _MEND = "see `planaria journal verify`; restore it from a copy"
@@ -39,7 +39,13 @@ async def events_from(
         if row.stripped:
             state = "pruned"
         else:
-            packed = await _opened(keyring, row)
+            packed: bytes | None = row.payload
+            if is_sealed(row.payload):
+                generation = generation_of(row.payload)
+                cipher = keyring.at_hand(row.subject, generation) or await keyring.opening(
+                    row.subject, generation
+                )
+                packed = None if cipher is None else _opened(cipher, row)
             if packed is None:
                 state = "erased"
             else:
@@ -86,16 +92,10 @@ def _payload(row: Stored, packed: bytes) -> tuple[dict[str, Any], bool]:
         raise StoreDamaged(f"event {row.seq} ({row.kind}) has a payload that is not JSON", _MEND) from error
 
 
-async def _opened(keyring: Keyring, row: Stored) -> bytes | None:
-    """The packed payload; None if its key was destroyed."""
-    kept = row.payload
-    if not is_sealed(kept):
-        return kept
-    cipher = await keyring.opening(row.subject, generation_of(kept))
-    if cipher is None:
-        return None
+def _opened(cipher: SubjectCipher, row: Stored) -> bytes:
+    """The packed payload of a sealed one."""
     try:
-        return cipher.open(kept, header_of(row))
+        return cipher.open(row.payload, header_of(row))
     except NotOpened as error:
         problem = f"event {row.seq} ({row.kind}) is not as it was sealed"
         raise StoreDamaged(problem, _MEND) from error

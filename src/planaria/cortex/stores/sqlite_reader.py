@@ -102,6 +102,7 @@ class RowReader:
 
     def _stored(self, sql: str, values: Sequence[Any]) -> Iterator[Stored]:
         names, sessions = self._names, self._sessions
+        ids: dict[bytes | str, str] = {}  # traces and causes stand in many rows
         for (
             seq,
             name,
@@ -124,8 +125,8 @@ class RowReader:
                 seq,
                 unpack_id(name),
                 at,
-                unpack_id(trace),
-                None if cause is None else unpack_id(cause),
+                ids.get(trace) or ids.setdefault(trace, unpack_id(trace)),
+                None if cause is None else ids.get(cause) or ids.setdefault(cause, unpack_id(cause)),
                 place,
                 f"<{place}.{-process}>" if process < 0 else self._name(process),
                 self._session(session) if stream is None else stream,
