@@ -121,10 +121,8 @@ class Commit:
     async def write(self, store: EventStore, keyring: Keyring) -> None:
         """Hand it to the store and wait for the outcome."""
         try:
-            while lacking := {subject for append in self.appends for subject in append.lacking(keyring)}:
-                await keyring.fetch(lacking)
-            for append in self.appends:
-                append.draft(keyring)
+            while waiting := [append for append in self.appends if not append.draft(keyring)]:
+                await keyring.fetch({subject for append in waiting for subject in append.lacking(keyring)})
             self.outcome = await store.append(self._drafts(), *self._fences())
         except StoreError as error:
             self.outcome = error
