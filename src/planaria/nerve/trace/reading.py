@@ -20,6 +20,8 @@ type Look = Callable[[Iterable[str]], Sequence[Doing]]
 
 HEADS = ("room.message", "workflow.run.started")
 """Kinds that a trace people ask about begins with."""
+MOST_EVENTS, MOST_SHORT = 20_000, 2_000
+"""Events of one trace that are read: to draw it, and for its line in a list."""
 MOST_NOTES = 500
 """Events of the node's own life that are looked through."""
 PAGE = 200
@@ -41,7 +43,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 async def read_trace(read: Read, trace_id: str, *, now: float, look: Look | None = None) -> Reading | None:
     """One trace as it is now; None if the journal has nothing of it."""
-    events = await read(Query(trace_id=trace_id))
+    events = await read_events(read, trace_id)
     if not events:
         return None
     notes = await read_notes(read, events)
@@ -67,6 +69,19 @@ def rebuilt(
     if beside:
         trace = build(trace_id, events, now=now, doing=doing, notes=beside)
     return Reading(trace, tuple(events), beside)
+
+
+async def read_events(
+    read: Read, trace_id: str, *, most: int = MOST_EVENTS, contents: bool = True
+) -> list[Event]:
+    """The events of a trace, oldest first; of one that has too many those at its beginning and its end."""
+    query = Query(trace_id=trace_id, limit=most // 2, contents=contents)
+    events = await read(query)
+    if len(events) < most // 2:
+        return events
+    last = events[-1].seq
+    rest = await read(msgspec.structs.replace(query, after_seq=last, newest_first=True))
+    return events + rest[::-1]
 
 
 async def read_notes(read: Read, events: Sequence[Event]) -> list[Event]:
@@ -115,7 +130,7 @@ async def latest(
 
 async def short(read: Read, trace_id: str, *, now: float, look: Look | None) -> Trace | None:
     """One trace in short: without its nodes, and without long texts being read for it."""
-    events = await read(Query(trace_id=trace_id, contents=False))
+    events = await read_events(read, trace_id, most=MOST_SHORT, contents=False)
     if not events:
         return None
     doing = None if look is None else look({event.session for event in events})

@@ -27,6 +27,7 @@ from planaria.nerve.web.pages import (
     process,
     questions,
     rooms,
+    trace,
     traces,
     workflows,
 )
@@ -35,7 +36,7 @@ from planaria.nerve.web.site import FRAME_URL, Services, Site
 from planaria.nerve.web.told import Told
 from planaria.otp import CallError
 
-PAGES = (overview, process, rooms, traces, questions, workflows, notes, problems, journal, metrics)
+PAGES = (overview, process, rooms, traces, trace, questions, workflows, notes, problems, journal, metrics)
 
 
 def build_app(services: Services) -> ASGIApp:

@@ -9,6 +9,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from planaria.cortex.dead import Dead
+from planaria.cortex.event import Event
+from planaria.cortex.journal import Journal
+from planaria.cortex.query import Query
 from planaria.cortex.questions import Questions
 from planaria.cortex.redact import Redactor
 from planaria.nerve.web.auth import Door, cookie_name
@@ -94,6 +97,10 @@ class Site:
     def pid(self, name: str) -> Pid:
         """The server of this name; raises `NoProcess` (a `CallError`) while it is down."""
         return self.node[name]
+
+    async def read(self, query: Query) -> list[Event]:
+        """Events of the journal; raises `CallError` while it is down, `JournalUnavailable` while it cannot read."""
+        return await Journal.read(self.pid("journal"), query)
 
     async def troubles(self) -> tuple[Trouble, ...]:
         """What is wrong, worst first; looked up once a second however many pages are open."""
