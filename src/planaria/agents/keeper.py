@@ -273,8 +273,12 @@ class Agents(GenServer):
 
     async def _begin_branches(self, agent: AgentDefinition) -> None:
         """Start the branches of an agent that do not run; later, if one cannot be started."""
-        for fork in self.branches.of(agent.name):
-            if whereis(session_tree_name(agent.name, fork.room)) is not None:
+        forks = self.branches.of(agent.name)
+        # One that is not among these is an orphan of a supervisor that was lost, and ends by itself.
+        ours = {each.process for each in await DynamicSupervisor.which_children(TREES)} if forks else set()
+        for fork in forks:
+            pid = whereis(session_tree_name(agent.name, fork.room))
+            if pid is not None and pid in ours:
                 continue
             spec = session_tree(agent, fork.room, self.garden, self.gate, self.services, fork)
             try:
