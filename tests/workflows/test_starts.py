@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from planaria.cortex.errors import StoreFailed
-from planaria.cortex.event import Event
+from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.cortex.store import Draft, Fence
@@ -173,3 +173,41 @@ async def test_the_attempts_of_a_step_have_one_effect_in_common(garden):
     first, second, other = garden.calls
     assert first.call_id != second.call_id
     assert first.effect == second.effect != other.effect
+
+
+async def test_what_ends_one_call_and_begins_the_next_is_one_append(garden):
+    await garden.begin()
+    before = len(garden.store.batches)
+    run_id = await garden.start("test")
+    await garden.finished(run_id)
+    events = await garden.events(session=run_name(run_id))
+    assert len(garden.store.batches) - before == 4
+    assert [event.kind for event in events] == [
+        *("workflow.run.started", "workflow.step.started", "tool.started"),
+        *("tool.finished", "workflow.step.finished", "workflow.step.started", "tool.started"),
+        *("tool.finished", "workflow.step.finished", "workflow.run.finished"),
+    ]
+
+
+async def test_the_outcome_of_a_call_that_ends_while_the_journal_fails_is_kept(garden):
+    held = garden.hold("a")
+    await garden.begin()
+    run_id = await garden.start("test")
+    await garden.node.settle()
+    garden.store.fault = StoreFailed("the disk went away", "wait")
+    held.set()
+    await garden.node.advance(120.0)  # longer than a call may take
+    garden.store.fault = None
+    view = await garden.finished(run_id)
+    assert (view.status, view.results) == ("done", {"a": "a", "b": "b"})
+    assert [call.call_id.rpartition("/")[0] for call in garden.calls] == [f"{run_id}/a/1", f"{run_id}/b/1"]
+
+
+async def test_an_answer_that_cannot_be_written_down_takes_the_branch_failed(garden):
+    odd = NewEvent("test.memory", {"text": "half \ud800"}, session="memory")
+    garden.decide = lambda context, step: Done(step, events=(odd,) if step == "a" else ())
+    garden.write("test.md", as_markdown(graph({"a": {"ok": "end", "*": "b"}, "b": {"*": "end"}})))
+    await garden.begin()
+    view = await garden.finished(await garden.start("test"))
+    assert view.status == "done"
+    assert "cannot be written down" in str(view.steps[0].error)

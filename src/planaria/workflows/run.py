@@ -6,8 +6,10 @@ down, and only then acts. A tool call is a linked task through the gate, so a ki
 and a call whose end the gate has noted is not made again.
 While the journal cannot be written the run waits with the outcome in hand, and nothing is called twice.
 
-Does badly: a call that was cut off in the middle is made again, with the same call id; a tool that must not
-act twice keys its effect by it.
+A call that was cut off in the middle follows the policy of its tool; one that must not act twice keys what it does by
+`context.effect`.
+
+Does badly: a run of very many steps is folded from its beginning when it is taken up.
 Emits: the facts of `events.py`; `RunChanged` on `workflows` and `run:<id>`. Spans: `workflow.run`, `workflow.step`.
 """
 
@@ -27,6 +29,7 @@ from planaria.cortex.query import Query
 from planaria.membrane.events import ToolFinished
 from planaria.membrane.gate import Gate
 from planaria.membrane.outcome import outcome_of
+from planaria.membrane.prepared import Ended, Prepared
 from planaria.membrane.tool import Context, Done, Failed, Outcome
 from planaria.otp import (
     CallError,
@@ -46,7 +49,19 @@ from planaria.otp import (
 )
 from planaria.rooms.message import room_name
 from planaria.rooms.rooms import open_room
-from planaria.workflows.advance import Answer, Begin, Call, Cancel, Due, Event, Look, Over, Wait, advance
+from planaria.workflows.advance import (
+    Answer,
+    Begin,
+    Call,
+    Cancel,
+    Due,
+    Effect,
+    Event,
+    Look,
+    Over,
+    Wait,
+    advance,
+)
 from planaria.workflows.definition import FAILED, Workflow, unpack
 from planaria.workflows.events import (
     Fact,
@@ -103,7 +118,9 @@ class Run(GenServer):
         self.cause_id: str | None = None
         self.task: TaskRef | None = None
         self.calling: Call | None = None
+        self.begun = ""  # the call that is begun in the journal and waits to be made
         self.unsaved: tuple[NewEvent, ...] | None = None
+        self.answered = False  # whether what is not saved has the end of a call in it
         self.count = 0  # facts of this run in the journal
         self.cancelled: str | None = None
         self.spans = RunSpans()
@@ -126,9 +143,10 @@ class Run(GenServer):
 
     async def handle_info(self, message: Any) -> None:
         match message:
-            case TaskDone(ref=ref, value=(Result() as result, bool(retry))) if ref is self.task:
+            case TaskDone(ref=ref, value=Ended(outcome=outcome, events=events)) if ref is self.task:
                 self.task = self.calling = None
-                await self._go(Answer(at=wall_time(), result=result, retry=retry))
+                result, retry = _result(outcome)
+                await self._go(Answer(at=wall_time(), result=result, retry=retry), events)
             case Down(ref=ref, reason=reason) if ref is self.task:
                 self.task = self.calling = None
                 if _journal_is_out(reason):
@@ -173,13 +191,23 @@ class Run(GenServer):
         else:
             await self._go(Begin(at=wall_time()))
 
-    async def _go(self, event: Event) -> None:
-        """Decide, write down, then act."""
+    async def _go(self, event: Event, ended: tuple[NewEvent, ...] = ()) -> None:
+        """Decide, write down, then act.
+
+        What ends one call and begins the next is one append: the gate's events, and the facts that follow.
+
+        Args:
+            ended: the gate's events of the call that the event answers.
+        """
         while self.workflow is not None and self.state is not None:
+            taken_up = isinstance(event, Begin) and self.state.current is not None
             decision = advance(self.workflow, self.state, event)
-            if decision.facts:
-                if not await self._record(decision.facts):
+            if decision.facts or ended:
+                # Whoever takes a step up does not know whether its call was begun; the gate finds out.
+                follows = None if taken_up else decision.effect
+                if not await self._record(decision.facts, ended, follows):
                     return  # `_journal_again` goes on from here
+                ended = ()
                 # What counts is what the journal kept (secrets masked), so that a resumed run sees the same.
                 event = Look(at=event.at)
                 continue
@@ -196,8 +224,11 @@ class Run(GenServer):
                     self.stop("normal")
             return
 
-    async def _record(self, facts: tuple[Fact, ...]) -> bool:
-        events = []
+    async def _record(
+        self, facts: tuple[Fact, ...], ended: tuple[NewEvent, ...], follows: Effect | None
+    ) -> bool:
+        """Write down what ended, the facts, and the beginning of the call that follows, if one does."""
+        events = list(ended)
         for place, fact in enumerate(facts, self.count):
             event_id = fact_id(self.run_id, place)
             events.append(
@@ -210,7 +241,11 @@ class Run(GenServer):
                 )
             )
             self.cause_id = event_id
+        if isinstance(follows, Call) and follows.id not in self.answers:
+            self.begun = follows.id
+            events += self._prepared(follows).events
         self.unsaved = tuple(events)
+        self.answered = bool(ended)
         return await self._save()
 
     async def _save(self) -> bool:
@@ -222,8 +257,13 @@ class Run(GenServer):
             self._pause()
             return False
         except EventRefused as error:
-            if error.duplicate_of is None:
+            if error.duplicate_of is None and not self.answered:
                 raise
+            if error.duplicate_of is None:
+                self.unsaved = None
+                problem = f"the tool answered what cannot be written down: {error.reason}"
+                await self._go(Answer(at=wall_time(), result=Result(FAILED, error=problem)))
+                return False
             # This place in the run is taken: an append of ours, or of the process before this one, was written
             # after it seemed lost. What is there counts.
             self.unsaved = None
@@ -233,7 +273,7 @@ class Run(GenServer):
             if (fact := read_fact(event)) is not None:
                 self.state = apply(self.state, fact)
                 self.spans.follow(fact)
-        self.count += len(kept)
+                self.count += 1
         self.unsaved = None
         self.tries = 0
         changed = RunChanged(self.run_id, summary(self.state))
@@ -285,8 +325,23 @@ class Run(GenServer):
         self.tries += 1
 
     def _call(self, wanted: Call) -> None:
-        assert self.workflow is not None
         self.calling = wanted
+        begun, self.begun = self.begun == wanted.id, ""
+        # Prepared anew: what the journal kept has its secrets masked, and counts.
+        prepared = self._prepared(wanted) if begun else None
+        context, grants = self._context(wanted)
+        self.task = Task.start_link(
+            call_tool, self.gate, wanted, context, grants, prepared, label=f"{self.session}/{wanted.step}"
+        )
+        send_after(wanted.timeout, self.pid, TimeUp(wanted.id))
+
+    def _prepared(self, wanted: Call) -> Prepared:
+        context, grants = self._context(wanted)
+        return self.gate.prepare(wanted.tool, wanted.arguments, context, grants)
+
+    def _context(self, wanted: Call) -> tuple[Context, tuple[str, ...]]:
+        """Who calls, and what the workflow may use."""
+        assert self.workflow is not None
         grants = tuple(sorted({step.tool for step in self.workflow.steps.values()}))
         context = replace(
             self.base,
@@ -298,10 +353,7 @@ class Run(GenServer):
             call_id=wanted.id,
             effect_id=wanted.effect,
         )
-        self.task = Task.start_link(
-            call_tool, self.gate, wanted, context, grants, label=f"{self.session}/{wanted.step}"
-        )
-        send_after(wanted.timeout, self.pid, TimeUp(wanted.id))
+        return context, grants
 
     def _drop_call(self) -> None:
         if self.task is not None:
@@ -351,15 +403,20 @@ def rebuild(events: Iterable[JournalEvent], *, tolerant: bool = False) -> Rebuil
 
 
 async def call_tool(
-    gate: Gate, wanted: Call, context: Context, grants: tuple[str, ...]
-) -> tuple[Result, bool]:
-    """Call a tool, in the task's process; gives its result, and whether trying again may help.
+    gate: Gate, wanted: Call, context: Context, grants: tuple[str, ...], prepared: Prepared | None
+) -> Ended:
+    """Call a tool, in the task's process; gives its outcome, and the events of its end if they are not written yet.
+
+    Args:
+        prepared: of a call whose beginning is in the journal; None: it may or may not be.
 
     The room of the workflow is opened first if nobody has done so.
     """
     if context.room and whereis(room_name(context.room)) is None and whereis("rooms") is not None:
         await open_room(context.room)
-    return _result(await gate.call(wanted.tool, wanted.arguments, context, grants))
+    if prepared is not None:
+        return await gate.execute(prepared)
+    return Ended(await gate.call(wanted.tool, wanted.arguments, context, grants), ())
 
 
 def _result(outcome: Outcome) -> tuple[Result, bool]:
