@@ -24,6 +24,7 @@ from planaria.membrane.provider import ToolCall, Usage
 from planaria.testing.model_server import Answer, ModelServer
 from tests.crash.boundary import world
 from tests.crash.boundary.life import End, Life
+from tests.postgres import Postgres, the_server
 
 ROOT = Path(__file__).parents[3]
 CALLS = (
@@ -227,8 +228,13 @@ def main() -> None:
             f"{where}: {result.kills} kills, {result.lives} lives, {result.faults or 'all kept'}", flush=True
         )
 
+    in_database = options.store == "postgres"
+
+    def databases() -> str | None:
+        return Postgres(the_server()).url() if in_database else None
+
     with tempfile.TemporaryDirectory(prefix="planaria-boundary-") as folder:
-        results = asyncio.run(matrix(Path(folder), lambda: None, tell, options.every))
+        results = asyncio.run(matrix(Path(folder), databases, tell, options.every))
     wrong = [result for result in results if result.faults]
     print(f"{len(results)} cases, {sum(result.kills for result in results)} kills, {len(wrong)} with faults")
     sys.exit(bool(wrong))

@@ -10,7 +10,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from planaria.config.settings import load_settings
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
+from planaria.cortex.stores.postgres import PostgresStore
 from planaria.cortex.stores.sqlite import SqliteStore
 from planaria.membrane.tool import Tool
 from planaria.otp import CallError, Node, receive, sleep, subscribe
@@ -42,20 +42,41 @@ class Trap:
         self.after = after
         self.commits = 0
 
-    def set(self, store: type[Any]) -> None:
-        """Put it around every append of this kind of store."""
-        append: Callable[..., Awaitable[Any]] = store.append
+    def before(self) -> int:
+        """A commit is about to be made; its number."""
+        number, self.commits = self.commits, self.commits + 1
+        if number == self.at and not self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
 
-        async def trapped(own: Any, batch: Sequence[Any], *args: Any, **named: Any) -> Any:
-            number, self.commits = self.commits, self.commits + 1
-            if number == self.at and not self.after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            answers = await append(own, batch, *args, **named)
-            if number == self.at and self.after:
-                os.kill(os.getpid(), signal.SIGKILL)
+    def behind(self, number: int) -> None:
+        """The commit of this number is on disk, and nobody knows it yet."""
+        if number == self.at and self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def set_in_file(self) -> None:
+        """Put it around every commit of the store in a file, in the thread that makes it."""
+        commit = SqliteStore._append
+
+        def trapped(store: SqliteStore, *args: Any) -> Any:
+            number = self.before()
+            answers = commit(store, *args)
+            self.behind(number)
             return answers
 
-        store.append = trapped
+        SqliteStore._append = trapped  # type: ignore[method-assign]
+
+    def set_in_database(self) -> None:
+        """Put it around every commit of the store in a database."""
+        commit = PostgresStore.append
+
+        async def trapped(store: PostgresStore, *args: Any) -> Any:
+            number = self.before()
+            answers = await commit(store, *args)
+            self.behind(number)
+            return answers
+
+        PostgresStore.append = trapped  # type: ignore[method-assign]
 
 
 async def live(life: Life) -> list[Event]:
@@ -92,7 +113,8 @@ async def at_rest() -> bool:
 def child(life: Life, report: int) -> None:
     """The forked program; never returns."""
     trap = Trap(life.at, life.after)
-    trap.set(SqliteStore)
+    trap.set_in_file()
+    trap.set_in_database()
     try:
         end = End(False, events=asyncio.run(live(life)))
     except BaseException as error:  # noqa: BLE001 - told to the parent, whatever it is
