@@ -161,7 +161,7 @@ def _tools(started: list[Event], finished: list[Event], effects: list[tuple[str,
         yield f"the deeds that must not be done twice were done as {len(calls_of_once)} calls"
     for event in finished:
         name = event.payload["tool"].rpartition(".")[2]
-        if event.payload["outcome"] is not None and (name, event.payload["call_id"]) not in happened:
+        if event.payload.get("outcome") is not None and (name, event.payload["call_id"]) not in happened:
             yield f"{event.payload['call_id']} is said to be done and has no effect"
 
 

@@ -76,7 +76,7 @@ class Trap:
             self.behind(number)
             return answers
 
-        PostgresStore.append = trapped  # type: ignore[method-assign]
+        PostgresStore.append = trapped  # type: ignore[method-assign, assignment]
 
 
 async def live(life: Life) -> list[Event]:
@@ -150,7 +150,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     tools: list[Tool] = [world.once, world.again]
-    load = planaria.node.load_tools
+    load = planaria.node.load_tools  # type: ignore[attr-defined]
     planaria.node.load_tools = lambda *sources: [*load(*sources), *tools]  # type: ignore[attr-defined]
     for line in sys.stdin:
         answers.write(msgspec.json.encode(run(msgspec.json.decode(line, type=Life))) + b"\n")
