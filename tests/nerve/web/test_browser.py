@@ -45,7 +45,7 @@ IN_DOCS = {
     "room-light-phone",
     "run-dark-desk",
     "process-light-desk",
-    "trace-light-desk",
+    "trace-open-light-desk",
 }
 LONGEST = 90.0
 """Seconds of one visit: a browser that hangs fails its test."""
@@ -158,7 +158,7 @@ async def test_one_question_is_followed_from_the_room_to_the_answer(tmp_path):
         await page.locator(".trace-row.k-tool .what").first.click()
         await page.wait_for_selector("#node-detail h2:has-text('notes.search')")
         assert "supervision" in await page.inner_text("#node-detail pre >> nth=0")
-        await picture(page, "trace-light-desk")
+        await picture(page, "trace-open-light-desk")
         await page.keyboard.press("Tab")  # on to the next line, by keyboard alone
         await page.keyboard.press("Enter")
         await page.wait_for_selector("#node-detail h2:not(:has-text('notes.search'))")
