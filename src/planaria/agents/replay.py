@@ -162,7 +162,7 @@ async def replay(
         room=room,
         steps=tuple(run.step for run in steps),
         total=total,
-        totals=_totals(ledger, last),
+        totals=_totals(ledger, last, steps),
         state=state,
         fork=await fork_of(source, session),
     )
@@ -348,8 +348,12 @@ async def _prompt_view(source: Source, session: str, asked: Turn) -> PromptView:
     )
 
 
-def _totals(ledger: Ledger, last: int) -> Totals:
-    """What the turns up to a step came to; of the turn it is in, all."""
+def _totals(ledger: Ledger, last: int, steps: Sequence[RunStep]) -> Totals:
+    """What the steps up to `last` came to.
+
+    Args:
+        steps: those of the turn that `last` is in, and maybe others.
+    """
     rows: list[TurnRow] = []
     before = 0
     for row in ledger.rows:
@@ -357,14 +361,17 @@ def _totals(ledger: Ledger, last: int) -> Totals:
             break
         rows.append(row)
         before += row.steps
+    whole = rows if before == last else rows[:-1]
+    part = [run.step for run in steps if before != last and run.step.turn == rows[-1].turn]
+    answers = [step for step in part if step.kind == "answer" and not step.kept]
     return Totals(
         turns=len(rows),
         steps=last,
-        failures=sum(row.failures for row in rows),
-        input_tokens=sum(row.input_tokens for row in rows),
-        output_tokens=sum(row.output_tokens for row in rows),
-        cost_micro=sum(row.cost_micro for row in rows),
-        unpriced=sum(row.unpriced for row in rows),
+        failures=sum(row.failures for row in whole) + sum(len(step.failures) for step in part),
+        input_tokens=sum(row.input_tokens for row in whole) + sum(step.input_tokens for step in part),
+        output_tokens=sum(row.output_tokens for row in whole) + sum(step.output_tokens for step in part),
+        cost_micro=sum(row.cost_micro for row in whole) + sum(step.cost_micro or 0 for step in part),
+        unpriced=sum(row.unpriced for row in whole) + sum(step.cost_micro is None for step in answers),
     )
 
 
@@ -378,4 +385,6 @@ async def run_of(source: Source, session: str, ledger: Ledger, first: int = 1, l
         raise NoSuchStep(f"there is no session {session!r}, or nothing has happened in it")
     last = min(ledger.steps, first + limit - 1)
     steps, _ = await steps_of(source, session, ledger, first, last)
-    return Run(session, ledger.steps, _totals(ledger, last), tuple(steps), await fork_of(source, session))
+    return Run(
+        session, ledger.steps, _totals(ledger, last, steps), tuple(steps), await fork_of(source, session)
+    )

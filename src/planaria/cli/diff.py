@@ -1,8 +1,8 @@
 """`planaria diff`: two runs step by step, and where they first part."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from planaria.agents.compare import Comparison, Pair
+    from planaria.agents.replayed import StepView
 
 MOST_LINES = 40
 """Lines of one difference that are shown."""
@@ -56,9 +57,12 @@ def draw(found: "Comparison", everything: bool) -> Iterator["Text"]:
     yield output.styled(f"A  {found.one.session}", "red")
     yield output.styled(f"B  {found.other.session}", "green")
     yield output.styled(f"\n{found.divergence}", "bold yellow" if found.first is not None else "bold green")
-    for position, pair in enumerate(found.pairs):
+    both = [pair for pair in found.pairs if pair.one is not None and pair.other is not None]
+    for position, pair in enumerate(both):
         if _parted(pair) or everything:
             yield from _pair(pair, position == found.first)
+    if rest := found.pairs[len(both) :]:
+        yield from _rest(rest)
     yield output.styled("")
     yield from _figures(found)
 
@@ -81,15 +85,10 @@ def _pair(pair: "Pair", first: bool) -> Iterator["Text"]:
     if first:
         line.append_text(output.styled("  here they part", "bold yellow"))
     yield line
-    if pair.one is None or pair.other is None:
-        only, step = ("B", pair.other) if pair.one is None else ("A", pair.one)
-        assert step is not None
-        yield output.styled(f"  only in {only}: {_words(step)}", "green" if only == "B" else "red")
-        return
     for each in pair.differences:
         yield output.styled(f"  {each.what}", "bold")
         if each.lines:
-            for text in each.lines[:MOST_LINES]:
+            for text in [line for line in each.lines if not line.startswith("@@")][:MOST_LINES]:
                 style = "green" if text.startswith("+") else "red" if text.startswith("-") else "dim"
                 yield output.styled(f"    {text}", style)
             if len(each.lines) > MOST_LINES:
@@ -99,7 +98,18 @@ def _pair(pair: "Pair", first: bool) -> Iterator["Text"]:
             yield output.styled(f"    +{each.other}", "green")
 
 
-def _words(step: Any) -> str:
+def _rest(pairs: "Sequence[Pair]") -> Iterator["Text"]:
+    """The steps of the longer run that the other does not have."""
+    only = "B" if pairs[0].one is None else "A"
+    style = "green" if only == "B" else "red"
+    yield output.styled(f"\nonly in {only}", "bold")
+    for pair in pairs:
+        step = pair.other if pair.one is None else pair.one
+        if step is not None:
+            yield output.styled(f"  {only} {step.number}  {_words(step)}", style)
+
+
+def _words(step: "StepView") -> str:
     calls = ", ".join(call.tool for call in step.calls)
     return f"calls {calls}" if calls else _line(step.text)
 

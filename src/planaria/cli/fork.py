@@ -26,7 +26,14 @@ class ForkGroup(click.Group):
 
 @click.group(cls=ForkGroup)
 def fork() -> None:
-    """Branch off a session: planaria fork SESSION --at N [--model M] [--edit [TEXT]].
+    """Branch off a session at one of its steps; list branches, remove one.
+
+    \b
+    planaria fork SESSION --at N [--model M] [--edit [TEXT]] [--no-wait]
+      --at N         ask for answer N anew, or handle message N anew
+      --model M      another model answers: provider/model, or a tier
+      --edit [TEXT]  another message, or another answer, at N; without TEXT in an editor
+      --no-wait      do not show the branch's answer
 
     The branch is a session of the same agent in a room of its own. What was said before, and the tool calls of the
     turn that had finished before step N, are kept and not made again; everything from step N on is made live.

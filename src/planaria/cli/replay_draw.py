@@ -105,7 +105,7 @@ def _totals(view: dict[str, Any]) -> "Text":
         _count(totals["turns"], "turn"),
         f"{short(totals['input_tokens'])} → {short(totals['output_tokens'])} tokens",
         money(totals["cost_micro"])
-        + (f" and {totals['unpriced']} calls without a price" if totals["unpriced"] else ""),
+        + (f" and {_count(totals['unpriced'], 'call')} without a price" if totals["unpriced"] else ""),
     ]
     if totals["failures"]:
         words.append(f"{_count(totals['failures'], 'call')} failed")
@@ -144,12 +144,22 @@ def step(detail: dict[str, Any]) -> Iterator["Text"]:
             for call in message["tool_calls"]:
                 yield output.styled(f"calls {call['name']} {_json(call['arguments'])}", "yellow")
     yield output.styled("\nwhat came of it" if prompt is not None else "", "bold")
-    yield from _step(each | {"text": ""})
-    if each["text"]:
+    yield from _step(each if each["kind"] == "message" else each | {"text": ""})
+    if each["kind"] == "answer" and each["text"]:
         yield output.styled(f"\n{each['text']}")
-    yield output.styled("\nstate after it", "bold")
+    yield output.styled("")
     yield _state(detail["state"])
-    yield output.styled(_json(detail["state"]["value"], 2), "dim")
+    yield output.styled(_json(_brief(detail["state"]["value"]), 2), "dim")
+
+
+def _brief(state: dict[str, Any]) -> dict[str, Any]:
+    """The state without what stands above it already: the prompt's own long texts."""
+    asked = state.get("asked")
+    if asked is None:
+        return state
+    return state | {
+        "asked": {name: value for name, value in asked.items() if name not in ("system", "tools")}
+    }
 
 
 def money(micro: int) -> str:

@@ -17,6 +17,7 @@ from planaria.agents.source import JournalSource
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import repeatable_id
 from planaria.cortex.journal import Journal
+from planaria.cortex.query import Query
 from planaria.membrane.directory import ModelDirectory
 from planaria.membrane.errors import ProviderError
 from planaria.nerve.methods.method import Channel, Nothing, Services
@@ -162,7 +163,7 @@ async def remove_fork(params: WhichBranch, services: Services, channel: Channel)
 
 
 async def _session(name: str) -> str:
-    """The stream a person means: its name with or without `session:`, or an agent that sits in one room only.
+    """The stream a person means: its name with or without `session:`, an agent in one room only, the room of a branch.
 
     Raises:
         ControlError: there is none, or several.
@@ -175,7 +176,10 @@ async def _session(name: str) -> str:
     full = name if name.startswith("session:") else f"session:{name}"
     if full in known:
         return full
-    found = [each for each in known if each.startswith(f"{full}@")]
+    forked = await Journal.read("journal", Query(session=FORKS, kinds=(SessionForked.kind,)))
+    branches = {SessionForked.of(event).branch for event in forked if event.state == "whole"}
+    found = [each for each in known if each in branches and each.endswith(f"@{name}")]
+    found = found or [each for each in known if each not in branches and each.startswith(f"{full}@")]
     if len(found) == 1:
         return found[0]
     if found:
