@@ -1,6 +1,6 @@
 """Enumerates the boundaries of a run, kills a node at each, lets it live again, and judges what is left.
 
-    python -m tests.crash.boundary.matrix [--store sqlite|postgres] [--every 1]
+    python -m tests.crash.boundary.matrix [--store sqlite|postgres] [--every 1] [--twice 0]
 
 The run is one question to an agent that calls two tools, and one workflow of two steps. The model is a server that
 outlives the node and keeps the bill; the tools' effects are lines of a file. What is in one commit is there or not as a
@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 
 import msgspec
 
@@ -187,16 +188,24 @@ def boundaries(commits: int) -> list[tuple[int, bool]]:
 
 
 async def matrix(
-    folder: Path, databases: Callable[[], str | None], tell: Callable[[Result], None], every: int = 1
+    folder: Path,
+    databases: Callable[[], str | None],
+    tell: Callable[[Result], None] = lambda result: None,
+    *,
+    every: int = 1,
+    twice: int = 0,
+    seed: int = 1,
 ) -> list[Result]:
-    """All cases: a run nobody disturbs, then one for each of its boundaries.
+    """All cases: a run nobody disturbs, then one for each of its boundaries, then some that are killed twice.
 
     Args:
         databases: gives each garden its own; None for a file.
         tell: of each result as it comes.
         every: only every so manieth boundary.
+        twice: cases in which the second life is killed too; which, says the seed.
     """
     results: list[Result] = []
+    chance = Random(seed)
     async with template() as forks:
 
         async def run(case: Case | None) -> Result:
@@ -208,8 +217,12 @@ async def matrix(
             return result
 
         whole = await run(None)
-        for boundary in boundaries(whole.commits)[::every]:
+        edges = boundaries(whole.commits)
+        for boundary in edges[::every]:
             await run(Case(boundary))
+        for _ in range(twice):
+            first = chance.choice(edges)
+            await run(Case(first, chance.choice(boundaries(max(1, whole.commits - first[0])))))
     return results
 
 
@@ -220,10 +233,13 @@ def main() -> None:
     )
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--every", type=int, default=1, help="only every so manieth boundary")
+    parser.add_argument("--twice", type=int, default=0, help="cases in which the second life is killed too")
+    parser.add_argument("--seed", type=int, default=1, help="chooses those")
     options = parser.parse_args()
 
     def tell(result: Result) -> None:
-        where = "undisturbed" if result.case is None else f"killed at {result.case.first}"
+        case = result.case
+        where = "undisturbed" if case is None else f"killed at {case.first}, {case.second}"
         print(
             f"{where}: {result.kills} kills, {result.lives} lives, {result.faults or 'all kept'}", flush=True
         )
@@ -234,7 +250,10 @@ def main() -> None:
         return Postgres(the_server()).url() if in_database else None
 
     with tempfile.TemporaryDirectory(prefix="planaria-boundary-") as folder:
-        results = asyncio.run(matrix(Path(folder), databases, tell, options.every))
+        work = matrix(
+            Path(folder), databases, tell, every=options.every, twice=options.twice, seed=options.seed
+        )
+        results = asyncio.run(work)
     wrong = [result for result in results if result.faults]
     print(f"{len(results)} cases, {sum(result.kills for result in results)} kills, {len(wrong)} with faults")
     sys.exit(bool(wrong))

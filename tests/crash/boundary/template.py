@@ -64,7 +64,7 @@ class Trap:
             self.behind(number)
             return answers
 
-        SqliteStore._append = trapped  # type: ignore[method-assign]
+        SqliteStore._append = trapped  # type: ignore[method-assign, assignment]
 
     def set_in_database(self) -> None:
         """Put it around every commit of the store in a database."""
