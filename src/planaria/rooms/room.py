@@ -26,7 +26,7 @@ from planaria.cortex.event_type import EventType
 from planaria.cortex.fold import events_of
 from planaria.cortex.journal import Journal
 from planaria.cortex.store import Snapshot
-from planaria.cortex.telemetry.conventions import message_key
+from planaria.cortex.telemetry.conventions import message_key, spoken_under
 from planaria.cortex.telemetry.span import begin_span
 from planaria.otp import (
     CallError,
@@ -230,7 +230,8 @@ class Room(GenServer):
         event = self._event(
             said, trace_id, id=event_id, cause_id=cause_id, subject=subject or self._subject(author, cause_id)
         )
-        span = begin_span("room.say", {"planaria.room": self.name}, trace_id=trace_id)
+        under = spoken_under(author, self.name, cause_id, attempt) if author_kind == "agent" else ""
+        span = begin_span("room.say", {"planaria.room": self.name}, trace_id=trace_id, under=under)
         self._write(Entry((event,), answer, span=span))
         return answer
 

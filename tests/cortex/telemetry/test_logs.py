@@ -88,7 +88,7 @@ async def test_what_telemetry_tells_is_logged_by_its_level(node: TestNode, tmp_p
         told[level] = [line["message"] for line in found]
         if level == "info":
             tool = next(line for line in found if line["message"] == "tool.call")
-            assert (tool["reason"], tool["error_type"]) == ("no such page", "ValueError")
+            assert (tool["reason"], tool["error.type"]) == ("no such page", "ValueError")
             assert next(line for line in found if line["message"] == "turn")["trace_id"] == "T1"
     assert told["debug"] == ["journal.commit", "tool.call", "telemetry.export_failed", "turn"]
     assert told["info"] == ["tool.call", "telemetry.export_failed", "turn"]

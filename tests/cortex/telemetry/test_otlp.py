@@ -1,6 +1,8 @@
 """The exporter against a receiver on a real socket: what arrives, and what a bad endpoint does to the node."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -302,3 +304,12 @@ def test_the_receiver_refuses_what_is_no_otlp(receiver: OtlpReceiver):
     assert post(receiver.url, b"{}", "application/json") == 415
     assert post(receiver.url.replace("traces", "logs"), b"", "application/x-protobuf") == 404
     assert receiver.spans == []
+
+
+def test_a_node_without_the_setting_imports_nothing_of_opentelemetry():
+    code = (
+        "import sys, planaria.node; from planaria.config.settings import Settings; from pathlib import Path;"
+        "planaria.node.exporter(Settings().telemetry, Path('.'), {}, 'n');"
+        "sys.exit(any(m.split('.')[0] in ('opentelemetry', 'google', 'requests') for m in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

@@ -175,6 +175,13 @@ def caller_key(session: str, cause_id: str | None, effect: str) -> str:
     return "run:" + "/".join(effect.split("/")[:3]) if session.startswith("run:") else ""
 
 
+def spoken_under(agent: str, room: str, cause_id: str | None, attempt: int) -> str:
+    """The key of the turn in which an agent speaks in a room; empty if it answers nothing."""
+    if cause_id is None:
+        return ""
+    return turn_key(f"session:{agent}@{room}", cause_id if attempt == 1 else f"{cause_id}~{attempt}")
+
+
 def message_key(id: str) -> str:
     """The key of the span in which a message came in: what its turns name as theirs."""
     return f"message:{id}"

@@ -26,6 +26,7 @@ import msgspec
 
 from planaria.config.settings import LogSettings
 from planaria.cortex.redact import Redactor
+from planaria.cortex.telemetry.conventions import ERROR_TYPE
 from planaria.cortex.telemetry.handlers import attach, detach
 from planaria.cortex.telemetry.signal import Point, Signal, SpanFailed, SpanStarted
 from planaria.otp import (
@@ -84,7 +85,7 @@ class HumanFormatter(logging.Formatter):
         at = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
         where = _where(record)
         given = {name: value for name, value in record.__dict__.items() if name not in FIELDS}
-        said = " ".join(f"{name}={value}" for name, value in (given | where).items() if value)
+        said = " ".join(f"{_short(name)}={value}" for name, value in (given | where).items() if value)
         text = f"{at} {record.levelname.lower():<7} {record.name.removeprefix('planaria.')}: {record.getMessage()}"
         text = _one_line(f"{text}  [{said}]" if said else text)
         if record.exc_info:
@@ -235,12 +236,11 @@ def log_signal(signal: Signal) -> None:
         level = logging.DEBUG
     if not log.isEnabledFor(level):
         return
-    extra: dict[str, object] = {name.rpartition(".")[2]: value for name, value in signal.attributes.items()}
-    extra = {name if name not in FIELDS else f"{name}_": value for name, value in extra.items()}
+    extra: dict[str, object] = dict(signal.attributes)
     if not isinstance(signal, Point):
         extra["duration_ms"] = round(signal.duration * 1000, 3)
     if isinstance(signal, SpanFailed):
-        extra |= {"error_type": signal.error_type, "reason": signal.error}
+        extra |= {ERROR_TYPE: signal.error_type, "reason": signal.error}
     where = {"process": _name(signal.process), "trace_id": signal.trace_id}
     log.log(level, "%s", signal.name, extra=extra | {"planaria": where})
 
@@ -284,6 +284,11 @@ def _where(record: logging.LogRecord) -> dict[str, str]:
 
 def _plain(value: object) -> object:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _short(attribute: str) -> str:
+    """An attribute's name as people need it."""
+    return attribute.removeprefix("gen_ai.").removeprefix("planaria.")
 
 
 def _one_line(text: str) -> str:

@@ -6,6 +6,8 @@ import msgspec
 
 from planaria.cortex.live import Live, LiveStatus, follow, tables_of
 from planaria.cortex.live_table import LiveError, Select
+from planaria.cortex.telemetry.export import export_figures
+from planaria.cortex.telemetry.handlers import handlers_of
 from planaria.nerve.methods.method import Channel, Nothing, Services
 from planaria.nerve.protocol import ControlError
 from planaria.nerve.views import NodeView, node_view
@@ -100,10 +102,14 @@ async def top(params: Top, services: Services, channel: Channel) -> TopView:
     processes = found["processes"].select(Select(limit=None))
     processes.sort(key=lambda row: (-row.queue, -row.reductions))
     lost = {
-        "dropped": status.dropped,
-        "faults": status.faults,
-        "evicted": sum(table.evicted for table in status.tables),
+        "signals": status.dropped,
+        "events no row could be made of": status.faults,
+        "rows there was no room for": sum(table.evicted for table in status.tables),
+        "handlers that raised": handlers_of(node).detached,
     }
+    exported = export_figures(node)
+    if exported is not None:
+        lost["spans not exported"] = exported.dropped
     return TopView(
         at=wall_time(),
         node=node_view(node),
