@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from planaria.cli import output
 from planaria.nerve.trace.detail import Detail
 from planaria.nerve.trace.figures import STATE_WORDS, money, tail, tokens, took
+from planaria.nerve.trace.settle import MOMENTS
 from planaria.nerve.trace.shape import Trace, TraceNode
 from planaria.nerve.trace.words import line as one_line
 
@@ -86,7 +87,12 @@ def _row(trace: Trace, node: TraceNode, guide: str, now: float, long: int) -> li
     label = output.styled("")
     label.append(guide, "dim")
     label.append_text(_label(node))
-    bare = node.kind in BARE or node.state == "note" or (node.kind == "message" and node.ended == node.begun)
+    bare = (
+        node.kind in BARE
+        or node.state == "note"
+        or node.kind in MOMENTS
+        or (node.kind == "message" and node.ended == node.begun)
+    )
     seconds = "" if bare else took(node.seconds(now))
     spent = node.total if node.kind != "model" else node.own
     color = COLORS[node.state]
@@ -106,11 +112,11 @@ def _label(node: TraceNode) -> "Text":
         line.append_text(output.styled(f"{node.title}: ", "bold"))
         line.append_text(output.styled(said))
         return line
-    bold = "bold" if node.kind in ("turn", "tool", "model", "run", "work", "question") else ""
+    bold = "bold" if node.kind in ("turn", "tool", "model", "run", "work", "job", "question") else ""
     line.append_text(output.styled(node.title, "red" if node.kind in ("dead", "side") else bold))
     if node.kind == "tool" and node.who:
         line.append_text(output.styled(f" {one_line(node.who, 40)}"))
-    if node.state not in ("done", "note") and node.kind not in ("decision", "side"):
+    if node.state not in ("done", "note") and node.kind not in ("decision", "side", "dead"):
         line.append_text(output.styled(f"  {STATE_WORDS[node.state]}", COLORS[node.state]))
     if said:
         line.append_text(output.styled(f"{'  → ' if node.kind == 'tool' else '  '}{said}", "dim"))

@@ -154,5 +154,12 @@ def whole_turn_with_everything() -> Story:
     story.add(
         "dead.lettered", "dead", "M", letter="room.message", target="room:garden/M/scout", reason="gave up"
     )
+    story.add(
+        "work.submitted", "work", "e5", id="J", work="remind", label="remind ada", payload={"text": "x"}
+    )
+    story.add("work.started", "work", "J", attempt=1)
+    story.add("work.failed", "work", "J", attempt=1, error="no room", at=2000.0)
+    story.add("work.started", "work", "J", attempt=2)
+    story.add("work.finished", "work", "J", attempt=2, result="said")
     story.add("mystery.happened", "somewhere", "e5", size=3)
     return story.over("failed")

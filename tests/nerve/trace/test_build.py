@@ -154,6 +154,16 @@ def test_kinds_nobody_knows_stand_below_their_cause():
     assert mystery.parent is not None
 
 
+def test_deferred_work_is_one_line_whatever_became_of_it():
+    events = whole_turn_with_everything().events
+    jobs = [event for event in events if event.kind.startswith("work.")]
+    assert [node.state for node in build("T", events, now=NOW).nodes if node.kind == "job"] == ["done"]
+    for upto, state in ((1, "waiting"), (2, "running"), (3, "waiting"), (4, "running"), (5, "done")):
+        (job,) = build("T", jobs[:upto], now=NOW, doing=[]).nodes
+        assert (job.title, job.state, len(job.events)) == ("remind ada", state, upto)
+    assert build("T", jobs[:2], now=NOW).nodes[0].state == "waiting"  # no node runs, and it will be done
+
+
 def test_events_whose_content_is_gone_keep_their_place():
     for state in ("erased", "pruned"):
         gone = [msgspec.structs.replace(e, payload={}, state=state) for e in answered().events]

@@ -3,7 +3,7 @@
 from planaria.cortex.event import Event
 from planaria.nerve.trace.again import ENDS, cut_calls
 from planaria.nerve.trace.state import Fold
-from planaria.nerve.trace.words import called, line, text
+from planaria.nerve.trace.words import called, line, text, words
 
 BAD = ("failed", "crashed", "refused", "exceeded", "gave_up", "unavailable", "expired", "diverged")
 """Last words of kinds that tell of something bad."""
@@ -26,6 +26,9 @@ def aside(fold: Fold, event: Event) -> None:
     """An event that stands for itself."""
     if event.kind.startswith("question."):
         _question(fold, event)
+        return
+    if event.kind.startswith("work."):
+        _job(fold, event)
         return
     title = DEAD.get(event.kind, event.kind)
     knot = fold.new(f"event:{event.id}", "dead" if event.kind in DEAD else "event", title, event)
@@ -96,6 +99,37 @@ def _question(fold: Fold, event: Event) -> None:
         case "expired" | "withdrawn" as how:
             knot.title = f"asks a person, {how}"
             knot.end("cut_off", event.at)
+        case _:
+            pass
+
+
+def _job(fold: Fold, event: Event) -> None:
+    """`work.*`: all events of one piece of deferred work are one node; the later ones are caused by the first."""
+    payload, what = event.payload, event.kind.removeprefix("work.")
+    name = event.id if what == "submitted" else event.cause_id or event.id
+    knot = fold.jobs.get(name)
+    if knot is None:
+        knot = fold.new(f"job:{name}", "job", "deferred work", event)
+        knot.leads = _leads(fold, event)
+        fold.jobs[name] = knot
+    else:
+        knot.add(event)
+    if event.state != "whole":
+        knot.said = f"({event.state})"
+    match what:
+        case "submitted":
+            knot.title = text(payload, "label") or text(payload, "work") or knot.title
+            knot.who, knot.state = text(payload, "by"), "waiting"
+        case "started":
+            knot.state = "running"
+        case "failed":
+            knot.state, knot.said = "waiting", line(f"to be tried again: {text(payload, 'error')}", 160)
+        case "finished":
+            knot.said = line(words(payload.get("result")), 160)
+            knot.end("done", event.at)
+        case "died" | "cancelled":
+            knot.said = line(text(payload, "error") or text(payload, "why"), 160)
+            knot.end("failed" if what == "died" else "cut_off", event.at)
         case _:
             pass
 

@@ -6,6 +6,8 @@ from planaria.nerve.trace.knot import Knot
 from planaria.nerve.trace.shape import Doing, State
 from planaria.nerve.trace.state import message_of
 
+MOMENTS = ("dead", "side", "event")
+"""Kinds that take no time themselves, whatever follows from them."""
 WORKERS = ("model", "tool", "turn", "run", "work")
 """Kinds that only a living process goes on with."""
 
@@ -22,16 +24,18 @@ def settle(knots: Sequence[Knot], doing: Sequence[Doing] | None, last: float) ->
     for knot in knots:
         if knot.state is None and knot.kind in WORKERS:
             _go_on_or_cut_off(knot, living.get(knot.session), last)
-        elif knot.state is None and knot.kind == "question":
-            knot.state = "waiting"
+        elif (knot.state is None and knot.kind == "question") or (
+            knot.state == "running" and knot.kind == "job" and doing is None
+        ):
+            knot.state = "waiting"  # it is durable, so it is not cut off
     for knot in reversed(knots):
         if knot.kind == "step":
             _step(knot)
         elif knot.state is None:
             knot.state = _of_those_below(knot)
         if knot.ended is None and knot.state not in ("running", "waiting"):
-            ends = [child.ended or child.begun for child in knot.below]
-            knot.ended = max([*ends, knot.begun])
+            below = () if knot.kind in MOMENTS else knot.below
+            knot.ended = max([*(child.ended or child.begun for child in below), knot.begun])
 
 
 def _go_on_or_cut_off(knot: Knot, alive: Doing | None, last: float) -> None:

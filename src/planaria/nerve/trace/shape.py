@@ -16,6 +16,7 @@ type Kind = Literal[
     "tool",  # one tool call
     "run",  # a workflow's run
     "work",  # one step of it
+    "job",  # a piece of deferred work
     "question",  # something a person is asked
     "dead",  # something was given up
     "side",  # the life of a process concerned: a crash, a restart

@@ -23,7 +23,7 @@ class Fold:
         current: the node a run's session is at.
         starters: the tool call that started a run, by its session.
         prompts: what is known of the latest prompt of a turn.
-        questions: questions to people by id.
+        questions, jobs: questions to people, and deferred work, by id.
     """
 
     def __init__(self) -> None:
@@ -43,6 +43,7 @@ class Fold:
         self.starters: dict[str, Knot] = {}
         self.prompts: dict[str, PromptFacts] = {}
         self.questions: dict[str, Knot] = {}
+        self.jobs: dict[str, Knot] = {}
 
     def new(self, key: str, kind: Kind, title: str, event: Event, rank: int = 0) -> Knot:
         """A node that tells this event. A key that is taken gets the event's own id added."""

@@ -10,6 +10,7 @@ import msgspec
 
 from planaria.nerve.show import clip
 from planaria.nerve.trace.figures import STATE_WORDS, money, tokens, took
+from planaria.nerve.trace.settle import MOMENTS
 from planaria.nerve.trace.shape import Trace, TraceNode
 from planaria.nerve.trace.words import line
 from planaria.nerve.web.parts import dom_id
@@ -106,7 +107,9 @@ def panel_url(trace_id: str, node: str, zoom: str = "") -> str:
 
 
 def _row(trace: Trace, node: TraceNode, shown: Axis, now: float, zoom: str) -> RowView:
-    moment = node.state == "note" or (node.kind == "message" and node.ended == node.begun)
+    moment = (
+        node.state == "note" or node.kind in MOMENTS or (node.kind == "message" and node.ended == node.begun)
+    )
     bare = node.kind in ("prompt", "decision")
     spent = node.own if node.kind == "model" else node.total
     return RowView(
@@ -117,7 +120,9 @@ def _row(trace: Trace, node: TraceNode, shown: Axis, now: float, zoom: str) -> R
         level=node.depth + 1,
         kind=node.kind,
         state=node.state,
-        word="" if node.state in ("done", "note") or node.kind == "side" else STATE_WORDS[node.state],
+        word=""
+        if node.state in ("done", "note") or node.kind in ("side", "dead")
+        else STATE_WORDS[node.state],
         title=clip(line(node.title, LONGEST), LONGEST),
         who=line(node.who, LONGEST) if node.kind == "tool" else "",
         said=line(node.said, LONGEST),
