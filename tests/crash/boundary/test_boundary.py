@@ -1,4 +1,4 @@
-"""Killed at every boundary between two commits of a run, on either store: nothing lost, nothing doubled, money exact."""
+"""Killed at every boundary between two commits of a run, on either store: nothing lost or doubled, money exact."""
 
 from pathlib import Path
 
