@@ -1,10 +1,13 @@
 """Replay: from the journal alone every prompt as it was sent, every state as it was held, and nothing asked outside."""
 
+from functools import partial
+
 import msgspec
 import pytest
 
 from planaria.agents.events import ModelRequested
-from planaria.agents.ledger import Ledger
+from planaria.agents.ledger import SNAPSHOT, SNAPSHOT_VERSION, Ledger
+from planaria.agents.ledgers import known_ledger
 from planaria.agents.replay import NoSuchStep, ledger_of, prompt_of, replay, step_of
 from planaria.agents.replayed import ReplayView, StepDetail
 from planaria.agents.request import canonical
@@ -13,6 +16,7 @@ from planaria.agents.source import JournalSource, StoredSource
 from planaria.agents.state import plain
 from planaria.agents.turn import Turn, take
 from planaria.cortex.event import Event
+from planaria.cortex.journal import Journal
 from planaria.membrane.errors import Overloaded
 from planaria.membrane.provider import ModelRequest
 from planaria.testing.models import Call, Calls, Fail, Say, ScriptedProvider
@@ -254,6 +258,28 @@ async def test_turns_are_counted_from_where_a_count_ended(talked: World):
                 half.take(each)
         stored = msgspec.msgpack.decode(msgspec.msgpack.encode(half), type=Ledger)
         assert await ledger_of(source, SESSION, stored) == whole
+
+
+async def test_a_late_step_of_a_long_session_is_found_without_reading_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("planaria.agents.session.KEEP_EVERY", 20)
+    monkeypatch.setattr("planaria.agents.ledgers.KEEP_AFTER", 20)
+    script(world, *["Good day."] * 60)
+    await world.start()
+    given = []
+    for number in range(1, 60):
+        await world.post(str(number))
+        await world.node.settle()
+        if number in (25, 55):
+            before = len(world.store.given)
+            ledger = await world.run(known_ledger, SESSION)
+            detail = await world.run(partial(step_of, SOURCE, SESSION, 2 * number, ledger=ledger))
+            assert detail.prompt is not None and detail.prompt.exact
+            assert len(ledger.rows) == number
+            given.append(sum(world.store.given[before:]))
+    assert given[0] < 120 and given[1] < 120  # of 5 x 55 events and the room's talk
+    assert await world.run(Journal.load_snapshot, "journal", SESSION, SNAPSHOT, SNAPSHOT_VERSION) is not None
 
 
 # --- size ------------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def test_a_file_is_replayed_step_by_step():
 
 def test_a_replay_may_end_at_a_step_and_show_the_state_there():
     text = said("replay", str(RUN), "--to", "2")
-    "9 steps, 1 to 2 shown" in text
+    assert "9 steps, 1 to 2 shown" in text
     assert "1 turn, 10 → 5 tokens" in text
     assert "state after it: about to ask the model" in text
     assert "9 steps, 8 to 9 shown" in said("replay", str(RUN), "-n", "2")

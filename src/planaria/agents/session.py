@@ -23,6 +23,7 @@ import msgspec
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
 from planaria.agents.desk import Desk, note
 from planaria.agents.events import SessionForked, session_name
+from planaria.agents.ledgers import known_ledger
 from planaria.agents.spans import OUTCOME, end_turn, turn_span
 from planaria.agents.state import compare
 from planaria.agents.think import Brief, Thought, think
@@ -86,6 +87,8 @@ MAX_CRASHES = 3
 """Times the work of one turn may crash before the turn is given up."""
 MOST_BEHIND = 10
 """Times a turn may find that the journal knows more of it before that counts as a crash."""
+KEEP_EVERY = 250
+"""Turns after which the turns of the session are kept as a snapshot, for replays."""
 LOOK_EVERY = 32
 """Turns after which one is read from the journal once more before it is answered."""
 
@@ -448,6 +451,10 @@ class AgentProcess(GenServer):
         self.turn = self.base = self.brief = None
         self.events, self.ready, self.results, self.lost = [], {}, (), False
         self._show("idle", "", turn.message.id)
+        if self.turns % KEEP_EVERY == 0:
+            Task.start(
+                known_ledger, self.session, under=self.tasks_name, label=f"{self.agent} keeps its turns"
+            )
         self._next()
         self._note_ending()
 
