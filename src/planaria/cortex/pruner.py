@@ -6,14 +6,13 @@ done. Emits `journal.pruned` in the journal, session `node`, if anything went.
 Does badly: each run looks at every event that is old enough and has its payload still.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import msgspec
 
+from planaria.cortex.chronicle_events import SESSION, JournalPruned
 from planaria.cortex.errors import EventRefused, JournalUnavailable
-from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.retention import Doomed, Looker, Policy
 from planaria.otp import (
@@ -38,7 +37,6 @@ AGAIN = 600.0
 """Seconds until a run that failed is tried again."""
 REST = 0.05
 """Seconds between two steps."""
-SESSION = "node"
 
 
 class ClassTotal(msgspec.Struct):
@@ -120,14 +118,10 @@ async def prune(
 
 
 async def _note(journal: Server, found: Pruned) -> None:
-    payload: dict[str, Any] = {
-        "events": found.events,
-        "contents": found.contents,
-        "freed": found.freed,
-        "classes": Counter({name: total.events for name, total in found.classes.items()}),
-    }
+    classes = {name: total.events for name, total in found.classes.items()}
+    pruned = JournalPruned(found.events, found.contents, found.freed, classes)
     try:
-        await Journal.append(journal, [NewEvent("journal.pruned", payload, session=SESSION)])
+        await Journal.append(journal, [pruned.new(session=SESSION)])
     except EventRefused as error:  # a dict of numbers is never refused
         raise AssertionError(str(error)) from error
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from planaria.cortex.chronicle_events import SESSION, JournalErased
 from planaria.cortex.errors import JournalUnavailable
-from planaria.cortex.event import Event, NewEvent
+from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.pruner import ClassTotal, prune
 from planaria.cortex.query import Query
@@ -313,8 +314,8 @@ async def erase(params: Erasing, services: Services, channel: Channel) -> Erased
         events, sealed = await _count(params.subject, channel)
         if not params.dry and live:
             await Journal.erase(JOURNAL, params.subject)
-            note = {"subject": params.subject, "keys": live, "events": sealed}
-            await Journal.append(JOURNAL, [NewEvent("journal.erased", note, session="node")])
+            note = JournalErased(params.subject, live, sealed)
+            await Journal.append(JOURNAL, [note.new(session=SESSION)])
     except JournalUnavailable as error:
         raise unavailable(error) from error
     if not events and not keys:
