@@ -46,6 +46,8 @@ CLASSES: tuple[tuple[str, Class], ...] = (
     ("operator.*", "node"),
     ("chronicle.*", "node"),
     ("telemetry.*", "node"),
+    ("message.*", "node"),
+    ("events.*", "node"),
     ("journal.*", "node"),
     ("room.*", "state"),  # which rooms there are, who is in them
     ("session.*", "state"),
