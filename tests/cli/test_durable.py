@@ -57,8 +57,8 @@ def test_dead_letters_are_listed_shown_replayed_and_dropped(live):
     die(live, "b")
     assert live.run("dead", "list").output.splitlines()[1].startswith("#1\t")
     shown = live.run("dead", "show", "1").output
-    assert "reason     nobody knows" in shown
-    assert "  why      rust" in shown
+    assert "reason    nobody knows" in shown
+    assert "  why     rust" in shown
     assert "planaria dead replay 1" in shown
     assert set(live.json("dead", "replay", "1", "--as", "ada")) == {"work"}
     view = live.json("dead", "show", "1")

@@ -219,6 +219,17 @@ async def test_a_job_that_is_cut_off_again_and_again_is_taken_for_the_cause(rig:
     assert (await rig.kinds())[-1] == "died"
 
 
+async def test_a_job_that_waits_is_not_suspected_however_often_it_is_cut_off(node: TestNode) -> None:
+    rig = Rig(node, MemoryStore())
+    await rig.start(hang=Handler(rig.hang, within=None))
+    await rig.submit("a", "hang", retry=QUICK)
+    for _ in range(MOST_CUT_OFF + 2):
+        await rig.node.settle()
+        await rig.kill()
+        await rig.node.advance(10.5)
+    assert len(await rig.jobs()) == 1
+
+
 async def test_a_node_that_slept_over_many_due_times_does_each_once(rig: Rig) -> None:
     for number in range(200):
         await rig.submit(f"{number}", after=HOUR + 60 * number)

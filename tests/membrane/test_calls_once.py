@@ -251,6 +251,7 @@ async def test_a_person_says_what_became_of_it(
 
     pid = rig.node.spawn(resume)
     question = await rig.question()
+    assert rig.gate.is_waiting("s", "call-1")
     assert 'ran shop.buy with {"item":"hang"}' in question.text
     assert (question.by, question.room, question.subject) == ("agent:scout", "garden", "person:ada")
     # Whoever waits is killed too, and comes again: it is the same question.
@@ -260,6 +261,7 @@ async def test_a_person_says_what_became_of_it(
     await rig.node.run(partial(Questions.answer, "questions", "#1", answer, by="ada", via="terminal"))
     await rig.node.run(partial(wait_down, pid))
     assert heard == [outcome]
+    assert not rig.gate.is_waiting("s", "call-1")
     assert await rig.call("shop.buy", "hang") == outcome
     assert len([event for event in await rig.events("questions") if event.kind == "question.asked"]) == 1
 

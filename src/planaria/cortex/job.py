@@ -301,16 +301,18 @@ def ending(job: Job, error: str) -> list[NewEvent]:
 
 
 def after_failure(
-    job: Job, error: str, now: float, *, cut_off: bool = False, final: bool = False
+    job: Job, error: str, now: float, *, cut_off: bool = False, final: bool = False, waits: bool = False
 ) -> WorkFailed | WorkDied:
     """What follows from an attempt that failed: another one after a rest, or the end.
 
     Args:
         cut_off: nothing said that it failed; its process, or the node, was killed.
         final: whoever did it says that another attempt would fail as well.
+        waits: it spends its time waiting, so that being cut off says nothing against it.
     """
     failures, cuts = job.failures + (not cut_off), job.cut_off + cut_off
-    if final or failures >= job.retry.attempts or cuts >= MOST_CUT_OFF:
+    suspected = cuts >= MOST_CUT_OFF and not waits
+    if final or failures >= job.retry.attempts or suspected:
         return WorkDied(job.attempt, error[:LONGEST_ERROR])
     rest = job.retry.rest(max(1, failures), job.id)
     return WorkFailed(job.attempt, error[:LONGEST_ERROR], now + rest, cut_off)

@@ -215,14 +215,14 @@ class Questions(GenServer):
         if said is None:
             raise QuestionRefused(f"#{question.number} takes: {expected(question.options)}")
         event = QuestionAnswered(*said, by, via)
-        await Questions._close(questions, question, event)
+        await Questions._close(questions, question, event, f"person:{by}" if by else question.subject)
         return Closed(question.id, question.number, "answered", wall_time(), *said, by, via, question.text)
 
     @staticmethod
     async def withdraw(questions: Server, which: str, *, by: str, why: str = "") -> None:
         """Let nobody be asked any more. Raises as `answer`."""
         question = await Questions._open(questions, which)
-        await Questions._close(questions, question, QuestionWithdrawn(by, why))
+        await Questions._close(questions, question, QuestionWithdrawn(by, why), question.subject)
 
     @staticmethod
     async def _open(questions: Server, which: str) -> Question:
@@ -238,14 +238,14 @@ class Questions(GenServer):
 
     @staticmethod
     async def _close(
-        questions: Server, question: Question, how: QuestionAnswered | QuestionWithdrawn
+        questions: Server, question: Question, how: QuestionAnswered | QuestionWithdrawn, subject: str
     ) -> None:
         event = how.new(
             session=SESSION,
             trace_id=question.trace_id,
             cause_id=question.id,
             id=end_id(question.id),
-            subject=question.subject,
+            subject=subject,
         )
         try:
             await Journal.append("journal", [event])

@@ -394,7 +394,15 @@ class Work(GenServer):
                 send_after(handler.within, self.pid, _TimeUp(job.id, job.attempt + 1))
 
     def _note(self, job: Job, failed: _Failed) -> None:
-        after = after_failure(job, failed.error, wall_time(), cut_off=failed.outage, final=failed.final)
+        handler = self.handlers.get(job.work)
+        after = after_failure(
+            job,
+            failed.error,
+            wall_time(),
+            cut_off=failed.outage,
+            final=failed.final,
+            waits=handler is not None and handler.within is None,
+        )
         events = ending(job, after.error) if isinstance(after, WorkDied) else [job.event(after)]
         self._begin(job, _write, events)
 

@@ -23,7 +23,7 @@ the last.
 
 import pkgutil
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -39,7 +39,7 @@ from planaria.cortex.redact import Redactor
 from planaria.cortex.telemetry.conventions import caller_key
 from planaria.cortex.telemetry.signal import Value
 from planaria.cortex.telemetry.span import span
-from planaria.membrane.events import ToolFinished, ToolStarted
+from planaria.membrane.events import ToolFinished, ToolStarted, tool_event_id
 from planaria.membrane.outcome import as_text, bounded, json_size, outcome_of, shortened, spoken
 from planaria.membrane.parameters import ArgumentError
 from planaria.membrane.prepared import Ended, Prepared, call_event
@@ -77,6 +77,7 @@ class Gate:
         self._questions = questions
         self._redactor = Redactor()
         self._under_way: dict[str, Pid] = {}  # by the id of `tool.started`
+        self._waiting: set[str] = set()  # of them, those that wait for people or a moment
         for each in tools:
             if each.name in self._tools:
                 raise ToolConflict(f"two tools are named {each.name!r}; rename one")
@@ -98,6 +99,10 @@ class Gate:
         """Grants that match no tool, each with the nearest name: a typo in a record."""
         idle = (grant for grant in grants if not any(granted(name, (grant,)) for name in self._tools))
         return {grant: _nearest(grant, self._tools) for grant in idle}
+
+    def is_waiting(self, session: str, call_id: str) -> bool:
+        """Whether a call under way waits for people or for a moment, so that a limit of time says nothing about it."""
+        return tool_event_id(session, call_id, ToolStarted.kind) in self._waiting
 
     # --- calling -------------------------------------------------------------------------------------------------
 
@@ -178,7 +183,8 @@ class Gate:
         }
         begun = now()
         under, trace_id = caller_key(context.session, context.cause_id, context.effect_id), context.trace_id
-        with self._alone(prepared), span("tool.call", about, trace_id=trace_id, under=under) as spent:
+        waits = self._patient(prepared) if prepared.tool.waits else nullcontext()
+        with self._alone(prepared), waits, span("tool.call", about, trace_id=trace_id, under=under) as spent:
             outcome = bounded(prepared.tool, await _run(prepared.tool, context, prepared.bound))
             spent.set("planaria.branch", outcome.branch)
         remembered = outcome.events if isinstance(outcome, Done) else ()
@@ -194,6 +200,15 @@ class Gate:
         finally:
             if outermost:
                 self._under_way.pop(prepared.id, None)
+
+    @contextmanager
+    def _patient(self, prepared: Prepared) -> Generator[None]:
+        """While this lasts the call counts as waiting."""
+        self._waiting.add(prepared.id)
+        try:
+            yield
+        finally:
+            self._waiting.discard(prepared.id)
 
     async def _close(self, prepared: Prepared, ended: Ended) -> Outcome:
         """Write down how a call ended; the first end counts, whoever wrote it.
@@ -228,7 +243,8 @@ class Gate:
         if prepared.tool is None:  # refused now, started by an earlier program that offered the tool
             assert prepared.refused is not None
             return prepared.refused
-        settled = await settle(prepared, self._journal, self._questions)
+        with self._patient(prepared):
+            settled = await settle(prepared, self._journal, self._questions)
         if settled is None:
             return await self.run(prepared)
         return await self._close(prepared, Ended(settled, (self._finished(prepared, settled, 0.0),)))

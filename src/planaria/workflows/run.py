@@ -155,9 +155,15 @@ class Run(GenServer):
                 crashed = Result(FAILED, error=f"the tool crashed: {reason}")
                 await self._go(Answer(at=wall_time(), result=crashed))
             case TimeUp(call_id=call_id) if self.calling and self.calling.id == call_id:
+                if self.gate.is_waiting(self.session, call_id):  # for people: that may take days
+                    send_after(self.calling.timeout, self.pid, message)
+                    return
                 late = Result(FAILED, error=f"no answer within {self.calling.timeout:g} seconds")
+                tool = self.gate.find(self.calling.tool)
                 self._drop_call()
-                await self._go(Answer(at=wall_time(), result=late, retry=True))
+                # Nobody knows whether it took effect: only what may be done twice is tried again.
+                retry = tool is not None and tool.on_unknown == "retry"
+                await self._go(Answer(at=wall_time(), result=late, retry=retry))
             case RetryDue(until=until) if self.state and self.state.current:
                 if self.state.current.due == until and self.task is None and self.unsaved is None:
                     await self._go(Due(at=max(until, wall_time())))
