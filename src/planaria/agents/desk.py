@@ -70,7 +70,9 @@ class Desk:
         payload = msgspec.to_builtins(event.payload)
         redactor = self.services.get(Redactor)
         if isinstance(redactor, Redactor):
-            payload = redactor.value(payload)
+            masked = redactor.value(payload)
+            assert isinstance(masked, dict)
+            payload = masked
         return Event(
             seq=0,
             id=event.id,

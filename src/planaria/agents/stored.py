@@ -1,7 +1,8 @@
 """Runs in files, as `planaria journal export` writes them."""
 
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
+from typing import Any
 
 from planaria.cortex import portable
 from planaria.cortex.event import Event
@@ -21,3 +22,13 @@ def read_run(path: Path) -> list[Event]:
 def sessions_of(events: Iterable[Event]) -> list[str]:
     """The sessions of agents among the events, sorted."""
     return sorted({event.session for event in events if event.session.startswith("session:")})
+
+
+def at_once[T](work: Coroutine[Any, Any, T]) -> T:
+    """The result of work on a `StoredSource`: its events are in memory, so it waits for nothing and needs no loop."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("reading events in memory waited for something")

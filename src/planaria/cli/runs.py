@@ -41,14 +41,12 @@ def _file(what: str) -> tuple[Path, str] | None:
 
 
 def _of_file(path: Path, session: str, method: str, params: dict[str, Any]) -> Any:
-    import asyncio
-
     import msgspec
 
     from planaria.agents.replay import NoSuchStep, ledger_of, replay, run_of, step_of
     from planaria.agents.seed import SeedLost
     from planaria.agents.source import StoredSource
-    from planaria.agents.stored import read_run
+    from planaria.agents.stored import at_once, read_run
     from planaria.cortex.portable import Unfit
 
     async def answer(source: StoredSource, name: str) -> Any:
@@ -62,7 +60,7 @@ def _of_file(path: Path, session: str, method: str, params: dict[str, Any]) -> A
     try:
         source = StoredSource(read_run(path))
         return msgspec.json.decode(
-            msgspec.json.encode(asyncio.run(answer(source, _named(source, path, session))))
+            msgspec.json.encode(at_once(answer(source, _named(source, path, session))))
         )
     except (NoSuchStep, SeedLost, Unfit) as error:
         raise CliError(REFUSED, str(error), "", "bad_request") from error

@@ -9,9 +9,8 @@ Given the agent, its system text and the tools it is offered as well. A differen
 """
 
 import difflib
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -22,7 +21,7 @@ from planaria.agents.replay import ledger_of, names_of
 from planaria.agents.request import canonical, digest_of, read_specs, request_of, specs_text, talk_of
 from planaria.agents.seed import trace_of_turn
 from planaria.agents.source import Source, StoredSource
-from planaria.agents.stored import read_run, sessions_of
+from planaria.agents.stored import at_once, read_run, sessions_of
 from planaria.agents.turn import Act, Action, Say, Think, Turn, next_action, take
 from planaria.cortex.event import Event
 from planaria.cortex.query import Query
@@ -93,17 +92,7 @@ def replay(
     run = _Run(
         StoredSource(events), found[0], agent, Gate(tools) if tools is not None else None, garden, steps
     )
-    return _at_once(run.check())
-
-
-def _at_once[T](work: Coroutine[Any, Any, T]) -> T:
-    """The result of work that waits for nothing: events in memory are there. So this can be used in any test."""
-    try:
-        work.send(None)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    raise AssertionError("reading events in memory waited for something")
+    return at_once(run.check())
 
 
 class _Run:
