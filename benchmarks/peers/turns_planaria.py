@@ -15,18 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import asyncpg
 
-from benchmarks.peers import turns
+from benchmarks.peers import turns, turns_agents
 from benchmarks.peers.serve import serve
 from planaria.cortex.event import new_id
 from planaria.cortex.event_type import EventType
 from planaria.cortex.fold import fold
 from planaria.cortex.journal import Journal, JournalOptions
+from planaria.cortex.seal import MasterKey
+from planaria.cortex.stores.postgres import PostgresStore
 from planaria.cortex.stores.sqlite import SqliteStore
 from planaria.otp import Node, child
 
 WHERE = sys.argv[1] if len(sys.argv) > 1 else "sqlite"
 SUBJECT = "person:ada"
+MASTER = MasterKey(bytes(range(32)), "the benchmark")
 
 
 class Message(EventType, frozen=True):
@@ -104,7 +108,7 @@ class Stage:
         await self.node.__aenter__()
         self.store: Any = make_store(self.folder)
         self.journal = await self.node.start(
-            child(Journal, lambda: self.store, JournalOptions(), name="journal")
+            child(Journal, lambda: self.store, JournalOptions(), None, MASTER, name="journal")
         )
         await self.node.run(session, "warm", 1)  # keys, names
         self.before = await self.bytes()
@@ -112,7 +116,7 @@ class Stage:
 
     async def __aexit__(self, *reason: Any) -> None:
         await self.node.__aexit__(*reason)
-        turns.drop_folder(self.folder)
+        await drop_store(self.folder)
 
     async def bytes(self) -> int:
         return await bytes_on_disk(self.folder)
@@ -125,15 +129,33 @@ class Stage:
 
 def make_store(folder: Path) -> Any:
     """The store that is measured."""
-    return SqliteStore(folder / "journal.db")
+    return SqliteStore(folder / "journal.db") if WHERE == "sqlite" else PostgresStore(WHERE)
 
 
 async def bytes_on_disk(folder: Path) -> int:
     """Of the database, with all that was written folded in."""
+    if WHERE != "sqlite":
+        return int(await on_server("SELECT pg_database_size(current_database())"))
     connection = apsw.Connection(str(folder / "journal.db"))
     connection.pragma("wal_checkpoint", "passive")
     connection.close()
     return (folder / "journal.db").stat().st_size
+
+
+async def drop_store(folder: Path) -> None:
+    """The next one begins anew."""
+    turns.drop_folder(folder)
+    if WHERE != "sqlite":
+        await on_server("DROP SCHEMA planaria CASCADE")
+
+
+async def on_server(statement: str) -> Any:
+    """One statement's answer."""
+    connection = await asyncpg.connect(WHERE)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
 
 
 async def run(sessions: int, count: int) -> list[float]:
@@ -198,6 +220,8 @@ if __name__ == "__main__":
             "growth": growth,
             "latency": latency,
             "rebuild": rebuild,
+            "agent_one": lambda n: turns_agents.run(1, n, make_store, MASTER),
+            "agent_many": lambda n: turns_agents.run(turns.MANY, n, make_store, MASTER),
         },
         f"planaria on {store}",
     )
