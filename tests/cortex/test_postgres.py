@@ -252,7 +252,6 @@ async def test_reads_follow_an_index(
 async def refused(work: Awaitable[object], kind: type[StoreError], words: str) -> StoreError:
     with pytest.raises(kind, match=words) as found:
         await work
-    assert type(found.value) is kind
     assert "hunter2" not in str(found.value)
     return found.value
 
@@ -306,10 +305,11 @@ async def test_a_server_that_ends_in_the_middle_of_a_commit_has_written_nothing(
 
 
 async def test_a_server_that_hangs_does_not_hang_the_store(postgres: Postgres) -> None:
-    store = store_of(postgres, answer_within=0.3, connect_within=0.3)
+    store = store_of(postgres)
     await store.open()
     await store.append([[draft("before")]])
     await store.read(Query())
+    store.database._answer_within = store.database._connect_within = 0.3
     postgres.server.freeze()
     try:
         for _ in range(2):
@@ -318,12 +318,13 @@ async def test_a_server_that_hangs_does_not_hang_the_store(postgres: Postgres) -
         await refused(store_of(postgres, connect_within=0.3).open(), StoreFailed, "does not answer")
     finally:
         postgres.server.thaw()
-    store.database._answer_within = 15.0
-    (outcome,) = await store.append([[draft("after")]])
-    assert isinstance(outcome, Written)
-    assert (await kinds(store))[-1] == "after"
-    assert await is_whole(store)
     await store.close()
+    patient = store_of(postgres)
+    await patient.open()
+    await patient.append([[draft("after")]])
+    assert (await kinds(patient))[-1] == "after"
+    assert await is_whole(patient)
+    await patient.close()
 
 
 async def test_a_commit_that_another_holds_up_for_too_long_is_given_up(postgres: Postgres) -> None:
@@ -534,3 +535,20 @@ async def test_names_that_are_forgotten_while_a_read_asks_for_them_are_not_misse
         events = await other._events(Interrupted(connection), rows)
     assert [event.session for event in events] == ["x", "y"]
     await other.close()
+
+
+async def test_a_read_whose_connection_is_lost_is_done_again_with_another(
+    postgres: Postgres, store: PostgresStore
+) -> None:
+    await store.append([[draft()]])
+    lost = 0
+
+    async def lose_the_first(connection: Any) -> int:
+        nonlocal lost
+        lost += 1
+        if lost == 1:
+            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return len(await connection.fetch("SELECT FROM events"))
+
+    assert await store.database.read(lose_the_first) == 1
+    assert lost == 2

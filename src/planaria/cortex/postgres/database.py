@@ -5,7 +5,7 @@ server does. The writing connection also listens: the server then hands a commit
 answer and need not wake another.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import asyncpg
 
 from planaria.config.database import shown_address
 from planaria.cortex.errors import StoreBusy, StoreFailed
-from planaria.cortex.postgres.faults import DRIVER_FAULTS, from_driver
+from planaria.cortex.postgres.faults import DRIVER_FAULTS, ConnectionLost, from_driver
 from planaria.otp import timeout
 
 CHANNEL = "planaria"
@@ -104,6 +104,19 @@ class Database:
             if not sound:
                 self._drop_writer()
 
+    async def read[R](self, work: Callable[[Connection], Awaitable[R]]) -> R:
+        """Do `work`, which only reads, with a connection that reads; once more if that was lost meanwhile.
+
+        Raises:
+            StoreError: as `reading`.
+        """
+        try:
+            async with self.reading() as connection:
+                return await work(connection)
+        except ConnectionLost:
+            async with self.reading() as connection:
+                return await work(connection)
+
     @asynccontextmanager
     async def reading(self, within: float | None = None) -> AsyncGenerator[Connection]:
         """One of the connections that read, and do small writes. After a fault it is given up.
@@ -125,7 +138,7 @@ class Database:
         finally:
             if not sound:
                 _give_up(connection)
-            await pool.release(connection)
+            await _release(pool, connection)
 
     async def _take_reader(self, pool: Any) -> Connection:
         waiting = pool.get_idle_size() == 0 and pool.get_size() >= self._most_readers
@@ -202,6 +215,13 @@ def _give_up(connection: Connection) -> None:
         connection.terminate()
     except asyncpg.InterfaceError:
         pass  # it was lost, and is out of the pool already
+
+
+async def _release(pool: Any, connection: Connection) -> None:
+    try:
+        await pool.release(connection)
+    except DRIVER_FAULTS:
+        _give_up(connection)  # lost meanwhile; what was done with it is done
 
 
 async def _nothing(connection: Connection) -> None:

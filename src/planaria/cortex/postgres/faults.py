@@ -14,6 +14,11 @@ from planaria.cortex.errors import (
 DRIVER_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """All that a call of the driver raises; `TimeoutError` and faults of TLS are `OSError`s."""
 
+
+class ConnectionLost(StoreFailed):
+    """A connection ended in the middle of its use; the next one may be well."""
+
+
 _START = "start PostgreSQL or mend the network"
 
 # By SQLSTATE, or its class of two characters: which error, what is wrong with the database, the mend.
@@ -36,9 +41,9 @@ _BY_STATE: dict[str, tuple[type[StoreError], str, str]] = {
         "give it the right: GRANT CREATE ON DATABASE, or the schema planaria",
     ),
     "57P03": (StoreFailed, "starts or stops just now", "wait until it is up"),
-    "57P01": (StoreFailed, "was stopped", _START),
-    "57P02": (StoreFailed, "was stopped", _START),
-    "57P05": (StoreFailed, "ended a connection that did nothing", "the next try makes a new one"),
+    "57P01": (ConnectionLost, "was stopped", _START),
+    "57P02": (ConnectionLost, "was stopped", _START),
+    "57P05": (ConnectionLost, "ended a connection that did nothing", "the next try makes a new one"),
     "57014": (StoreBusy, "took too long", "see what else it does: SELECT * FROM pg_stat_activity"),
     "55P03": (StoreBusy, "is held by another", "see who: SELECT * FROM pg_locks WHERE NOT granted"),
     "25P03": (StoreFailed, "ended a transaction that did nothing", "the next try makes a new one"),
@@ -66,7 +71,7 @@ def from_driver(error: BaseException, shown: str) -> StoreError:
         case ConnectionRefusedError():
             return StoreFailed(f"{shown} takes no connections", _START)
         case ConnectionError():
-            return StoreFailed(f"the connection to {shown} was lost", _START)
+            return ConnectionLost(f"the connection to {shown} was lost", _START)
         case OSError():
             what = error.strerror or type(error).__name__
             return StoreFailed(f"{shown} cannot be reached: {what}", "mend the address, or the network")
@@ -74,13 +79,13 @@ def from_driver(error: BaseException, shown: str) -> StoreError:
             mend = "mend the address, or the variables PGSSLMODE, PGSSLROOTCERT and the like"
             return StoreFailed(f"{shown} cannot be connected to in this way: {error}", mend)
         case _:
-            return StoreFailed(f"the connection to {shown} was lost", _START)
+            return ConnectionLost(f"the connection to {shown} was lost", _START)
 
 
 def _from_server(error: asyncpg.PostgresError, shown: str) -> StoreError:
     state: str = getattr(error, "sqlstate", None) or ""
     if state.startswith("08"):
-        return StoreFailed(f"the connection to {shown} was lost", _START)
+        return ConnectionLost(f"the connection to {shown} was lost", _START)
     found = _BY_STATE.get(state) or _BY_STATE.get(state[:2])
     said = getattr(error, "message", None) or str(error) or type(error).__name__
     if found is None:

@@ -135,15 +135,27 @@ class PostgresStore:
     async def read(self, query: Query) -> list[Stored]:
         """See `EventStore.read`."""
         statement, values = sql.select(query)
-        async with self.database.reading() as connection:
-            return await self._events(connection, await connection.fetch(statement, *values))
+        return await self._select(statement, *values)
 
     async def find(self, id: str) -> Stored | None:
         """See `EventStore.find`."""
-        async with self.database.reading() as connection:
-            rows = await connection.fetch(sql.FIND, id_bytes(id))
-            found = await self._events(connection, rows)
+        found = await self._select(sql.FIND, id_bytes(id))
         return found[0] if found else None
+
+    async def _select(self, statement: str, *values: Any) -> list[Stored]:
+        async def work(connection: Connection) -> list[Stored]:
+            return await self._events(connection, await connection.fetch(statement, *values))
+
+        return await self.database.read(work)
+
+    async def _fetch(self, statement: str, *values: Any) -> list[Any]:
+        """The rows of a statement that only reads."""
+
+        async def work(connection: Connection) -> list[Any]:
+            rows: list[Any] = await connection.fetch(statement, *values)
+            return rows
+
+        return await self.database.read(work)
 
     async def _events(self, connection: Connection, rows: Sequence[Any]) -> list[Stored]:
         names = self._memory()  # this one throughout: another may take its place meanwhile
@@ -156,15 +168,13 @@ class PostgresStore:
     async def contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
         """See `EventStore.contents`."""
         wanted = [bytes.fromhex(digest) for digest in hashes]
-        async with self.database.reading() as connection:
-            rows = await connection.fetch("SELECT hash, data FROM contents WHERE hash = ANY ($1)", wanted)
+        rows = await self._fetch("SELECT hash, data FROM contents WHERE hash = ANY ($1)", wanted)
         return {digest.hex(): data for digest, data in rows}
 
     async def sessions(self, prefix: str = "", limit: int | None = None) -> list[SessionRow]:
         """See `EventStore.sessions`."""
         start = prefix.encode()
-        async with self.database.reading() as connection:
-            rows = await connection.fetch(sql.SESSIONS, start, start + b"\xff", limit)
+        rows = await self._fetch(sql.SESSIONS, start, start + b"\xff", limit)
         return [SessionRow(name.decode(), *rest) for name, *rest in rows]
 
     # --- snapshots ---------------------------------------------------------------------------------------------
@@ -180,17 +190,15 @@ class PostgresStore:
 
     async def load_snapshot(self, session: str, name: str, version: int) -> Snapshot | None:
         """See `EventStore.load_snapshot`."""
-        async with self.database.reading() as connection:
-            row = await connection.fetchrow(sql.LOAD_SNAPSHOT, session.encode(), name.encode(), version)
-        return None if row is None else Snapshot(session, name, version, row[0], row[1])
+        rows = await self._fetch(sql.LOAD_SNAPSHOT, session.encode(), name.encode(), version)
+        return None if not rows else Snapshot(session, name, version, *rows[0])
 
     # --- keys of subjects --------------------------------------------------------------------------------------
 
     async def subject_keys(self, subject: str | None = None, limit: int | None = None) -> list[SubjectKey]:
         """See `EventStore.subject_keys`."""
         wanted = None if subject is None else subject.encode()
-        async with self.database.reading() as connection:
-            rows = await connection.fetch(sql.SUBJECT_KEYS, wanted, limit)
+        rows = await self._fetch(sql.SUBJECT_KEYS, wanted, limit)
         return [SubjectKey(name.decode(), generation, wrapped) for name, generation, wrapped in rows]
 
     async def put_subject_key(self, key: SubjectKey) -> SubjectKey:
@@ -233,9 +241,8 @@ class PostgresStore:
 
     async def lease(self, name: str) -> Lease | None:
         """See `EventStore.lease`."""
-        async with self.database.reading() as connection:
-            row = await connection.fetchrow(sql.LEASE, name.encode())
-        return None if row is None else _lease(row)
+        rows = await self._fetch(sql.LEASE, name.encode())
+        return None if not rows else _lease(rows[0])
 
     # --- keeping house -----------------------------------------------------------------------------------------
 
