@@ -31,8 +31,8 @@ from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.live import Live
 from planaria.cortex.node_lease import NodeLease
 from planaria.cortex.place import JournalPlace
-from planaria.cortex.questions import Questions
 from planaria.cortex.pruner import Pruner
+from planaria.cortex.questions import Questions
 from planaria.cortex.redact import Redactor
 from planaria.cortex.retention import policy_of
 from planaria.cortex.seal import MasterKey, load_master_key
@@ -165,7 +165,9 @@ def handlers(gate: Gate, garden: Path) -> dict[str, Handler]:
     }
 
 
-def journal_alone(settings: Settings, garden: Path, environ: Mapping[str, str], redactor: Redactor) -> ChildSpec:
+def journal_alone(
+    settings: Settings, garden: Path, environ: Mapping[str, str], redactor: Redactor
+) -> ChildSpec:
     """The journal of a garden that no node runs, for a command that reads it or looks after it."""
     place = JournalPlace(settings.journal, garden, environ)
     return child(Journal, place, JournalOptions(), redactor, master_key(garden), name="journal")
