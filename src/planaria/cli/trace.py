@@ -106,11 +106,12 @@ def _follow(garden: Path, what: str, as_json: bool) -> bool:
             raise
         return False
     with client:
-        stream = client.follow("trace.follow", trace=what)
+        watched = sys.stdout.isatty() and not as_json
+        stream = client.follow("trace.follow", trace=what, beat=watched)
         if as_json:
             output.each(stream, output.print_json_line)
             return True
-        if not sys.stdout.isatty():
+        if not watched:
             final = output.each(stream, lambda view: None)
             output.console().print(draw(_typed(final, Trace), time.time()), soft_wrap=True)
             return True

@@ -238,7 +238,7 @@ def check(trace: Trace, events: list[Event]) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_event_of_a_cut_off_stream_appears_once_and_the_totals_add_up(data):
     kept = data.draw(st.lists(st.sampled_from(TOLD), unique_by=lambda event: event.seq))
     order = data.draw(st.permutations(kept))
@@ -273,6 +273,6 @@ NOTES = st.builds(
     st.lists(WILD, max_size=25, unique_by=lambda event: event.seq),
     st.lists(NOTES, max_size=4, unique_by=lambda event: event.seq),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_every_event_of_a_wild_stream_appears_once(events, notes):
     check(build("T", events, now=NOW, notes=notes), [*events, *notes])

@@ -2,7 +2,11 @@
 
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal
-from planaria.otp import Node
+from planaria.cortex.live import Live
+from planaria.cortex.live_table import Table
+from planaria.nerve.live.projected import Projected
+from planaria.nerve.live.sessions import SessionRow
+from planaria.otp import Node, child, supervisor
 from tests.nerve.trace.story import SCOUT, Story, answered
 from tests.nerve.web.garden import read_until, visiting
 
@@ -116,3 +120,50 @@ async def test_a_session_s_process_page_is_there_without_a_live_store(tmp_path):
     async with visiting(tmp_path) as visit:
         html = (await visit.get(f"/processes/{SCOUT}")).text
     assert 'id="session-now"' in html
+
+
+KEY = "sk-" + "a1b2c3d4e5f6" * 3
+
+
+async def test_the_overview_tells_what_each_agent_does_and_masks_what_it_is_writing(tmp_path):
+    row = SessionRow(
+        key=SCOUT,
+        agent="scout",
+        room="garden",
+        status="thinking",
+        doing="asks local/small, step 2",
+        since=1000.0,
+        turn="M",
+        author="ada",
+        asked=EVIL,
+        saying=f"the key is {KEY}",
+        queue=2,
+        tokens_in=12345,
+        tokens_out=6,
+        cost_micro=1500,
+        trace_id="T",
+    )
+    async with visiting(tmp_path) as visit:
+        await visit.node.start(supervisor(child(Live, lambda node: [Rows(row)], name="live"), name="beside"))
+        html = (await visit.get("/")).text
+        page = (await visit.get(f"/processes/{SCOUT}")).text
+    for text in (
+        "asks local/small, step 2",
+        "2 wait",
+        "12.3k → 6 tokens",
+        "$0.0015",
+        'href="/traces/T"',
+        "its thoughts now",
+    ):
+        assert text in html
+    assert KEY not in html + page
+    assert "the trace of its turn, as it grows" in page
+
+
+class Rows(Projected):
+    """A table of sessions with one row."""
+
+    def __init__(self, row: SessionRow) -> None:
+        super().__init__()
+        self.table: Table[SessionRow] = Table("sessions", SessionRow, 10, "for tests")
+        self.table.put(row)

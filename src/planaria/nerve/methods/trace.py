@@ -32,6 +32,12 @@ class WhichTrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trace: str = ""
 
 
+class Following(WhichTrace, frozen=True, forbid_unknown_fields=True):
+    """Which trace; with `beat` it is told twice a second while it runs, changed or not, since its times grow."""
+
+    beat: bool = False
+
+
 class Latest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many of the latest; `failed`: only those that failed or were cut off."""
 
@@ -71,7 +77,7 @@ async def open_(params: WhichNode, services: Services, channel: Channel) -> list
         raise ControlError("unavailable", error.cause, error.mend) from error
 
 
-async def follow(params: WhichTrace, services: Services, channel: Channel) -> Trace:
+async def follow(params: Following, services: Services, channel: Channel) -> Trace:
     """A trace whenever it has grown, as events; it as it ended is the result."""
     subscribe("journal")
     first = await _reading(params.trace)
@@ -86,7 +92,7 @@ async def follow(params: WhichTrace, services: Services, channel: Channel) -> Tr
         except TimeoutError:
             pass
         now = (await _reading(told.id)).trace
-        if now != told:
+        if now != told or (params.beat and now.open):
             told = now
             channel.send(told)
     return now

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from planaria.cortex.live import tables_of
 from planaria.cortex.live_table import LiveError, Select
+from planaria.cortex.redact import Redactor
 from planaria.nerve.live.sessions import SessionRow
 from planaria.nerve.trace.shape import Doing
 from planaria.nerve.trace.state import message_of
@@ -44,6 +47,17 @@ def session_row(node: Node, session: str) -> SessionRow | None:
         return tables_of(node)["sessions"].get(session)
     except (NoProcess, LiveError):
         return None
+
+
+def masked(row: SessionRow, redactor: Redactor) -> SessionRow:
+    """The row with the secrets in its words masked: what is being written has not passed the journal yet."""
+    return msgspec.structs.replace(
+        row,
+        doing=redactor.text(row.doing),
+        saying=redactor.text(row.saying),
+        asked=redactor.text(row.asked),
+        last_error=redactor.text(row.last_error),
+    )
 
 
 def _session(node: Node, session: str, pid: Pid) -> Doing | None:

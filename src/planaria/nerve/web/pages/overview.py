@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from planaria.nerve.trace.doing import session_rows
+from planaria.nerve.trace.doing import masked, session_rows
 from planaria.nerve.views import TreeView, tree_views
 from planaria.nerve.web.live import LiveResponse
 from planaria.nerve.web.parts import Part, dom_id
@@ -94,7 +94,8 @@ class OverviewFeed:
         shown = lately[:12]
         waiting = await self.site.waiting()
         headline = {"troubles": troubles, "node_name": self.site.node.name, "waiting": waiting}
-        sessions = tuple(session_rows(self.site.node)[:MOST_SESSIONS])
+        redactor = self.site.services.redactor
+        sessions = tuple(masked(row, redactor) for row in session_rows(self.site.node)[:MOST_SESSIONS])
         return [
             Part("headline", "_headline.html", headline, (bool(troubles), waiting)),
             Part("figures", "_figures.html", {"figures": figures}, figures),

@@ -16,7 +16,7 @@ from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.nerve.restart import NotSupervised, restart
-from planaria.nerve.trace.doing import session_row
+from planaria.nerve.trace.doing import masked, session_row
 from planaria.nerve.views import FrameView, NoSuchProcess, ProcessView, find_process, process_view
 from planaria.nerve.web.live import LiveResponse
 from planaria.nerve.web.pages.journal import EventLine, event_line
@@ -120,6 +120,7 @@ class ProcessFeed:
         if self.events is None:
             self.events = deque(await self._read_events(view), maxlen=EVENTS)
         row = session_row(node, view.name) if view.name is not None else None
+        row = None if row is None else masked(row, self.site.services.redactor)
         now = Part("session-now", "_session_now.html", {"row": row}, row)
         return [*_parts(_vitals(self.ref, view, found, self.pid), view, tuple(self.events)), now]
 
