@@ -34,7 +34,7 @@ METHODS: dict[str, Method[Any]] = {
     "journal.tail": Method(journal.Tail, journal.tail),
     "trace": Method(trace.WhichTrace, trace.trace),
     "trace.open": Method(trace.WhichNode, trace.open_),
-    "trace.follow": Method(trace.WhichTrace, trace.follow),
+    "trace.follow": Method(trace.Following, trace.follow),
     "traces": Method(trace.Latest, trace.traces),
     "session.replay": Method(sessions.Replaying, sessions.replaying),
     "session.step": Method(sessions.WhichStep, sessions.step),
