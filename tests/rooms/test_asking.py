@@ -105,8 +105,6 @@ async def test_a_question_of_another_room_is_not_answered_here(rig: Rig) -> None
 
 async def test_an_answer_written_while_nobody_listened_is_found(rig: Rig) -> None:
     question = await rig.ask()
-    parent = next(p for p in rig.node.processes() if rig.node.info(p).name == "asking")
-    assert parent is not None
 
     async def kill_then_answer() -> None:
         pid = whereis("asking")
@@ -120,6 +118,24 @@ async def test_an_answer_written_while_nobody_listened_is_found(rig: Rig) -> Non
     closed = await rig.run(partial(Questions.wait, "questions", question))
     assert closed is not None
     assert closed.option == "yes"
+
+
+async def test_an_end_nobody_has_told_is_told_once(rig: Rig) -> None:
+    await rig.ask()
+
+    async def kill_then_answer() -> None:
+        pid = whereis("asking")
+        assert pid is not None
+        exit_signal(pid, "kill")
+        await wait_down(pid)
+        await Questions.answer("questions", "1", "yes", by="bob", via="terminal")
+
+    await rig.run(kill_then_answer)
+    for _ in range(2):
+        await rig.node.advance(2.0)
+        await rig.kill()
+    await rig.node.advance(2.0)
+    assert await rig.said() == [ASKED, ("garden", "#1 answered by bob in the terminal: yes")]
 
 
 async def test_a_question_is_put_once_however_often_this_is_killed(rig: Rig) -> None:

@@ -95,6 +95,7 @@ class Closed(msgspec.Struct, frozen=True):
     by: str = ""
     via: str = ""
     question: str = ""
+    room: str = ""
 
     @property
     def answer(self) -> str:

@@ -103,7 +103,8 @@ class Book(Folded):
         number, text = (question.number, question.text) if question else (0, "")
         closed = closed_of(event, number, text)
         if closed is not None:
-            self.closed[closed.id] = closed
+            room = question.room if question else ""
+            self.closed[closed.id] = msgspec.structs.replace(closed, room=room)
             while len(self.closed) > REMEMBERED:
                 del self.closed[next(iter(self.closed))]
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.question import SESSION, Closed, Question, expected
 from planaria.cortex.questions import QuestionRefused, Questions
-from planaria.otp import CallError, GenServer, send_after, subscribe, whereis
+from planaria.otp import CallError, GenServer, send_after, subscribe, wall_time, whereis
 from planaria.rooms.addressing import question_answered
 from planaria.rooms.message import RoomMessage, room_name
 from planaria.rooms.room import Room, RoomRefused
@@ -25,6 +25,8 @@ from planaria.rooms.room import Room, RoomRefused
 AGAIN = 1.0
 """Seconds until what could not be said, or noted, is tried again."""
 LOOK_BACK = 1000
+RECENT = 3600.0
+"""Seconds after its end in which a question's end is still said, when this was away."""
 VIA = "room"
 
 
@@ -40,7 +42,7 @@ class Asking(GenServer):
             questions: the name of who keeps them.
         """
         self.questions = questions
-        self.rooms: dict[str, str] = {}  # by question: where it was said
+        self.said: set[str] = set()  # questions that are in their rooms
         self.heard: set[str] = set()  # topics
         self.undone: list[Question | Closed | RoomMessage] = []
         subscribe(SESSION)
@@ -53,12 +55,16 @@ class Asking(GenServer):
         """Say what is open, and see whether it was answered meanwhile."""
         try:
             open_ = await Questions.pending(self.questions)
+            over = await Questions.recent(self.questions, LOOK_BACK)
         except CallError:
             send_after(AGAIN, self.pid, "look")
             return
         for question in open_:
-            if question.id not in self.rooms:
+            if question.id not in self.said:
                 await self._do(question)
+        for closed in over:
+            if closed.at > wall_time() - RECENT:
+                await self._do(closed)
 
     async def handle_info(self, message: Any) -> None:
         match message:
@@ -95,7 +101,7 @@ class Asking(GenServer):
         place = room_name(question.room)
         if not question.room or whereis(place) is None:
             return
-        self.rooms[question.id] = place
+        self.said.add(question.id)
         if place not in self.heard:
             self.heard.add(place)
             subscribe(place)
@@ -129,8 +135,9 @@ class Asking(GenServer):
             await self._say(room_name(message.room), str(error), message.trace_id, f"answer/{message.id}")
 
     async def _tell(self, closed: Closed) -> None:
-        place = self.rooms.pop(closed.id, None)
-        if place is not None and whereis(place) is not None:
+        self.said.discard(closed.id)
+        place = room_name(closed.room)
+        if closed.room and whereis(place) is not None:
             await self._say(place, closed_words(closed), "", f"answered/{closed.id}")
 
     async def _say(self, place: str, text: str, trace_id: str, key: str) -> None:
