@@ -102,7 +102,8 @@ def _write(
         with open_door(garden) as door, progress("exporting") as show:
             while not over:
                 page = door.ask("journal.page", after_seq=after, sessions=sessions, since=since, until=until)
-                file.writelines(msgspec.json.encode(event) + b"\n" for event in page["events"])
+                for event in page["events"]:
+                    file.write(msgspec.json.encode(event) + b"\n")
                 count += len(page["events"])
                 after, over = page["after_seq"], page["over"]
                 show({"done": after, "total": page["total"]})
