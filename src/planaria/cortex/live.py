@@ -1,9 +1,9 @@
 """The live store: what is going on now, as bounded tables in memory that anybody may query and follow.
 
 Started by the node as `child(Live, make_projections, name="live")`. Each projection keeps one table up to date from
-what the node says anyway: the journal's events, topics such as a room's, kernel events, spans. Nothing is prepared
-for whoever looks, and nothing here is the truth: after a restart the tables are made anew from the latest
-`look_back` events of the journal.
+what the node says anyway: the journal's events, topics such as a room's, kernel events, spans. They are put aside as
+they happen, and taken in ten times a second or when somebody looks. Nothing is prepared for whoever looks, and nothing
+here is the truth: after a restart the tables are made anew from the latest `look_back` events of the journal.
 
     rows = tables_of(node)["sessions"].select(Select(match="session:scout@*"))   # at once, from anywhere in the node
 
@@ -37,7 +37,6 @@ from planaria.cortex.projection import Projection
 from planaria.cortex.query import Query
 from planaria.cortex.telemetry.feed import READY, Feed
 from planaria.cortex.telemetry.handlers import attach
-from planaria.cortex.telemetry.signal import Signal
 from planaria.otp import (
     CallError,
     Down,
@@ -61,10 +60,10 @@ from planaria.otp import (
     send,
     send_after,
     sleep,
-    subscribe,
 )
 from planaria.otp.kernel.process import Monitor
 from planaria.otp.kernel.table import publish, read_table
+from planaria.otp.kernel.tap import tap
 
 LOOK_BACK = 2000
 """Events of the journal that are read at a start, of the kinds the projections ask for."""
@@ -171,12 +170,12 @@ class Live(GenServer):
         self.by_class: dict[type, list[Projection]] = {}
         for projection in self.projections:
             self._arrange(projection)
-        publish(self.pid, LiveTables(self.tables))
-        subscribe("journal")
+        self.feed = Feed(self.pid, MOST_WAITING, PACE)
+        publish(self.pid, LiveTables(self.tables, self._catch_up))
+        tap(self.pid.node, "journal", self._event)
         self._listen()
-        self.feed = Feed(self.pid, MOST_WAITING)
         if self.by_span:
-            attach(self._signal)
+            attach(self.feed, names=frozenset(self.by_span))
         self.unsubscribe_events: Callable[[], None] | None = None
         if self.by_kernel:
             self.unsubscribe_events = self.pid.node.subscribe_events(self._kernel)
@@ -234,6 +233,7 @@ class Live(GenServer):
             rows = found.select(select)
         except LiveError as error:
             return Watched(None, str(error))
+        self._tell()  # so that what is in the snapshot is not told as a change
         self.last_ref += 1
         watcher = Watcher(self.last_ref, subscriber, monitor(subscriber), table, select)
         watcher.told = {row.key for row in rows}
@@ -271,6 +271,7 @@ class Live(GenServer):
     @call
     def status(self) -> LiveStatus:
         """The tables and what was lost."""
+        self._catch_up()
         infos = [
             TableInfo(t.name, t.about, len(t), t.limit, t.evicted, t.kind.labels)
             for t in self.tables.values()
@@ -281,25 +282,18 @@ class Live(GenServer):
         )
 
     def _table(self, name: str) -> Table[Any]:
-        return LiveTables(self.tables)[name]
+        return LiveTables(self.tables, self._catch_up)[name]
 
     # --- what comes in ---------------------------------------------------------------------------------------------
 
     def handle_info(self, message: Any) -> None:
         match message:
-            case Event():
-                # One that the look back has read already may still be on its way to us.
-                if message.kind in self.by_kind and message.seq > self.looked_to:
-                    if self.missed is not None:
-                        self.missed.append(message)
-                        del self.missed[: -self.look_back]
-                    else:
-                        self._fold(message)
             case _ if message is READY:
-                for signal in self.feed.take():
-                    self._take(signal)
+                self._catch_up()
+                self._tell()
             case _ if message is _TELL:
                 self.telling = False
+                self._catch_up()
                 self._tell()
             case _ if message is _LOOK:
                 self._look()
@@ -321,22 +315,36 @@ class Live(GenServer):
             case ExitSignal():
                 pass  # of a task that has said how it went
             case _:
-                for projection in self.by_class.get(type(message), ()):
-                    self._hand(projection.heard, message, type(message).__name__)
+                pass
+
+    def _catch_up(self) -> None:
+        """Take in what waits. Also done for whoever reads the tables, so that they are never behind."""
+        if not len(self.feed):
+            return
+        for what in self.feed.take():
+            cls = type(what)
+            if cls is Event:
+                # One that the look back has read already may still be on its way to us.
+                if what.seq > self.looked_to:
+                    if self.missed is not None:
+                        self.missed.append(what)
+                        del self.missed[: -self.look_back]
+                    else:
+                        self._fold(what)
+            elif cls in self.by_class:
+                for projection in self.by_class[cls]:
+                    self._hand(projection.heard, what, cls.__name__)
+            elif cls in self.by_kernel:
+                for projection in self.by_kernel[cls]:
+                    self._hand(projection.kernel_event, what, cls.__name__)
+            else:
+                for projection in self.by_span.get(what.name, ()):
+                    self._hand(projection.signal, what, what.name)
+        self._listen()
 
     def _fold(self, event: Event) -> None:
         for projection in self.by_kind.get(event.kind, ()):
             self._hand(projection.event, event, event.kind)
-        self._listen()
-
-    def _take(self, signal: Any) -> None:
-        known = self.by_kernel.get(type(signal))
-        if known is not None:
-            for projection in known:
-                self._hand(projection.kernel_event, signal, type(signal).__name__)
-            return
-        for projection in self.by_span.get(signal.name, ()):
-            self._hand(projection.signal, signal, signal.name)
 
     def _hand(self, take: Callable[[Any], None], what: Any, name: str) -> None:
         try:
@@ -347,9 +355,13 @@ class Live(GenServer):
                 self.faulty.add(name)
                 log.error("the live store cannot take in %s; it goes on without", name, exc_info=error)
 
-    def _signal(self, signal: Signal) -> None:
-        if signal.name in self.by_span:
-            self.feed(signal)
+    def _event(self, event: Event) -> None:
+        if event.kind in self.by_kind:
+            self.feed(event)
+
+    def _heard(self, message: Any) -> None:
+        if type(message) in self.by_class:
+            self.feed(message)
 
     def _kernel(self, event: KernelEvent) -> None:
         # Most processes are tasks without a name; their coming and going is nobody's table.
@@ -362,7 +374,7 @@ class Live(GenServer):
                 for topic in projection.topics - self.heard_topics:
                     if len(self.heard_topics) < MOST_TOPICS:
                         self.heard_topics.add(topic)
-                        subscribe(topic)
+                        tap(self.pid.node, topic, self._heard)
 
     # --- the start -------------------------------------------------------------------------------------------------
 
@@ -376,6 +388,7 @@ class Live(GenServer):
         self.looked_to = events[-1].seq if events else 0
         for event in (*events, *(event for event in missed if event.seq > self.looked_to)):
             self._fold(event)
+        self._listen()
 
     # --- who follows -----------------------------------------------------------------------------------------------
 
@@ -430,10 +443,12 @@ class Live(GenServer):
 class LiveTables:
     """The tables, by name: for whoever wants to read them without asking."""
 
-    def __init__(self, tables: Mapping[str, Table[Any]]) -> None:
+    def __init__(self, tables: Mapping[str, Table[Any]], catch_up: Callable[[], None]) -> None:
         self._tables = tables
+        self._catch_up = catch_up
 
     def __getitem__(self, name: str) -> Table[Any]:
+        self._catch_up()
         table = self._tables.get(name)
         if table is None:
             raise LiveError(f"no table {name!r}; tables: {', '.join(self._tables)}")

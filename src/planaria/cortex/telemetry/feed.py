@@ -6,7 +6,8 @@
     def handle_info(self, message):
         if message is READY: fold(self.feed.take())
 
-One message for many signals, so a busy node pays for a list's `append`. What does not fit is dropped and counted.
+One message for many signals, so a busy node pays for a list's `append`: the message comes `delay` seconds after the
+first of them, for all that came meanwhile. What does not fit is dropped and counted.
 """
 
 from collections import deque
@@ -23,15 +24,17 @@ class Feed:
 
     Args:
         reader: is sent `READY` when there is something to take; None: it looks by itself.
+        delay: seconds to collect before that; 0.0 sends it at once.
         limit: signals that may wait; the newest are dropped beyond.
 
     Attributes:
         dropped: how many did not fit, since the start.
     """
 
-    def __init__(self, reader: Pid | None, limit: int) -> None:
+    def __init__(self, reader: Pid | None, limit: int, delay: float = 0.0) -> None:
         self._reader = reader
         self._limit = limit
+        self._delay = delay
         self._waiting: deque[Any] = deque()
         self._told = reader is None
         self.dropped = 0
@@ -42,8 +45,20 @@ class Feed:
             self.dropped += 1
             return
         self._waiting.append(signal)
-        if not self._told and self._reader is not None:
-            self._told = True
+        if not self._told:
+            self._arm()
+
+    def _arm(self) -> None:
+        self._told = True
+        if self._delay > 0 and self._reader is not None:
+            self._reader.node.timers.plan(self._delay, self._tell)
+        else:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._delay > 0:
+            self._told = False  # what was taken meanwhile without being told is no matter
+        if self._reader is not None:
             try:
                 self._reader.node.send(self._reader, READY)
             except MailboxFull:
@@ -58,10 +73,10 @@ class Feed:
         if most is None or most >= len(waiting):
             taken = list(waiting)
             waiting.clear()
-            self._told = self._reader is None
+            if not self._delay:
+                self._told = self._reader is None
             return taken
         taken = [waiting.popleft() for _ in range(most)]
         if self._reader is not None:
-            self._told = True
-            self._reader.node.send(self._reader, READY)
+            self._arm()
         return taken

@@ -28,8 +28,9 @@ class Handlers:
     """The handlers of one node.
 
     Attributes:
-        ends: are given the ends of spans, and points.
+        ends: are given the ends of spans, and points: each with the names it wants, None for all.
         starts: are given the starts too.
+        names: what any of them wants; None for everything. What nobody wants is not made.
         detached: how many were taken off since they raised.
         last_span: the number of the newest span.
         nonce: makes span numbers of this run of the node differ from those of another; 64 random bits.
@@ -37,25 +38,37 @@ class Handlers:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.ends: tuple[Handler, ...] = ()
-        self.starts: tuple[Handler, ...] = ()
+        self.ends: tuple[tuple[Handler, frozenset[str] | None], ...] = ()
+        self.starts: tuple[tuple[Handler, frozenset[str] | None], ...] = ()
+        self.names: frozenset[str] | None = frozenset()
         self.detached = 0
         self.last_span = 0
         self.nonce = secrets.randbits(64)
 
-    def add(self, handler: Handler, starts: bool) -> None:
+    def add(self, handler: Handler, starts: bool, names: frozenset[str] | None) -> None:
         """Listen. A handler is in the list once."""
-        if handler not in self.ends:
-            self.ends = (*self.ends, handler)
-        if starts and handler not in self.starts:
-            self.starts = (*self.starts, handler)
+        self.remove(handler)
+        self.ends = (*self.ends, (handler, names))
+        if starts:
+            self.starts = (*self.starts, (handler, names))
+        self._sum_up()
 
     def remove(self, handler: Handler) -> bool:
         """Stop listening; False if it did not."""
-        known = handler in self.ends
-        self.ends = tuple(each for each in self.ends if each != handler)
-        self.starts = tuple(each for each in self.starts if each != handler)
-        return known
+        before = len(self.ends)
+        self.ends = tuple(each for each in self.ends if each[0] != handler)
+        self.starts = tuple(each for each in self.starts if each[0] != handler)
+        self._sum_up()
+        return len(self.ends) < before
+
+    def _sum_up(self) -> None:
+        wanted: set[str] = {DETACHED}
+        for _, names in self.ends:
+            if names is None:
+                self.names = None
+                return
+            wanted |= names
+        self.names = frozenset(wanted if self.ends else ())
 
     def started(self, signal: SpanStarted) -> None:
         """Hand on the start of a span."""
@@ -65,14 +78,15 @@ class Handlers:
         """Hand on the end of a span, or a point."""
         self._tell(self.ends, signal)
 
-    def _tell(self, handlers: tuple[Handler, ...], signal: Signal) -> None:
+    def _tell(self, handlers: tuple[tuple[Handler, frozenset[str] | None], ...], signal: Signal) -> None:
         before, running.process = running.process, None  # a handler is nobody's process
         try:
-            for handler in handlers:
-                try:
-                    handler(signal)
-                except Exception as error:  # noqa: BLE001  event delivery: a broken handler must not hurt the emitter
-                    self._detach(handler, signal, error)
+            for handler, names in handlers:
+                if names is None or signal.name in names:
+                    try:
+                        handler(signal)
+                    except Exception as error:  # noqa: BLE001  event delivery: a broken handler must not hurt the emitter
+                        self._detach(handler, signal, error)
         finally:
             running.process = before
 
@@ -96,12 +110,19 @@ def handlers_of(node: Node) -> Handlers:
     return known
 
 
-def attach(handler: Handler, *, starts: bool = False, node: Node | None = None) -> None:
+def attach(
+    handler: Handler,
+    *,
+    starts: bool = False,
+    names: frozenset[str] | None = None,
+    node: Node | None = None,
+) -> None:
     """Give `handler` the ends of spans and the points from now on; called by a process, until that ends.
 
     Args:
         handler: quick; it must not block, await or change what it is given.
         starts: give it the starts of spans too.
+        names: only these spans and points; None for all. A span that no handler wants costs as if nobody listened.
         node: whose; in a process by default its own.
     Raises:
         NotAProcess: called outside any process without `node`.
@@ -112,7 +133,7 @@ def attach(handler: Handler, *, starts: bool = False, node: Node | None = None) 
             raise NotAProcess("which node? call this in a process, or give `node`")
         node = owner.node
     handlers = handlers_of(node)
-    handlers.add(handler, starts)
+    handlers.add(handler, starts, names)
     if owner is not None and owner.node is node:
         _with_its_owner(owner, handlers, handler)
 

@@ -230,7 +230,10 @@ def span(
     elif node is None:
         return NO_SPAN
     handlers: Handlers | None = node.telemetry
-    if handlers is None or not handlers.ends:
+    if handlers is None:
+        return NO_SPAN
+    names = handlers.names
+    if names is not None and name not in names:
         return NO_SPAN
     around = _current.get()
     # A call may run at once on its caller's stack: the span around it there is another process's.
@@ -282,7 +285,7 @@ def emit(
     elif node is None:
         return
     handlers: Handlers | None = node.telemetry
-    if handlers is None or not handlers.ends:
+    if handlers is None or (handlers.names is not None and name not in handlers.names):
         return
     if not trace_id and process is not None and process.current is not None:
         trace_id = process.current[4] or ""

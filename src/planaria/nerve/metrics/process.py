@@ -20,7 +20,6 @@ from planaria.cortex.live import Live, LiveStatus
 from planaria.cortex.telemetry.export import export_figures
 from planaria.cortex.telemetry.feed import READY, Feed
 from planaria.cortex.telemetry.handlers import attach, handlers_of
-from planaria.cortex.telemetry.signal import Signal
 from planaria.nerve.metrics.book import MetricsBook
 from planaria.otp import (
     CallError,
@@ -37,9 +36,9 @@ from planaria.otp import (
     call,
     now,
     send_after,
-    subscribe,
 )
 from planaria.otp.kernel.mailbox import queue_length
+from planaria.otp.kernel.tap import tap
 
 BEAT = 1.0
 MOST_WAITING = 20_000
@@ -72,11 +71,11 @@ class Metrics(GenServer):
         """
         self.book = MetricsBook()
         self.sources = dict(sources or {})
-        self.feed = Feed(self.pid, MOST_WAITING)
+        self.feed = Feed(self.pid, MOST_WAITING, BEAT)
         self.faulty: set[str] = set()
         self.scrapes = 0
-        subscribe("journal")
-        attach(self._signal)
+        tap(self.pid.node, "journal", self._event)
+        attach(self.feed, names=self.book.spans)
         self.unsubscribe_events = self.pid.node.subscribe_events(self._kernel)
         self.due = now() + BEAT
         send_after(BEAT, self.pid, _BEAT)
@@ -86,20 +85,14 @@ class Metrics(GenServer):
         """All figures, as text for Prometheus or OpenMetrics, as `accept` prefers."""
         answer: Deferred[Scraped] = self.defer()
         self.scrapes += 1
+        self._catch_up()
         Task.start_link(_scrape, self, accept, answer, label="metrics scrape")
         return answer
 
     def handle_info(self, message: Any) -> None:
         match message:
-            case Event():
-                if message.kind in self.book.kinds:
-                    self._count(self.book.event, message, message.kind)
             case _ if message is READY:
-                for signal in self.feed.take():
-                    if isinstance(signal, _KERNEL):
-                        self._count(self.book.kernel_event, signal, type(signal).__name__)
-                    else:
-                        self._count(self.book.signal, signal, signal.name)
+                self._catch_up()
             case _ if message is _BEAT:
                 self.book.lag.observe(max(0.0, now() - self.due))
                 self.due = now() + BEAT
@@ -111,6 +104,17 @@ class Metrics(GenServer):
             case _:
                 pass
 
+    def _catch_up(self) -> None:
+        """Count what waits."""
+        for what in self.feed.take():
+            cls = type(what)
+            if cls is Event:
+                self._count(self.book.event, what, what.kind)
+            elif cls in _KERNEL:
+                self._count(self.book.kernel_event, what, cls.__name__)
+            else:
+                self._count(self.book.signal, what, what.name)
+
     def _count(self, take: Callable[[Any], None], what: Any, name: str) -> None:
         try:
             take(what)
@@ -120,13 +124,13 @@ class Metrics(GenServer):
                 self.faulty.add(name)
                 log.error("%s cannot be counted", name, exc_info=error)
 
-    def _signal(self, signal: Signal) -> None:
-        if signal.name in self.book.spans:
-            self.feed(signal)
+    def _event(self, event: Event) -> None:
+        if event.kind in self.book.kinds:
+            self.feed(event)
 
     def _kernel(self, event: KernelEvent) -> None:
         # Most processes are tasks that end well, and are not counted.
-        if isinstance(event, _KERNEL) and getattr(event, "reason", None) != "normal":
+        if type(event) in _KERNEL and getattr(event, "reason", None) != "normal":
             self.feed(event)
 
     def terminate(self, reason: object) -> None:
@@ -251,5 +255,5 @@ def _counter(name: str, about: str, value: float) -> Metric:
     return CounterMetricFamily(name, about, value=value)
 
 
-_KERNEL = (ProcessExited, ChildRestarted, RestartsExceeded, MessageShed)
+_KERNEL = frozenset({ProcessExited, ChildRestarted, RestartsExceeded, MessageShed})
 _BEAT = object()

@@ -31,6 +31,7 @@ from planaria.otp.kernel.process import DEAD, Process, Request, is_async, name_o
 from planaria.otp.kernel.reason import MailboxFull, NoProcess, ServerExited, TaskFailed
 from planaria.otp.kernel.scheduler import Scheduler
 from planaria.otp.kernel.signals import die, link, signal, unwatch, watch
+from planaria.otp.kernel.tap import pour
 from planaria.otp.kernel.timers import Timers
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Node:
         self.names: dict[str, Process] = {}
         self.dying: list[Process] = []
         self.listeners: list[Callable[[KernelEvent], None]] = []
+        self.taps: dict[str, tuple[Callable[[Any], object], ...]] = {}  # see pubsub.py
         self.telemetry: Any = None  # who listens to the spans of the floors above, kept here for them
         self.recent: deque[Envelope] = deque(maxlen=RECENT)
         self.message_watch: MessageWatch | None = None
@@ -249,6 +251,8 @@ class Node:
     def broadcast(self, topic: str, message: object) -> int:
         """Send to every subscriber of `topic`; how many that are."""
         members = self.topics.members(topic)
+        if topic in self.taps:
+            pour(self.taps[topic], topic, message)
         for member in members:
             try:
                 deliver(member, ("info", message, None, self.next_id(), None, 0, self.now, member))

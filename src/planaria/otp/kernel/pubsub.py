@@ -8,7 +8,7 @@ broadcast_from("garden:rain", Rain(3))     # everybody but me
 
 A process subscribes once, however often it says so, and until it unsubscribes or ends. Messages of one sender arrive in
 order. A subscriber whose bounded mailbox refuses is passed over. Subscriptions with values beside them, several for one
-process, or somebody who is told of them: a `Registry` with duplicate keys and its `dispatch`.
+process, or somebody who is told of them: a `Registry` with duplicate keys and its `dispatch`. Functions: `tap.py`.
 Source: Phoenix.PubSub on one node: subscribe, unsubscribe, broadcast, broadcast_from.
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 from planaria.otp.kernel.ambient import self_, send
 from planaria.otp.kernel.process import Process
 from planaria.otp.kernel.reason import MailboxFull
+from planaria.otp.kernel.tap import pour
 
 
 def subscribe(topic: str, pid: Process | None = None) -> None:
@@ -33,12 +34,17 @@ def unsubscribe(topic: str, pid: Process | None = None) -> None:
 
 def broadcast(topic: str, message: object) -> int:
     """Send `message` to every subscriber of `topic`; how many that are."""
-    return _send_all(self_().node.topics.members(topic), message)
+    node = self_().node
+    if topic in node.taps:
+        pour(node.taps[topic], topic, message)
+    return _send_all(node.topics.members(topic), message)
 
 
 def broadcast_from(topic: str, message: object, but: Process | None = None) -> int:
     """Send `message` to every subscriber but one, the running process unless told otherwise; how many that are."""
     me = self_()
+    if topic in me.node.taps:
+        pour(me.node.taps[topic], topic, message)
     spared = me if but is None else but
     return _send_all([pid for pid in me.node.topics.members(topic) if pid is not spared], message)
 
