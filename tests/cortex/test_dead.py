@@ -104,6 +104,24 @@ async def test_a_letter_is_closed_once(rig: Rig) -> None:
     assert rig.replayed == [("a", 1)]
 
 
+async def test_of_those_who_close_a_letter_at_once_one_succeeds(rig: Rig) -> None:
+    await rig.letter()
+    refused: list[DeadRefused] = []
+
+    async def close(what: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await what()
+        except DeadRefused as error:
+            refused.append(error)
+
+    ways = [partial(Dead.replay, "dead", "1", by="ada"), partial(Dead.drop, "dead", "1", by="bob")] * 2
+    for pid in [rig.node.spawn(partial(close, way)) for way in ways]:
+        await rig.run(partial(wait_down, pid))
+    assert len(refused) == 3
+    kinds = [event.kind for event in await rig.run(partial(Journal.read, "journal", Query(session="dead")))]
+    assert len(kinds) == 2
+
+
 async def test_a_letter_is_dropped_with_a_word_about_it(rig: Rig) -> None:
     await rig.letter()
     await rig.run(partial(Dead.drop, "dead", "1", by="ada", why="stale"))
