@@ -20,7 +20,7 @@ from planaria.cortex.errors import (
     StoreTooNew,
 )
 from planaria.cortex.postgres.database import LOCK, Database
-from planaria.cortex.postgres.faults import from_driver
+from planaria.cortex.postgres.faults import ConnectionLost, from_driver
 from planaria.cortex.postgres.rows import id_bytes, id_text
 from planaria.cortex.postgres.statements import select
 from planaria.cortex.query import Query
@@ -298,10 +298,62 @@ async def test_a_server_that_ends_in_the_middle_of_a_commit_has_written_nothing(
         task = asyncio.create_task(store.append([[draft("lost")]]))
         await until_it_waits(postgres)
         postgres.server.stop(how)
-        await refused(task, StoreFailed, "was lost|was stopped")
+        await refused(task, StoreFailed, "takes no connections")
     postgres.server.start()
     assert await store.append([[draft("kept")]]) == [Written(1)]
     assert await kinds(store) == ["kept"]
+
+
+async def test_a_commit_whose_connection_was_lost_before_it_began_is_written_by_the_next(
+    postgres: Postgres, store: PostgresStore
+) -> None:
+    async with holding_the_lock(postgres) as other:
+        task = asyncio.create_task(store.append([[draft("a"), draft("b")], [draft("c")]]))
+        await until_it_waits(postgres)
+        postgres.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        )
+        await until_it_waits(postgres)
+        await other.execute("SELECT pg_advisory_unlock_all()")
+        assert await task == [Written(1), Written(3)]
+    assert await kinds(store) == ["a", "b", "c"]
+
+
+async def test_a_commit_whose_answer_was_lost_is_found_and_not_doubled(
+    postgres: Postgres, store: PostgresStore
+) -> None:
+    await store.append([[draft("old", id="old")]])
+    batch = [[draft("a"), draft("b")], [draft("refused", id="old")], [draft("c")]]
+    through = store_of(postgres)
+    await through.open()
+    await through.append(batch)  # what the first try did, its answer lost
+    await through.close()
+    expected = [Written(2), Duplicate("old"), Written(4)]
+    assert await store._append(batch, [], again=True) == expected
+    assert await store._append(batch, [], again=False) == [Duplicate(drafts[0].id) for drafts in batch]
+    assert await kinds(store) == ["old", "a", "b", "c"]
+
+
+async def test_an_answer_that_is_lost_on_its_way_is_asked_for_again(
+    postgres: Postgres, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server commits, and the connection ends before it has said so."""
+    await store.append([[draft("before")]])
+    real = store._append
+    tries: list[bool] = []
+
+    async def lossy(batch: Any, fences: Any, *, again: bool) -> Any:
+        tries.append(again)
+        outcome = await real(batch, fences, again=again)
+        if not again:
+            raise ConnectionLost("the connection was lost", "")
+        return outcome
+
+    monkeypatch.setattr(store, "_append", lossy)
+    assert await store.append([[draft("x")], [draft("y")]]) == [Written(2), Written(3)]
+    assert tries == [False, True]
+    assert await kinds(store) == ["before", "x", "y"]
+    assert await is_whole(store)
 
 
 async def test_a_server_that_hangs_does_not_hang_the_store(postgres: Postgres) -> None:

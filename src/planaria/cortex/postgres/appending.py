@@ -1,13 +1,13 @@
 """One commit as the arguments of `append_events`, and what its answer means. Pure: the store makes the call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from planaria.cortex.chain import header_of, payload_hash
 from planaria.cortex.postgres.rows import id_bytes
-from planaria.cortex.store import ContentDraft, Draft, Duplicate, Fence, Outcome, Stale, Written
+from planaria.cortex.store import ContentDraft, Draft, Duplicate, Fence, Outcome, Stale, Stored, Written
 
 CALL = f"SELECT * FROM append_events({', '.join(f'${n}' for n in range(1, 21))})"  # noqa: S608 - numbers only
 
@@ -31,16 +31,21 @@ def sort_out(
     fences: Sequence[Fence | None],
     taken: frozenset[str],
     stale: frozenset[Fence],
+    there: Mapping[int, int],
 ) -> Sorted:
     """Refuse the appends that cannot be written.
 
     Args:
         taken: ids known to be in the journal.
         stale: fences known to be of a lease somebody else has.
+        there: the first places of appends, by their number, that an earlier try has written.
     """
     found = Sorted([None] * len(batch), [])
     used = set(taken)
     for place, drafts in enumerate(batch):
+        if place in there:
+            found.outcomes[place] = Written(there[place])
+            continue
         fence = fences[place] if fences else None
         if fence is not None and fence in stale:
             found.outcomes[place] = Stale(fence.name)
@@ -60,6 +65,25 @@ def sort_out(
         used |= own
         found.going.append(place)
     return found
+
+
+def written_already(batch: Sequence[Sequence[Draft]], events: Sequence[Stored]) -> dict[int, int]:
+    """Which appends are these events, by number, and the first place of each. One is there whole or not at all."""
+    by_id = {event.id: event for event in events}
+    found: dict[int, int] = {}
+    for number, drafts in enumerate(batch):
+        kept = [by_id.get(draft.id) for draft in drafts]
+        first = kept[0].seq if kept and kept[0] is not None else 0
+        if first and all(
+            event is not None and event.seq == first + offset and _is(event, draft)
+            for offset, (event, draft) in enumerate(zip(kept, drafts, strict=True))
+        ):
+            found[number] = first
+    return found
+
+
+def _is(event: Stored, draft: Draft) -> bool:
+    return event.payload == draft.payload and header_of(event) == header_of(draft)
 
 
 class Call(msgspec.Struct):

@@ -104,6 +104,7 @@ WHERE NOT indisvalid AND indrelid IN (SELECT oid FROM pg_class WHERE relnamespac
 
 
 FIND = f"SELECT {COLUMNS} FROM events AS e WHERE e.id = $1"
+FIND_ALL = f"SELECT {COLUMNS} FROM events AS e WHERE e.id = ANY ($1)"
 
 
 def select(query: Query) -> tuple[str, list[Any]]:

@@ -12,8 +12,9 @@ from typing import Any
 
 import planaria.cortex.postgres.statements as sql
 from planaria.cortex.errors import StoreFailed, StoreReadOnly, StoreTooNew
-from planaria.cortex.postgres.appending import CALL, call_for, sort_out
+from planaria.cortex.postgres.appending import CALL, call_for, sort_out, written_already
 from planaria.cortex.postgres.database import LOCK, Connection, Database
+from planaria.cortex.postgres.faults import ConnectionLost
 from planaria.cortex.postgres.rows import Names, id_bytes, id_text, stored
 from planaria.cortex.query import Query
 from planaria.cortex.schema import load_migrations
@@ -107,14 +108,27 @@ class PostgresStore:
     async def append(
         self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None] = ()
     ) -> list[Outcome]:
-        """See `EventStore.append`."""
+        """See `EventStore.append`.
+
+        A commit whose connection is lost before the answer may be there or not. Said once more it is there for sure:
+        the ids tell which of its appends the first try has written.
+        """
+        try:
+            return await self._append(batch, fences, again=False)
+        except ConnectionLost:
+            return await self._append(batch, fences, again=True)
+
+    async def _append(
+        self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None], *, again: bool
+    ) -> list[Outcome]:
+        there: dict[int, int] = {}
         taken: frozenset[str] = frozenset()
         stale: frozenset[Fence] = frozenset()
         async with self.database.writing() as connection:
             names = self._memory()
             while True:
                 # Again only after a refusal, which is rare: each time something is known that was not.
-                found = sort_out(batch, fences, taken, stale)
+                found = sort_out(batch, fences, taken, stale, there)
                 if not found.going:
                     return found.written(batch, 0)
                 drafts = [draft for place in found.going for draft in batch[place]]
@@ -128,6 +142,9 @@ class PostgresStore:
                     names.learn(zip(call.new_names, answer["name_ids"] or (), strict=True))
                     self._remember(call.hashes)
                     return found.written(batch, first_seq)
+                if again and answer["taken"]:
+                    rows = await connection.fetch(sql.FIND_ALL, answer["taken"])
+                    there |= written_already(batch, await self._events(connection, rows))
                 taken |= {id_text(taken_id) for taken_id in answer["taken"]}
                 stale |= {own[place - 1] for place in answer["stale"] or ()}
                 self._contents.difference_update(digest.hex() for digest in answer["missing"] or ())
