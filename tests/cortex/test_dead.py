@@ -114,7 +114,10 @@ async def test_of_those_who_close_a_letter_at_once_one_succeeds(rig: Rig) -> Non
         except DeadRefused as error:
             refused.append(error)
 
-    ways = [partial(Dead.replay, "dead", "1", by="ada"), partial(Dead.drop, "dead", "1", by="bob")] * 2
+    ways: list[Callable[[], Awaitable[object]]] = [
+        partial(Dead.replay, "dead", "1", by="ada"),
+        partial(Dead.drop, "dead", "1", by="bob"),
+    ] * 2
     for pid in [rig.node.spawn(partial(close, way)) for way in ways]:
         await rig.run(partial(wait_down, pid))
     assert len(refused) == 3
