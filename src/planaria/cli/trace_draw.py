@@ -113,7 +113,8 @@ def _label(node: TraceNode) -> "Text":
         line.append_text(output.styled(said))
         return line
     bold = "bold" if node.kind in ("turn", "tool", "model", "run", "work", "job", "question") else ""
-    line.append_text(output.styled(node.title, "red" if node.kind in ("dead", "side") else bold))
+    bad = node.kind in ("dead", "side") and node.state == "failed"
+    line.append_text(output.styled(node.title, "red" if bad else bold))
     if node.kind == "tool" and node.who:
         line.append_text(output.styled(f" {one_line(node.who, 40)}"))
     if node.state not in ("done", "note") and node.kind not in ("decision", "side", "dead"):

@@ -154,6 +154,21 @@ def test_kinds_nobody_knows_stand_below_their_cause():
     assert mystery.parent is not None
 
 
+def test_what_a_person_does_about_a_letter_later_is_no_part_of_how_long_it_took():
+    story = Story().asked().taken_up()
+    story.add(
+        "dead.lettered", "dead", "M", id="L", letter="room.message", target="room:garden/M/scout", reason="x"
+    )
+    story.over("failed")
+    story.add("dead.dropped", "dead", "L", by="ada", after=5000.0)
+    trace = build("T", story.events, now=NOW)
+    assert trace.seconds(NOW) < 1
+    assert [node.title for node in trace.nodes if node.kind == "dead"] == [
+        "given up, for a person to look at",
+        "a person lets it be",
+    ]
+
+
 def test_deferred_work_is_one_line_whatever_became_of_it():
     events = whole_turn_with_everything().events
     jobs = [event for event in events if event.kind.startswith("work.")]

@@ -24,7 +24,7 @@ def test_bars_begin_and_end_where_things_did():
 
 def test_the_axis_of_a_running_trace_ends_at_a_round_time_ahead():
     story = Story().asked().taken_up().called()
-    for seconds, length in ((0.3, 0.5), (1.5, 2.0), (3.0, 5.0), (70.0, 100.0)):
+    for seconds, length in ((0.3, 0.5), (1.5, 2.0), (3.0, 5.0), (70.0, 120.0)):
         now = story.events[0].at + seconds
         shown = axis(of(story, now, [Doing(SCOUT, "", 0.0)]), now)
         assert shown.end - shown.begin == pytest.approx(length)

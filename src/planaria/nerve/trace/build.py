@@ -166,7 +166,9 @@ def _trace(
     else:
         state = "cut_off" if "cut_off" in states else "failed" if "failed" in states else "done"
     begun = min((node.begun for node in nodes), default=now)
-    ended = max((node.ended or node.begun for node in nodes), default=now)
+    # What a person makes of a dead letter days later is no part of how long it took.
+    timed = [node for node in nodes if node.kind != "dead"] or nodes
+    ended = max((node.ended or node.begun for node in timed), default=now)
     sessions = [event.session for event in told if event.session]
     return Trace(
         id=trace_id,

@@ -34,7 +34,7 @@ def settle(knots: Sequence[Knot], doing: Sequence[Doing] | None, last: float) ->
         elif knot.state is None:
             knot.state = _of_those_below(knot)
         if knot.ended is None and knot.state not in ("running", "waiting"):
-            below = () if knot.kind in MOMENTS else knot.below
+            below = [child for child in knot.below if child.kind != "dead" and knot.kind not in MOMENTS]
             knot.ended = max([*(child.ended or child.begun for child in below), knot.begun])
 
 

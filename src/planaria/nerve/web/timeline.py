@@ -20,6 +20,24 @@ MOST_INDENT = 12
 MOST_ROWS = 600
 """Nodes that are drawn; the rest is a number, and `planaria trace` shows it."""
 LONGEST = 140
+LONG_STEPS = (
+    30,
+    60,
+    120,
+    300,
+    600,
+    1200,
+    1800,
+    3600,
+    7200,
+    18_000,
+    36_000,
+    86_400,
+    172_800,
+    432_000,
+    864_000,
+)
+"""Seconds of the longer steps of an axis: half a minute to ten days."""
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -83,7 +101,11 @@ def axis(trace: Trace, now: float, zoom: TraceNode | None = None) -> Axis:
 
 
 def round_up(seconds: float) -> float:
-    """The next of 1, 2, 5, 10, 20, 50 and so on."""
+    """The next of 1, 2, 5, 10, 20 seconds and so on; from a minute on the next that people count in."""
+    if seconds > 20:
+        whole = next((step for step in LONG_STEPS if step >= seconds), 0)
+        if whole:
+            return float(whole)
     power = 10.0 ** math.floor(math.log10(max(seconds, 1e-6)))
     return next(power * step for step in (1, 2, 5, 10) if power * step >= seconds * 0.9999)
 
