@@ -28,9 +28,9 @@ async def start(node: Node, make_store: Callable[[], EventStore], master: Master
     return await node.start(child(Journal, make_store, JournalOptions(), None, master, name="journal"))
 
 
-def said(text: str, who: str = "ada", **fields: str) -> NewEvent:
+def said(text: str, who: str = "ada") -> NewEvent:
     subject = f"person:{who}" if who else ""
-    return NewEvent("room.message", {"text": text}, session="room:garden", subject=subject, **fields)
+    return NewEvent("room.message", {"text": text}, session="room:garden", subject=subject)
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ async def test_a_stop_writes_and_answers_what_is_on_its_way_to_the_file(node: No
     tasks = [asyncio.create_task(Journal.append(journal, [said(str(n))])) for n in range(30)]
     while (await Journal.status(journal)).waiting == 0 and not tasks[0].done():
         await asyncio.sleep(0)
-    later = [asyncio.create_task(Journal.append(journal, [said("later")])) for n in range(3)]
+    later = [asyncio.create_task(Journal.append(journal, [said("later")])) for _ in range(3)]
     await Journal.status(journal)  # it has them: their commit, or the one before, is on its way
     await node.run(stop, journal)
     answers: list[list[Event]] = await asyncio.gather(*tasks, *later)

@@ -9,9 +9,7 @@ lie on a local disk, as the write-ahead log needs shared memory.
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Concatenate
 
 import apsw
 
@@ -53,10 +51,6 @@ _CHECKPOINT = 4000
 """Pages the write-ahead log grows to before it is folded into the file."""
 _STEPS: dict[int, Callable[[apsw.Connection], None]] = {2: carry_over}
 """What a migration needs a program for, after its SQL."""
-
-
-class _Taken(Exception):
-    """One of the ids to write is in the journal already."""
 
 
 class SqliteStore:
@@ -130,57 +124,60 @@ class SqliteStore:
 
     async def read(self, query: Query) -> list[Stored]:
         """See `EventStore.read`."""
-        return await self._reading(RowReader.events, query)
+        return await self._reading(lambda rows: rows.events(query))
 
     async def find(self, id: str) -> Stored | None:
         """See `EventStore.find`."""
-        return await self._reading(RowReader.find, id)
+        return await self._reading(lambda rows: rows.find(id))
 
     async def contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
         """See `EventStore.contents`."""
-        return await self._reading(RowReader.contents, hashes)
+        return await self._reading(lambda rows: rows.contents(hashes))
 
     async def sessions(self, prefix: str = "", limit: int | None = None) -> list[SessionRow]:
         """See `EventStore.sessions`."""
-        return await self._reading(RowReader.sessions, prefix, limit)
+        return await self._reading(lambda rows: rows.sessions(prefix, limit))
 
     async def save_snapshot(self, snapshot: Snapshot) -> bool:
         """See `EventStore.save_snapshot`."""
-        return await self._writing(save_snapshot, snapshot)
+        return await self._writing(lambda connection: save_snapshot(connection, snapshot))
 
     async def load_snapshot(self, session: str, name: str, version: int) -> Snapshot | None:
         """See `EventStore.load_snapshot`."""
-        return await self._reading(load_snapshot, session, name, version)
+        return await self._reading(lambda rows: load_snapshot(rows, session, name, version))
 
     async def subject_keys(self, subject: str | None = None, limit: int | None = None) -> list[SubjectKey]:
         """See `EventStore.subject_keys`."""
-        return await self._reading(subject_keys, subject, limit)
+        return await self._reading(lambda rows: subject_keys(rows, subject, limit))
 
     async def put_subject_key(self, key: SubjectKey) -> SubjectKey:
         """See `EventStore.put_subject_key`."""
-        return await self._writing(put_subject_key, key)
+        return await self._writing(lambda connection: put_subject_key(connection, key))
 
     async def destroy_subject_keys(self, subject: str) -> int:
         """See `EventStore.destroy_subject_keys`."""
-        count = await self._writing(destroy_subject_keys, subject)
+        count = await self._writing(lambda connection: destroy_subject_keys(connection, subject))
         await run_blocking(self._fold_log, executor=self._write_thread)
         return count
 
     async def acquire_lease(self, name: str, holder: str, ttl: float) -> Lease | None:
         """See `EventStore.acquire_lease`."""
-        return await self._writing(acquire_lease, name, holder, ttl, self.clock())
+        now = self.clock()
+        return await self._writing(lambda connection: acquire_lease(connection, name, holder, ttl, now))
 
     async def renew_lease(self, lease: Lease, ttl: float) -> Lease | None:
         """See `EventStore.renew_lease`."""
-        return await self._writing(renew_lease, lease, self.clock() + ttl)
+        expires_at = self.clock() + ttl
+        return await self._writing(lambda connection: renew_lease(connection, lease, expires_at))
 
     async def release_lease(self, lease: Lease) -> None:
         """See `EventStore.release_lease`."""
-        await self._writing(release_lease, lease)
+        await self._writing(lambda connection: release_lease(connection, lease))
 
     async def lease(self, name: str) -> Lease | None:
         """See `EventStore.lease`."""
-        return await self._reading(held_lease, name, self.clock())
+        now = self.clock()  # here: the node's clock is not to be asked in a thread
+        return await self._reading(lambda rows: held_lease(rows, name, now))
 
     def listen(self, notice: Callable[[], None]) -> None:
         """See `EventStore.listen`: the file has one writer."""
@@ -190,7 +187,7 @@ class SqliteStore:
 
     async def strip(self, seqs: Sequence[int]) -> int:
         """See `EventStore.strip`."""
-        return await self._writing(strip, seqs)
+        return await self._writing(lambda connection: strip(connection, seqs))
 
     async def sweep_contents(self) -> int:
         """See `EventStore.sweep_contents`."""
@@ -198,7 +195,7 @@ class SqliteStore:
 
     async def check(self) -> list[str]:
         """See `EventStore.check`. Through a connection of its own: it holds up neither reads nor commits."""
-        return await run_blocking(self._aside, check)
+        return await run_blocking(lambda: self._aside(check))
 
     async def backup(self, path: Path) -> None:
         """See `EventStore.backup`. The copy is made anew, so it is compact, and its own owner's alone."""
@@ -208,15 +205,11 @@ class SqliteStore:
         """See `EventStore.size`: of the file and its write-ahead log."""
         return await run_blocking(self._size, executor=self._read_thread)
 
-    async def _reading[**P, R](
-        self, fn: Callable[Concatenate[RowReader, P], R], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
-        return await run_blocking(partial(self._read, fn, *args, **kwargs), executor=self._read_thread)
+    async def _reading[R](self, fn: Callable[[RowReader], R]) -> R:
+        return await run_blocking(lambda: self._read(fn), executor=self._read_thread)
 
-    async def _writing[**P, R](
-        self, fn: Callable[Concatenate[apsw.Connection, P], R], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
-        return await run_blocking(partial(self._write, fn, *args, **kwargs), executor=self._write_thread)
+    async def _writing[R](self, fn: Callable[[apsw.Connection], R]) -> R:
+        return await run_blocking(lambda: self._write(fn), executor=self._write_thread)
 
     async def close(self) -> None:
         """See `EventStore.close`. The last connection to close folds the write-ahead log into the file."""
@@ -321,25 +314,26 @@ class SqliteStore:
         )
 
     def _append(self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None]) -> list[Outcome]:
-        def add(connection: apsw.Connection, *, check: bool) -> list[Outcome]:
+        def add(check: bool) -> list[Outcome]:
             assert self._rows is not None
             return self._rows.append(batch, fences, check=check)
 
         try:
-            return self._write(add, check=False)
-        except _Taken:
-            return self._write(add, check=True)
+            return self._write(lambda connection: add(check=False))
+        except StoreFailed as error:
+            if not isinstance(error.__cause__, apsw.ConstraintError):
+                raise
+            # One of the ids is in the journal already: look which.
+            return self._write(lambda connection: add(check=True))
 
-    def _write[**P, R](
-        self, fn: Callable[Concatenate[apsw.Connection, P], R], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
+    def _write[R](self, fn: Callable[[apsw.Connection], R]) -> R:
         """One transaction, on the disk when this returns."""
         self._check_file()
         connection = self._open_writer()
         try:
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                answer = fn(connection, *args, **kwargs)
+                answer = fn(connection)
                 connection.execute("COMMIT")
                 return answer
             except BaseException:
@@ -347,12 +341,8 @@ class SqliteStore:
                     self._rows.forget()
                 _roll_back(connection)
                 raise
-        except apsw.ConstraintError as error:
-            if kwargs.get("check") is False:
-                raise _Taken from error
-            raise from_sqlite(error, self.path) from error
         except apsw.Error as error:
-            if not isinstance(error, (apsw.BusyError, apsw.FullError)):
+            if not isinstance(error, (apsw.BusyError, apsw.FullError, apsw.ConstraintError)):
                 # After a fault of the disk nothing this connection remembers is to be trusted.
                 self._drop_writer()
             raise from_sqlite(error, self.path) from error
@@ -375,16 +365,14 @@ class SqliteStore:
 
     # --- in the reading thread ---------------------------------------------------------------------------------
 
-    def _read[**P, R](
-        self, fn: Callable[Concatenate[RowReader, P], R], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
+    def _read[R](self, fn: Callable[[RowReader], R]) -> R:
         self._check_file()
         try:
             if self._reader is None:
                 connection = self._connect()
                 connection.pragma("query_only", 1)
                 self._reader = RowReader(connection)
-            return fn(self._reader, *args, **kwargs)
+            return fn(self._reader)
         except apsw.Error as error:
             self._drop_reader()
             raise from_sqlite(error, self.path) from error

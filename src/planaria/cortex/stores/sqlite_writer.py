@@ -168,7 +168,7 @@ class RowWriter:
         )
 
     def _session(self, name: str) -> _Session:
-        row = self.connection.execute(
+        row: Any = self.connection.execute(
             "SELECT id, events, first_seq, last_seq, last_at, digest FROM sessions WHERE name = ?", (name,)
         ).fetchone()
         if row is None:
