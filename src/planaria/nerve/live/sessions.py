@@ -5,6 +5,7 @@ from the events that were read at the start on, not from the beginning of the jo
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import msgspec
@@ -75,11 +76,19 @@ class _Session:
         self.turn = self.author = self.asked = self.saying = self.model = self.last_error = self.trace_id = ""
         self.step = self.turns = self.failures = self.tokens_in = self.tokens_out = self.cost_micro = 0
         self.waiting: dict[str, str] = {}  # message -> author
-        self.tools: dict[str, str] = {}  # call -> what is seen of it
+        self.tools: dict[str, dict[str, Any]] = {}  # call -> how it was begun
 
     def now(self, status: str, doing: str, at: float) -> None:
-        if (status, doing) != (self.status, self.doing):
+        if doing != self.doing or status != self.status:
             self.status, self.doing, self.since = status, doing, at
+
+    def words(self) -> str:
+        """What it does. Put into words here, as most of it is over before anybody looks."""
+        if self.doing is _ASKS:
+            return f"asks {self.model}, step {self.step}"
+        if self.doing is _RUNS:
+            return f"runs {', '.join(map(_call_text, self.tools.values()))}"[:LONGEST_TEXT]
+        return self.doing
 
     def row(self) -> SessionRow:
         return SessionRow(
@@ -87,7 +96,7 @@ class _Session:
             agent=self.agent,
             room=self.room,
             status=self.status,
-            doing=self.doing,
+            doing=self.words(),
             since=self.since,
             turn=self.turn,
             turn_since=self.turn_since,
@@ -148,7 +157,12 @@ class Sessions(Projected):
     def event(self, event: Event) -> None:
         """One event of a session or a room."""
         if event.session.startswith(PREFIX):
-            self._of_session(self._session(event.session), event)
+            session = self.sessions.get(event.session)
+            if session is None:
+                session = self._session(event.session)
+            else:
+                self.table.touch(event.session)
+            self._of_session(session, event)
         elif event.kind == "room.message":
             self._said(event)
         elif event.kind == "room.redelivered" and event.state == "whole":
@@ -170,51 +184,28 @@ class Sessions(Projected):
                 self.table.touch(answered.key)
 
     def _of_session(self, session: _Session, event: Event) -> None:
-        payload, at = event.payload, event.at
-        match event.kind:
-            case "turn.started":
-                message = str(payload.get("message", ""))
-                attempt = payload.get("attempt", 1)
-                session.turn = message if attempt == 1 else f"{message}~{attempt}"
-                session.turn_since, session.trace_id, session.step = at, event.trace_id, 0
-                session.author, session.asked = self.said.get(message, (str(payload.get("author", "")), ""))
-                session.waiting.pop(message, None)
-                session.tools.clear()
-                session.saying = ""
-                session.now("thinking", "reads what was said", at)
-            case "model.requested":
-                session.step = int(payload.get("step", 0)) + 1
-                session.model = f"{payload.get('provider', '')}/{payload.get('model', '')}"
-                session.saying = ""
-                session.now("thinking", f"asks {session.model}, step {session.step}", at)
-            case "model.responded":
-                self._responded(session, payload, at)
-            case "model.failed":
-                session.failures += 1
-                session.last_error = str(payload.get("error", ""))[:LONGEST_TEXT]
-                session.now("waiting", f"the model failed: {session.last_error}", at)
-            case "tool.started":
-                session.tools[str(payload.get("call_id", ""))] = _call_text(payload)
-                session.now("acting", f"runs {', '.join(session.tools.values())}"[:LONGEST_TEXT], at)
-            case "tool.finished":
-                session.tools.pop(str(payload.get("call_id", "")), None)
-                if session.tools:
-                    session.now("acting", f"runs {', '.join(session.tools.values())}"[:LONGEST_TEXT], at)
-                elif session.turn:
-                    session.now("thinking", f"read what {payload.get('tool', '')} gave", at)
-                if payload.get("error"):
-                    session.last_error = f"{payload.get('tool', '')}: {payload['error']}"[:LONGEST_TEXT]
-            case "turn.finished":
-                session.turns += 1
-                session.turn = session.saying = session.author = session.asked = ""
-                session.step = 0
-                session.tools.clear()
-                session.now("idle", "", at)
-            case "session.diverged":
-                session.last_error = "the state it held is not the one its events make"
-                session.now("waiting", "stopped: its state and its events differ", at)
+        take = _TAKE.get(event.kind)
+        if take is not None:
+            take(self, session, event.payload, event)
 
-    def _responded(self, session: _Session, payload: dict[str, Any], at: float) -> None:
+    def _turn_started(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        message = str(payload.get("message", ""))
+        attempt = payload.get("attempt", 1)
+        session.turn = message if attempt == 1 else f"{message}~{attempt}"
+        session.turn_since, session.trace_id, session.step = event.at, event.trace_id, 0
+        session.author, session.asked = self.said.get(message) or (str(payload.get("author", "")), "")
+        session.waiting.pop(message, None)
+        session.tools.clear()
+        session.saying = ""
+        session.now("thinking", "reads what was said", event.at)
+
+    def _requested(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        session.step = int(payload.get("step", 0)) + 1
+        session.model = f"{payload.get('provider', '')}/{payload.get('model', '')}"
+        session.saying = ""
+        session.now("thinking", _ASKS, event.at)
+
+    def _responded(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
         usage = payload.get("usage")
         if isinstance(usage, dict):
             session.tokens_in += usage.get("input_tokens", 0)
@@ -222,9 +213,36 @@ class Sessions(Projected):
         session.cost_micro += payload.get("cost_micro") or 0
         calls = payload.get("tool_calls") or ()
         if calls:
-            session.now("acting", f"calls {', '.join(str(call.get('name')) for call in calls)}", at)
+            session.now("acting", f"calls {', '.join(str(call.get('name')) for call in calls)}", event.at)
         else:
-            session.now("waiting", "puts its answer into the room", at)
+            session.now("waiting", "puts its answer into the room", event.at)
+
+    def _failed(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        session.failures += 1
+        session.last_error = str(payload.get("error", ""))[:LONGEST_TEXT]
+        session.now("waiting", f"the model failed: {session.last_error}", event.at)
+
+    def _tool_started(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        session.tools[str(payload.get("call_id", ""))] = payload
+        session.now("acting", _RUNS, event.at)
+
+    def _tool_finished(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        session.tools.pop(str(payload.get("call_id", "")), None)
+        if not session.tools and session.turn:
+            session.now("thinking", f"read what {payload.get('tool', '')} gave", event.at)
+        if payload.get("error"):
+            session.last_error = f"{payload.get('tool', '')}: {payload['error']}"[:LONGEST_TEXT]
+
+    def _turn_finished(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        session.turns += 1
+        session.turn = session.saying = session.author = session.asked = ""
+        session.step = 0
+        session.tools.clear()
+        session.now("idle", "", event.at)
+
+    def _diverged(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        session.last_error = "the state it held is not the one its events make"
+        session.now("waiting", "stopped: its state and its events differ", event.at)
 
     # --- what is in no event -----------------------------------------------------------------------------------------
 
@@ -267,3 +285,17 @@ def _call_text(payload: dict[str, Any]) -> str:
         return f"{payload.get('tool', '')}()"
     shown = msgspec.json.encode(arguments).decode()[1:-1]
     return f"{payload.get('tool', '')}({shown[:120]}{'…' if len(shown) > 120 else ''})"
+
+
+_ASKS = "asks a model"
+_RUNS = "runs tools"
+_TAKE: dict[str, Callable[[Sessions, _Session, dict[str, Any], Event], None]] = {
+    "turn.started": Sessions._turn_started,
+    "model.requested": Sessions._requested,
+    "model.responded": Sessions._responded,
+    "model.failed": Sessions._failed,
+    "tool.started": Sessions._tool_started,
+    "tool.finished": Sessions._tool_finished,
+    "turn.finished": Sessions._turn_finished,
+    "session.diverged": Sessions._diverged,
+}
