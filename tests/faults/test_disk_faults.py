@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,23 @@ def test_a_file_that_becomes_damaged_while_it_is_used(garden: Garden) -> None:
     assert garden.command("journal", "restore", str(good), "--force").returncode == 0
     garden.up()
     assert garden.said() == garden.accepted
+
+
+def test_files_that_cannot_be_written_any_more(garden: Garden) -> None:
+    garden.up()
+    assert garden.post("before") is None
+    files = [str(garden.journal), f"{garden.journal}-wal"]
+    if subprocess.run(["chattr", "+i", *files], capture_output=True, check=False).returncode:
+        pytest.skip("files cannot be made immutable here")
+    try:
+        assert "journal.db" in (garden.post("meanwhile") or "")
+        what_still_works(garden)
+        garden.kill("journal")
+        until(lambda: "journal.db" in garden.trouble(), "the word about the file")
+        assert garden.runs
+    finally:
+        subprocess.run(["chattr", "-i", *files], capture_output=True, check=True)
+    recovers(garden)
 
 
 def test_a_backup_onto_a_full_disk_leaves_nothing_and_the_node_goes_on(
