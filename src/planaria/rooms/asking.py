@@ -19,11 +19,12 @@ from planaria.cortex.question import SESSION, Closed, Question, expected
 from planaria.cortex.questions import QuestionRefused, Questions
 from planaria.otp import CallError, GenServer, send_after, subscribe, wall_time, whereis
 from planaria.rooms.addressing import question_answered
-from planaria.rooms.message import RoomMessage, room_name
+from planaria.rooms.message import AuthorKind, RoomMessage, room_name
 from planaria.rooms.room import Room, RoomRefused
 
 AGAIN = 1.0
 """Seconds until what could not be said, or noted, is tried again."""
+_KINDS: dict[str, AuthorKind] = {"agent": "agent", "workflow": "workflow"}
 LOOK_BACK = 1000
 RECENT = 3600.0
 """Seconds after its end in which a question's end is still said, when this was away."""
@@ -110,7 +111,7 @@ class Asking(GenServer):
             place,
             author or kind,
             question_words(question),
-            author_kind="notice",
+            author_kind=_KINDS.get(kind, "notice"),
             trace_id=question.trace_id,
             final=False,
             key=f"question/{question.id}",
