@@ -17,11 +17,13 @@ from planaria.config.lock import GardenLock
 from planaria.config.settings import load_settings
 from planaria.cortex.dead import REPLAY, Dead, replaying
 from planaria.cortex.journal import Journal
+from planaria.cortex.live import Live
 from planaria.cortex.questions import Questions
 from planaria.cortex.redact import Redactor
 from planaria.cortex.work import Handler, Work
 from planaria.membrane.gate import Gate
 from planaria.nerve.control import serve_control
+from planaria.nerve.live import projections
 from planaria.nerve.methods import Services
 from planaria.otp import GenServer, Node, Task, call, child, supervisor, task_child
 from planaria.records.index import Index
@@ -159,6 +161,7 @@ async def _node(garden: Garden, started: threading.Event) -> None:
                     rooms_tree(),
                     workflows_tree(Gate([notes.search, notes.write]), path, watching=False),
                     child(Work, {SAY: Handler(say), REPLAY: Handler(replaying({}))}, name="work"),
+                    child(Live, projections, name="live"),
                     child(Parrot, name="parrot"),
                     child(Counter, name="counter"),
                     task_child(serve_control, services, label="control"),

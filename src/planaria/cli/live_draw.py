@@ -30,7 +30,8 @@ def money(micro: int) -> str:
     """Millionths of a dollar for people: `$0.0042`, `$12.50`; nothing for none."""
     if not micro:
         return ""
-    return f"${micro / 1e6:.2f}" if micro >= 1_000_000 else f"${micro / 1e6:.4f}"
+    digits = 2 if micro >= 1_000_000 else 4 if micro >= 100 else 6
+    return f"${micro / 1e6:.{digits}f}"
 
 
 def number(value: float) -> str:

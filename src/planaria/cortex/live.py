@@ -331,29 +331,33 @@ class Live(GenServer):
                         del self.missed[: -self.look_back]
                     else:
                         self._fold(what)
-            elif cls in self.by_class:
-                for projection in self.by_class[cls]:
-                    self._hand(projection.heard, what, cls.__name__)
-            elif cls in self.by_kernel:
-                for projection in self.by_kernel[cls]:
-                    self._hand(projection.kernel_event, what, cls.__name__)
-            else:
-                for projection in self.by_span.get(what.name, ()):
-                    self._hand(projection.signal, what, what.name)
+                continue
+            try:  # as in `_fold`
+                if cls in self.by_class:
+                    for projection in self.by_class[cls]:
+                        projection.heard(what)
+                elif cls in self.by_kernel:
+                    for projection in self.by_kernel[cls]:
+                        projection.kernel_event(what)
+                else:
+                    for projection in self.by_span.get(what.name, ()):
+                        projection.signal(what)
+            except Exception as error:  # noqa: BLE001
+                self._fault(cls.__name__, error)
         self._listen()
 
     def _fold(self, event: Event) -> None:
-        for projection in self.by_kind.get(event.kind, ()):
-            self._hand(projection.event, event, event.kind)
-
-    def _hand(self, take: Callable[[Any], None], what: Any, name: str) -> None:
         try:
-            take(what)
-        except Exception as error:
-            self.faults += 1
-            if name not in self.faulty:
-                self.faulty.add(name)
-                log.error("the live store cannot take in %s; it goes on without", name, exc_info=error)
+            for projection in self.by_kind.get(event.kind, ()):
+                projection.event(event)
+        except Exception as error:  # noqa: BLE001  event delivery: what is in the journal would crash each restart anew
+            self._fault(event.kind, error)
+
+    def _fault(self, name: str, error: Exception) -> None:
+        self.faults += 1
+        if name not in self.faulty:
+            self.faulty.add(name)
+            log.error("the live store cannot take in %s; it goes on without", name, exc_info=error)
 
     def _event(self, event: Event) -> None:
         if event.kind in self.by_kind:

@@ -106,23 +106,24 @@ class Metrics(GenServer):
 
     def _catch_up(self) -> None:
         """Count what waits."""
+        book = self.book
         for what in self.feed.take():
             cls = type(what)
-            if cls is Event:
-                self._count(self.book.event, what, what.kind)
-            elif cls in _KERNEL:
-                self._count(self.book.kernel_event, what, cls.__name__)
-            else:
-                self._count(self.book.signal, what, what.name)
+            try:
+                if cls is Event:
+                    book.event(what)
+                elif cls in _KERNEL:
+                    book.kernel_event(what)
+                else:
+                    book.signal(what)
+            except Exception as error:  # noqa: BLE001  event delivery: one that cannot be counted must not end the counting
+                self._fault(what.kind if cls is Event else cls.__name__, error)
 
-    def _count(self, take: Callable[[Any], None], what: Any, name: str) -> None:
-        try:
-            take(what)
-        except Exception as error:
-            self.book.faults.add()
-            if name not in self.faulty:
-                self.faulty.add(name)
-                log.error("%s cannot be counted", name, exc_info=error)
+    def _fault(self, name: str, error: Exception) -> None:
+        self.book.faults.add()
+        if name not in self.faulty:
+            self.faulty.add(name)
+            log.error("%s cannot be counted", name, exc_info=error)
 
     def _event(self, event: Event) -> None:
         if event.kind in self.book.kinds:
