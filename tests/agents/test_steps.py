@@ -155,6 +155,9 @@ async def test_a_message_delivered_again_is_a_turn_of_its_own(world: World):
     assert provider.requests[-1].idempotency_key == f"{again}/1/1"
     view = await world.run(replay, JournalSource(), SESSION)
     assert [step.turn for step in view.steps] == [posted.id, again, again, again]
+    assert [(step.attempt, step.outcome) for step in view.steps] == [
+        *((1, "failed"), (2, ""), (2, ""), (2, "answered")),
+    ]
     assert len(await letters(world)) == 1
 
 

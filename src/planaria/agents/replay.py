@@ -263,6 +263,8 @@ async def _view(
             author=message.author,
             text=message.text,
             failures=failures,
+            attempt=base.attempt,
+            outcome=turn.finished,
             problems=gone,
         ), None
     step = turn.steps[-1]
@@ -293,6 +295,8 @@ async def _view(
         duration_ms=duration,
         failures=failures,
         kept=moment.kept,
+        attempt=base.attempt,
+        outcome=turn.finished,
         prompt="" if moment.kept else _how(prompt),
         digest=prompt.digest if prompt is not None else "",
         problems=(*gone, *(prompt.problems if prompt is not None else ())),

@@ -29,6 +29,8 @@ class StepView(msgspec.Struct, frozen=True):
         text: the message, or what the model said.
         decided: an answer in a word: `says` something, or `calls` tools.
         cost_micro: millionths of a US dollar, None if the price is not known.
+        attempt: how often the message had been delivered.
+        outcome: of the turn, if it ended after this step: `answered`, `failed`, `erased`.
         prompt: of an answer: `exact` if what was sent can be rebuilt and has the digest it was sent with, `changed` if
             the digest is another, `unknown` if it cannot be rebuilt.
         digest: of the prompt, as written when it was sent.
@@ -53,6 +55,8 @@ class StepView(msgspec.Struct, frozen=True):
     duration_ms: float = 0.0
     failures: tuple[str, ...] = ()
     kept: bool = False
+    attempt: int = 1
+    outcome: str = ""
     prompt: Literal["", "exact", "changed", "unknown"] = ""
     digest: str = ""
     problems: tuple[str, ...] = ()

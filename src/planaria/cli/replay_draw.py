@@ -61,6 +61,8 @@ def _step(each: dict[str, Any]) -> Iterator["Text"]:
         number.append_text(output.styled(each["author"] or "?", "bold cyan"))
         number.append_text(output.styled(f"  {_clock(each['at'])}  ", "dim"))
         number.append_text(output.styled(_line(each["text"])))
+        if each["attempt"] > 1:
+            number.append_text(output.styled(f"  delivered again, attempt {each['attempt']}", "magenta"))
     else:
         number.append_text(output.styled(each["model"] or "?", "bold"))
         if each["kept"]:
@@ -84,6 +86,8 @@ def _step(each: dict[str, Any]) -> Iterator["Text"]:
         line.append_text(output.styled(f"  →  {result}", "red" if call["failed"] else ""))
         line.append_text(output.styled(f"  {took(call['duration_ms'] / 1000)}", "dim"))
         yield line
+    if each["outcome"] not in ("", "answered"):
+        yield output.styled("      given up: the room was told, and the message is a dead letter", "bold red")
     for problem in each["problems"]:
         yield output.styled(f"      {problem}", "red")
 
