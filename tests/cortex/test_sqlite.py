@@ -29,7 +29,7 @@ from planaria.cortex.event import new_id
 from planaria.cortex.query import Query
 from planaria.cortex.reading import read_events
 from planaria.cortex.schema import load_migrations
-from planaria.cortex.store import Duplicate, SubjectKey, Written
+from planaria.cortex.store import Duplicate, Snapshot, SubjectKey, Written
 from planaria.cortex.stores.sqlite import SqliteStore
 from planaria.cortex.stores.sqlite_reader import select
 from planaria.testing.stores import draft
@@ -397,6 +397,18 @@ async def test_a_check_names_what_is_wrong(store: SqliteStore, path: Path) -> No
     other.close()
     await store.open()
     assert await store.check() == ["session 'a' has 1 events, where 2 up to 3 were written"]
+
+
+async def test_a_snapshot_of_another_history_is_not_loaded(store: SqliteStore, path: Path) -> None:
+    await store.append([[draft(session="a")]])
+    snapshot = Snapshot("a", "turns", 1, 1, b"state")
+    assert await store.save_snapshot(snapshot)
+    other = apsw.Connection(str(path))
+    other.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+    assert await store.load_snapshot("a", "turns", 1) == snapshot
+    other.execute("UPDATE events SET digest = x'00' WHERE seq = 1")
+    other.close()
+    assert await store.load_snapshot("a", "turns", 1) is None
 
 
 # --- erasing and copying ---------------------------------------------------------------------------------------------
