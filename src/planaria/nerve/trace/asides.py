@@ -125,7 +125,7 @@ def _job(fold: Fold, event: Event) -> None:
         case "failed":
             knot.state, knot.said = "waiting", line(f"to be tried again: {text(payload, 'error')}", 160)
         case "finished":
-            knot.said = line(words(payload.get("result")), 160)
+            knot.said = line(words(payload.get("result")), 160) or knot.said
             knot.end("done", event.at)
         case "died" | "cancelled":
             knot.said = line(text(payload, "error") or text(payload, "why"), 160)

@@ -76,7 +76,8 @@ def open_node(
             pass
     if not found:
         for event in own:
-            found.append(_section(event.kind, _pretty(event.payload), outside=True))
+            if event.state == "whole":
+                found.append(_section(event.kind, _pretty(event.payload), outside=True))
     gone = sorted({event.state for event in own if event.state != "whole"})
     facts += [("content", f"{state} from the journal") for state in gone]
     return Detail(

@@ -6,6 +6,7 @@ from planaria.nerve.trace.knot import Knot
 from planaria.nerve.trace.shape import Doing, State
 from planaria.nerve.trace.state import message_of
 
+WORST_FIRST: tuple[State, ...] = ("running", "waiting", "cut_off", "failed")
 MOMENTS = ("dead", "side", "event")
 """Kinds that take no time themselves, whatever follows from them."""
 WORKERS = ("model", "tool", "turn", "run", "work")
@@ -71,5 +72,7 @@ def _of_those_below(knot: Knot) -> State:
     states = [
         child.state for child in knot.below if child.kind in ("turn", "run", "dead", "question", "message")
     ]
-    wanted: tuple[State, ...] = ("running", "waiting", "cut_off", "failed")
-    return next((state for state in wanted if state in states), "done")
+    for state in WORST_FIRST:
+        if state in states:
+            return state
+    return "done"
