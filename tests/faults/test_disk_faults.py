@@ -67,7 +67,7 @@ def test_a_process_that_is_restarted_on_a_full_disk_comes_back(on_disk: Garden, 
     on_disk.up()
     assert on_disk.post("before") is None
     fill_until_refused(on_disk, disk)
-    for victim in ("room:garden", "journal", "session:scout@garden"):
+    for victim in ("session:scout@garden", "room:garden", "journal"):
         on_disk.kill(victim)
     disk.free()
     recovers(on_disk)
