@@ -571,7 +571,8 @@ class Journal(GenServer):
         if isinstance(outcome, int):
             self.last_seq, self.closed, self.pause = outcome, None, FIRST_PAUSE
             self.follower = Follower(self.store, partial(_events, self.store, self.keyring), outcome)
-            self._set_health(_WELL)
+            self.health = _WELL
+            broadcast("journal.health", _WELL)  # for those who saw an earlier process of the journal fail
             return
         self.closed = JournalHealth(outcome.problem, outcome.mend)
         self._set_health(self.closed)
