@@ -294,6 +294,7 @@ async def test_a_server_that_is_down_takes_no_connections_and_is_found_again(
 async def test_a_server_that_ends_in_the_middle_of_a_commit_has_written_nothing(
     postgres: Postgres, store: PostgresStore, how: signal.Signals
 ) -> None:
+    store.in_doubt = 0.0
     async with holding_the_lock(postgres):
         task = asyncio.create_task(store.append([[draft("lost")]]))
         await until_it_waits(postgres)
@@ -317,6 +318,19 @@ async def test_a_commit_whose_connection_was_lost_before_it_began_is_written_by_
         await other.execute("SELECT pg_advisory_unlock_all()")
         assert await task == [Written(1), Written(3)]
     assert await kinds(store) == ["a", "b", "c"]
+
+
+async def test_a_commit_in_the_middle_of_which_the_server_is_restarted_is_written(
+    postgres: Postgres, store: PostgresStore
+) -> None:
+    store.in_doubt = 60.0
+    async with holding_the_lock(postgres):
+        task = asyncio.create_task(store.append([[draft("kept")]]))
+        await until_it_waits(postgres)
+        await asyncio.to_thread(postgres.server.stop, signal.SIGQUIT)
+        await asyncio.to_thread(postgres.server.start)
+    assert await task == [Written(1)]
+    assert await kinds(store) == ["kept"]
 
 
 async def test_a_commit_whose_answer_was_lost_is_found_and_not_doubled(

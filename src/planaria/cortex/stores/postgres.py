@@ -6,6 +6,7 @@ trip, under a lock of the database, durable when it answers. Needs PostgreSQL 14
 Does badly: each commit waits for the one before it, of other nodes too; a copy of the database is `pg_dump`'s.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ from planaria.cortex.store import (
     Stored,
     SubjectKey,
 )
+from planaria.otp import run_blocking
 
+_PAUSE = 0.2
+"""Seconds between two tries to reach a server that is away."""
 _MOST_CONTENTS = 50_000
 """Hashes remembered as sent."""
 
@@ -39,10 +43,12 @@ class PostgresStore:
     Args:
         address: `postgresql://user@host/database`.
         database: instead of the address, for tests: connections with other limits.
+        in_doubt: seconds to find out what became of a commit whose connection was lost; less than appenders wait.
     """
 
-    def __init__(self, address: str, *, database: Database | None = None) -> None:
+    def __init__(self, address: str, *, database: Database | None = None, in_doubt: float = 4.0) -> None:
         self.database = database or Database(address)
+        self.in_doubt = in_doubt
         self._names = Names()
         self._contents: set[str] = set()
         self._losses = 0
@@ -111,12 +117,19 @@ class PostgresStore:
         """See `EventStore.append`.
 
         A commit whose connection is lost before the answer may be there or not. Said once more it is there for sure:
-        the ids tell which of its appends the first try has written.
+        the ids tell which of its appends the first try has written. A server that restarts is waited for.
         """
         try:
             return await self._append(batch, fences, again=False)
         except ConnectionLost:
-            return await self._append(batch, fences, again=True)
+            give_up = time.monotonic() + self.in_doubt
+        while True:
+            try:
+                return await self._append(batch, fences, again=True)
+            except StoreFailed:
+                if time.monotonic() > give_up:
+                    raise
+                await run_blocking(time.sleep, _PAUSE)
 
     async def _append(
         self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None], *, again: bool
