@@ -217,7 +217,7 @@ def test_when_the_supervisor_gives_up_it_ends_with_1_and_says_of_what(garden: Pa
             break
         CliRunner().invoke(main, ["kill", "journal", "--garden", str(garden)])
     assert node.end() == 1
-    assert node.errors.splitlines()[0] == "the node gave up: journal ended again and again, last with: killed"
+    assert "the node gave up: journal ended again and again, last with: killed" in node.errors.splitlines()
     assert "Traceback" not in node.errors
 
 
@@ -239,7 +239,7 @@ async def test_every_floor_of_the_tree_runs_and_the_order_is_that_of_need(garden
             *("chronicle", "journal", "node_lease", "records", "models", "pruner", "floors"),
         ]
         nerve, life = root.children[-1].children
-        assert [child.id for child in nerve.children] == ["live", "dashboard", "control"]
+        assert [child.id for child in nerve.children] == ["live", "metrics", "dashboard", "control"]
         assert [child.id for child in life.children] == ["room_floor", "agent_floor", "workflow_floor"]
     finally:
         await node.stop()

@@ -38,7 +38,7 @@ from planaria.cortex.retention import policy_of
 from planaria.cortex.seal import MasterKey, load_master_key
 from planaria.cortex.stores_of import Stores
 from planaria.cortex.telemetry.export import exporter
-from planaria.cortex.telemetry.logs import LogWriter, logging_to
+from planaria.cortex.telemetry.logs import LogWriter, log_processes, logging_to
 from planaria.cortex.work import Handler, Work
 from planaria.membrane.directory import Latest, ModelDirectory
 from planaria.membrane.gate import Gate, load_tools
@@ -210,6 +210,7 @@ def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, s
     redactor = Redactor(environ, settings.secret_variables())
 
     async def ready(node: Node) -> None:
+        log_processes(node)
         Journal.settle(node["journal"])
         Chronicle.note(node["chronicle"], NodeStarted(node.name).new(session=SESSION))
         url = await Dashboard.url(node["dashboard"])

@@ -509,7 +509,8 @@ def _concerns(ref: int, seen: Monitor) -> Callable[[object], bool]:
                 return number == ref
             case Down(ref=monitor_):
                 return monitor_ is seen
-        return False
+            case _:
+                return False
 
     return concerns
 

@@ -3,9 +3,9 @@
     with logging_to(settings.log, garden, redactor, node) as logs: ...
 
 One handler at the root logger: our warnings, those of libraries, and one line for what telemetry tells: failed spans
-and finished turns at `info`, every span at `debug`; crashes and restarts at `warning`. Lines carry the process and the
-trace they belong to; secrets are masked. A thread of its own writes them, so a slow disk holds up nobody; what cannot
-be written (full disk, broken pipe, more than 10 000 lines waiting) is counted, and said once.
+and finished turns at `info`, every span at `debug`; crashes and restarts (`log_processes`) at `warning`. Lines carry
+the process and the trace they belong to; secrets are masked. A thread of its own writes them, so a slow disk holds up
+nobody; what cannot be written (full disk, broken pipe, more than 10 000 lines waiting) is counted, and said once.
 Does badly: a file that was moved away is written on until the node is started anew.
 """
 
@@ -212,11 +212,9 @@ def logging_to(settings: LogSettings, garden: Path, redactor: Redactor, node: No
     writer.addFilter(lambda record: _note_where(record, loop_thread))
     if level <= logging.INFO:
         attach(log_signal, node=node)
-    stop_listening = node.subscribe_events(log_kernel_event)
     try:
         yield writer
     finally:
-        stop_listening()
         detach(log_signal, node=node)
         root.handlers[:], root.level, ours.level = before[0], before[1], before[2]
         root.setLevel(before[1])
@@ -228,12 +226,9 @@ def log_signal(signal: Signal) -> None:
     """One line for what a span or point says."""
     if isinstance(signal, SpanStarted):
         return
-    if isinstance(signal, Point):
-        level = logging.WARNING
-    elif isinstance(signal, SpanFailed) or signal.name in TOLD_AT_INFO:
-        level = logging.INFO
-    else:
-        level = logging.DEBUG
+    # What a point warns of is logged where it happens, too.
+    useful = isinstance(signal, Point | SpanFailed) or signal.name in TOLD_AT_INFO
+    level = logging.INFO if useful else logging.DEBUG
     if not log.isEnabledFor(level):
         return
     extra: dict[str, object] = dict(signal.attributes)
@@ -243,6 +238,14 @@ def log_signal(signal: Signal) -> None:
         extra |= {ERROR_TYPE: signal.error_type, "reason": signal.error}
     where = {"process": _name(signal.process), "trace_id": signal.trace_id}
     log.log(level, "%s", signal.name, extra=extra | {"planaria": where})
+
+
+def log_processes(node: Node) -> Callable[[], None]:
+    """From now on log crashes and restarts; returns the way to stop it.
+
+    Begun once a node is up: a start that fails has one sentence to say, and says it itself.
+    """
+    return node.subscribe_events(log_kernel_event)
 
 
 def log_kernel_event(event: KernelEvent) -> None:

@@ -72,4 +72,6 @@ class Runs(Projected):
             case "workflow.run.finished":
                 status, error = str(payload.get("status", "done")), str(payload.get("error") or "")[:200]
                 row = change(row, status=status, ended=event.at, since=event.at, error=error)
+            case _:
+                pass
         self.table.put(row)

@@ -14,7 +14,7 @@ from planaria.cortex.event import Event
 from planaria.cortex.live_table import Row, Table
 from planaria.nerve.live.projected import Projected
 from planaria.otp import Node, ProcessExited, ProcessStarted, is_orderly, reason_text
-from planaria.rooms.message import ReplyDelta, RoomMessage, TurnState, room_name
+from planaria.rooms.message import ReplyDelta, TurnState, room_name
 
 PREFIX = "session:"
 MOST = 5000
@@ -258,8 +258,8 @@ class Sessions(Projected):
                 session = self._session(f"{PREFIX}{agent}@{room}")
                 if state != session.status and not (session.turn and state == "idle"):
                     session.now(state, session.doing if session.turn else "", self.node.clock.wall())
-            case RoomMessage():
-                pass  # from the journal
+            case _:
+                pass  # what is said comes from the journal
 
     def kernel_event(self, event: Any) -> None:
         """A session's process came or went."""

@@ -129,6 +129,8 @@ class MetricsBook:
                 self.retries.add()
             case "dead.lettered":
                 self.dead.add()
+            case _:
+                pass  # of a payload that is gone
 
     def _responded(self, event: Event) -> None:
         payload = event.payload
@@ -164,6 +166,8 @@ class MetricsBook:
                 route = self.routes(str(about.get("http.route", "")))
                 self.http.add(str(about.get("http.request.method", "")), route, status)
                 self.http_seconds.observe(signal.duration)
+            case _:
+                pass
 
     def kernel_event(self, event: KernelEvent) -> None:
         """One kernel event."""
@@ -178,6 +182,8 @@ class MetricsBook:
                 self.gave_up.add()
             case MessageShed():
                 self.shed.add()
+            case _:
+                pass
 
     def _agent(self, session: str) -> str:
         return self.agents(session.removeprefix("session:").partition("@")[0])
