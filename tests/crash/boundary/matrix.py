@@ -138,7 +138,8 @@ def judge(events: list[Event], effects: list[tuple[str, str]], server: ModelServ
     tokens = sum(usage["input_tokens"] + usage["output_tokens"] for usage in spent)
     charged = server.charged.input_tokens + server.charged.output_tokens
     if tokens != charged:
-        faults.append(f"{tokens} tokens are in the journal, the provider charged {charged}")
+        asked = dict(server.keys) | {"without a key": server.calls - sum(server.keys.values())}
+        faults.append(f"{tokens} tokens are in the journal, the provider charged {charged}: {asked}")
     faults += [f"a dead letter: {event.payload}" for event in of("dead.lettered")]
     ids = Counter(event.id for event in events)
     faults += [f"the id {name} is there {number} times" for name, number in ids.items() if number > 1]
