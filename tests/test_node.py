@@ -19,7 +19,7 @@ from planaria.cli import main
 from planaria.config.lock import PrivateFolderError
 from planaria.config.settings import Settings, WebSettings
 from planaria.cortex.event import new_id
-from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.cortex.stores.sqlite.store import SqliteStore
 from planaria.node import run, tree
 from planaria.otp import CallError, Down, Node, exit_signal, monitor, receive, sleep, subscribe, whereis
 from planaria.records.scan import RecordChanged

@@ -12,12 +12,12 @@ from typing import Any
 from benchmarks.peers import turns
 from planaria.agents.keeper import tree as agents_tree
 from planaria.cortex.chronicle import Chronicle
-from planaria.cortex.dead import Dead
+from planaria.cortex.codec.seal import MasterKey
+from planaria.cortex.durable.dead import Dead
+from planaria.cortex.durable.questions import Questions
 from planaria.cortex.journal import Journal, JournalOptions
-from planaria.cortex.live import Live
-from planaria.cortex.questions import Questions
+from planaria.cortex.live.store import Live
 from planaria.cortex.redact import Redactor
-from planaria.cortex.seal import MasterKey
 from planaria.membrane.directory import Latest, ModelDirectory
 from planaria.membrane.gate import Gate
 from planaria.membrane.models import Choice

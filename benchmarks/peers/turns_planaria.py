@@ -19,13 +19,13 @@ import asyncpg
 
 from benchmarks.peers import turns, turns_agents
 from benchmarks.peers.serve import serve
+from planaria.cortex.codec.seal import MasterKey
 from planaria.cortex.event import new_id
 from planaria.cortex.event_type import EventType
 from planaria.cortex.fold import fold
 from planaria.cortex.journal import Journal, JournalOptions
-from planaria.cortex.seal import MasterKey
-from planaria.cortex.stores.postgres import PostgresStore
-from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.cortex.stores.postgres.store import PostgresStore
+from planaria.cortex.stores.sqlite.store import SqliteStore
 from planaria.otp import Node, child
 
 WHERE = sys.argv[1] if len(sys.argv) > 1 else "sqlite"

@@ -26,20 +26,20 @@ from planaria.config.lock import private_folder
 from planaria.config.settings import Settings, load_settings
 from planaria.cortex.chronicle import Chronicle
 from planaria.cortex.chronicle_events import SESSION, NodeStarted
-from planaria.cortex.dead import REPLAY, Dead, replaying
+from planaria.cortex.codec.seal import MasterKey, load_master_key
+from planaria.cortex.durable.dead import REPLAY, Dead, replaying
+from planaria.cortex.durable.questions import Questions
+from planaria.cortex.durable.work import Handler, Work
 from planaria.cortex.journal import Journal, JournalOptions
-from planaria.cortex.live import Live
+from planaria.cortex.live.store import Live
 from planaria.cortex.node_lease import NodeLease
-from planaria.cortex.place import JournalPlace
-from planaria.cortex.pruner import Pruner
-from planaria.cortex.questions import Questions
 from planaria.cortex.redact import Redactor
-from planaria.cortex.retention import policy_of
-from planaria.cortex.seal import MasterKey, load_master_key
-from planaria.cortex.stores_of import Stores
+from planaria.cortex.stores.place import JournalPlace
+from planaria.cortex.stores.stores_of import Stores
 from planaria.cortex.telemetry.export import exporter
 from planaria.cortex.telemetry.logs import LogWriter, log_processes, logging_to
-from planaria.cortex.work import Handler, Work
+from planaria.cortex.upkeep.pruner import Pruner
+from planaria.cortex.upkeep.retention import policy_of
 from planaria.membrane.directory import Latest, ModelDirectory
 from planaria.membrane.gate import Gate, load_tools
 from planaria.nerve.control import serve_control

@@ -10,9 +10,9 @@ import msgspec
 
 from planaria.agents.keeper import tree as agents_tree
 from planaria.agents.session import AgentProcess, SessionView
+from planaria.cortex.codec.packing import unpack
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal, JournalOptions
-from planaria.cortex.packing import unpack
 from planaria.cortex.query import Query
 from planaria.cortex.redact import Redactor
 from planaria.cortex.store import Draft, Fence, Outcome

@@ -17,9 +17,9 @@ from planaria.agents.seed import trace_of_turn
 from planaria.agents.source import StoredSource
 from planaria.agents.state import compare, first_difference, state_digest
 from planaria.agents.turn import KINDS, Turn, take
+from planaria.cortex.durable.letters import DeadLettered
 from planaria.cortex.errors import StoreFailed
 from planaria.cortex.event import Event
-from planaria.cortex.letters import DeadLettered
 from planaria.membrane.errors import AuthenticationFailed, Overloaded, StreamCut
 from planaria.membrane.provider import ModelRequest
 from planaria.otp import CallError, exit_signal, sys, whereis

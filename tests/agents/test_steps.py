@@ -7,7 +7,7 @@ import pytest
 from planaria.agents.events import ModelFailed, ModelRequested, TurnFinished, TurnStarted
 from planaria.agents.replay import replay
 from planaria.agents.source import JournalSource
-from planaria.cortex.letters import DeadLettered
+from planaria.cortex.durable.letters import DeadLettered
 from planaria.membrane.errors import Overloaded, StreamCut
 from planaria.membrane.provider import ToolCall, Usage
 from planaria.membrane.providers.openai_compatible import OpenAICompatible

@@ -15,12 +15,12 @@ from click.testing import CliRunner, Result
 from planaria.cli import main
 from planaria.config.lock import GardenLock
 from planaria.config.settings import load_settings
-from planaria.cortex.dead import REPLAY, Dead, replaying
+from planaria.cortex.durable.dead import REPLAY, Dead, replaying
+from planaria.cortex.durable.questions import Questions
+from planaria.cortex.durable.work import Handler, Work
 from planaria.cortex.journal import Journal
-from planaria.cortex.live import Live
-from planaria.cortex.questions import Questions
+from planaria.cortex.live.store import Live
 from planaria.cortex.redact import Redactor
-from planaria.cortex.work import Handler, Work
 from planaria.membrane.gate import Gate
 from planaria.nerve.control import serve_control
 from planaria.nerve.live import projections

@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from planaria.cortex.job import submission
+from planaria.cortex.durable.job import submission
+from planaria.cortex.durable.letters import letter
+from planaria.cortex.durable.questions import Questions
 from planaria.cortex.journal import Journal
-from planaria.cortex.letters import letter
-from planaria.cortex.questions import Questions
 
 
 def ask(live, text="Deploy now?", **settings):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from planaria.cortex.event import NewEvent, new_id
 from planaria.cortex.journal import Journal
-from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.cortex.stores.sqlite.store import SqliteStore
 from planaria.otp import Node, child
 
 

@@ -9,7 +9,7 @@ import pytest
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.cortex.stores.postgres import PostgresStore
+from planaria.cortex.stores.postgres.store import PostgresStore
 from planaria.otp import Node, Pid, child
 from planaria.testing.node import running_node
 from tests.postgres import Postgres

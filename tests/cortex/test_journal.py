@@ -14,7 +14,7 @@ from planaria.cortex.journal import Journal, JournalHealth, JournalOptions
 from planaria.cortex.query import Query
 from planaria.cortex.redact import Redactor
 from planaria.cortex.store import Draft, Fence, Outcome
-from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.cortex.stores.sqlite.store import SqliteStore
 from planaria.otp import (
     Crash,
     Node,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from planaria.cortex.reading import read_events
-from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.cortex.codec.reading import read_events
+from planaria.cortex.stores.sqlite.store import SqliteStore
 
 ROOT = Path(__file__).parents[2]
 EVENTS = 3

@@ -13,7 +13,7 @@ from planaria.cortex.journal import Journal
 from planaria.cortex.node_lease import NodeLease
 from planaria.cortex.query import Query
 from planaria.cortex.store import EventStore
-from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.cortex.stores.sqlite.store import SqliteStore
 from planaria.otp import Pid, StartFailed, child, root_cause, stop
 from planaria.testing.node import TestNode, running_node
 
@@ -24,7 +24,7 @@ SAID = [NewEvent("said", {"text": "x"}, session="room:x")]
 def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], EventStore]:
     if request.param == "sqlite":
         return lambda: SqliteStore(tmp_path / "journal.db")
-    from planaria.cortex.stores.postgres import PostgresStore
+    from planaria.cortex.stores.postgres.store import PostgresStore
 
     address = request.getfixturevalue("postgres").url()
     return lambda: PostgresStore(address)

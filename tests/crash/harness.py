@@ -25,11 +25,11 @@ from typing import Any
 import msgspec
 
 from planaria.config.settings import FILE_NAME, JournalSettings, load_settings
+from planaria.cortex.codec.reading import read_events
+from planaria.cortex.codec.seal import load_master_key
 from planaria.cortex.event import Event
-from planaria.cortex.place import JournalPlace
 from planaria.cortex.query import Query
-from planaria.cortex.reading import read_events
-from planaria.cortex.seal import load_master_key
+from planaria.cortex.stores.place import JournalPlace
 from planaria.nerve.protocol import Reply, Request, socket_path
 from tests.crash.verdict import Post, Verdict, judge
 

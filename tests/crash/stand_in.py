@@ -19,7 +19,7 @@ from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import Event, NewEvent, new_id
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.cortex.stores.sqlite.store import SqliteStore
 from planaria.nerve.protocol import Reply, Request, place_socket
 from planaria.otp import Node, Pid, child
 

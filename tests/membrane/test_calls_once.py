@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from planaria.cortex.durable.question import Question
+from planaria.cortex.durable.questions import Questions
 from planaria.cortex.errors import StoreFailed
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.cortex.question import Question
-from planaria.cortex.questions import Questions
 from planaria.membrane.gate import Gate, Prepared
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.membrane.unknown import MOST_REPEATS

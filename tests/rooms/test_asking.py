@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from planaria.cortex.job import Job, Retry
+from planaria.cortex.durable.job import Job, Retry
+from planaria.cortex.durable.letters import letter
+from planaria.cortex.durable.question import Question
+from planaria.cortex.durable.questions import Questions
+from planaria.cortex.durable.work import GiveUp
 from planaria.cortex.journal import Journal
-from planaria.cortex.letters import letter
 from planaria.cortex.query import Query
-from planaria.cortex.question import Question
-from planaria.cortex.questions import Questions
-from planaria.cortex.work import GiveUp
 from planaria.otp import GenServer, child, exit_signal, self_, supervisor, wait_down, whereis
 from planaria.rooms.asking import Asking
 from planaria.rooms.deferred import post, redeliver, say

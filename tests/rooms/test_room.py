@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from planaria.cortex.journal import Journal
-from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.cortex.stores.sqlite.store import SqliteStore
 from planaria.cortex.telemetry.handlers import attach
 from planaria.cortex.telemetry.signal import Signal, SpanFailed, SpanStopped
 from planaria.otp import ChildSpec, Node, Task, child, supervisor

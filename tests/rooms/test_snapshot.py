@@ -7,7 +7,7 @@ import pytest
 
 from planaria.cortex.journal import Journal
 from planaria.cortex.store import Snapshot
-from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.cortex.stores.sqlite.store import SqliteStore
 from planaria.otp import ChildSpec, child, supervisor
 from planaria.rooms import room as room_module
 from planaria.rooms.events import MessageSaid

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from planaria.cortex import portable
+from planaria.cortex.upkeep import portable
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.membrane.errors import Overloaded

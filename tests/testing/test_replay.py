@@ -14,7 +14,7 @@ from planaria.agents.prompt import choose, compose
 from planaria.agents.stored import read_run
 from planaria.agents.turn import Turn
 from planaria.cortex.event import Event
-from planaria.cortex.portable import Unfit
+from planaria.cortex.upkeep.portable import Unfit
 from planaria.membrane.tool import Context, Done, tool
 from planaria.testing.replay import Checked, Differs, replay
 

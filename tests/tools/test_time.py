@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from planaria.cortex.durable.questions import Questions
+from planaria.cortex.durable.work import Handler, Work
 from planaria.cortex.journal import Journal
-from planaria.cortex.questions import Questions
-from planaria.cortex.work import Handler, Work
 from planaria.membrane.gate import Gate, load_tools
 from planaria.membrane.tool import Context, Done, Failed
 from planaria.otp import child, exit_signal, supervisor, wait_down, whereis

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from planaria.cortex.questions import Questions
+from planaria.cortex.durable.questions import Questions
 from planaria.membrane.tool import Context, Done, Failed, OnUnknown, Tool, tool
 from planaria.otp import child, hang
 from tests.workflows.support import graph

@@ -4,7 +4,7 @@ from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
-from planaria.cortex import portable
+from planaria.cortex.upkeep import portable
 from planaria.cortex.event import Event
 
 

@@ -18,10 +18,10 @@ from planaria.agents.seed import seeded
 from planaria.agents.source import JournalSource
 from planaria.agents.state import compare
 from planaria.agents.turn import KINDS, Say, ToolRun, Turn, take
+from planaria.cortex.durable.letters import letter
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.event_type import EventMismatch
-from planaria.cortex.letters import letter
 from planaria.cortex.query import Query
 from planaria.membrane.events import ToolFinished, ToolStarted
 from planaria.membrane.prepared import Prepared

@@ -47,7 +47,7 @@ def _of_file(path: Path, session: str, method: str, params: dict[str, Any]) -> A
     from planaria.agents.seed import SeedLost
     from planaria.agents.source import StoredSource
     from planaria.agents.stored import at_once, read_run
-    from planaria.cortex.portable import Unfit
+    from planaria.cortex.upkeep.portable import Unfit
 
     async def answer(source: StoredSource, name: str) -> Any:
         ledger = await ledger_of(source, name)

@@ -64,7 +64,7 @@ class WebSettings(msgspec.Struct, frozen=True):
 class RetentionSettings(msgspec.Struct, frozen=True):
     """How long the journal keeps what was said and done, by class of event: an age such as "90d" or "2y", or "forever".
 
-    Afterwards the content goes and the event stays; which kinds are in a class: `cortex/retention.py`.
+    Afterwards the content goes and the event stays; which kinds are in a class: `cortex/upkeep/retention.py`.
     """
 
     conversations: str = FOREVER

@@ -30,7 +30,11 @@ from typing import Any
 
 import msgspec
 
-from planaria.cortex.commit import Answer, Append, Appended, Commit, Overtaken, Unavailable
+from planaria.cortex.codec.commit import Answer, Append, Appended, Commit, Overtaken, Unavailable
+from planaria.cortex.codec.keyring import Keyring
+from planaria.cortex.codec.prepare import Prepared, Refused, prepare
+from planaria.cortex.codec.reading import events_from
+from planaria.cortex.codec.seal import MasterKey
 from planaria.cortex.errors import (
     EventRefused,
     JournalUnavailable,
@@ -42,12 +46,8 @@ from planaria.cortex.errors import (
 )
 from planaria.cortex.event import Event, NewEvent, new_id
 from planaria.cortex.follower import NOTICE, Follower
-from planaria.cortex.keyring import Keyring
-from planaria.cortex.prepare import Prepared, Refused, prepare
 from planaria.cortex.query import Query
-from planaria.cortex.reading import events_from
 from planaria.cortex.redact import Redactor
-from planaria.cortex.seal import MasterKey
 from planaria.cortex.store import (
     Duplicate,
     EventStore,
@@ -60,7 +60,7 @@ from planaria.cortex.store import (
     Stored,
     SubjectKey,
 )
-from planaria.cortex.stores_of import Stores
+from planaria.cortex.stores.stores_of import Stores
 from planaria.cortex.telemetry.span import NO_SPAN, Span, begin_span, spanned
 from planaria.otp import (
     Deferred,

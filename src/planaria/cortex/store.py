@@ -1,6 +1,6 @@
 """The contract of a store: where the journal's events are kept.
 
-Stores live in `cortex/stores/`, one file each, and all pass `planaria.testing.stores`. A store is used by one journal
+Stores live in `cortex/stores/`, a room each, and all pass `planaria.testing.stores`. A store is used by one journal
 at a time: `append` is never called again before it has answered, everything else may be called at any time.
 A store knows nothing of what payloads say: it keeps bytes, the chain of each session over them, and the contents
 they refer to. It translates every fault of its driver into one of the `StoreError`s.
@@ -19,7 +19,7 @@ class ContentDraft(msgspec.Struct, frozen=True):
     """A long text taken out of a payload, kept once however often it is referred to.
 
     Attributes:
-        hash: 64 hexadecimal digits; see `cortex/contents.py`.
+        hash: 64 hexadecimal digits; see `cortex/codec/contents.py`.
         data: as it will be kept: UTF-8, or sealed.
         size: characters of the text.
     """
@@ -56,7 +56,7 @@ class Stored(msgspec.Struct, frozen=True):
 
     Attributes:
         payload: as the draft had it; if `stripped`, the 32 bytes of its SHA-256 in its place.
-        digest: of the chain of its session up to and including this event; see `cortex/chain.py`.
+        digest: of the chain of its session up to and including this event; see `cortex/codec/chain.py`.
     """
 
     seq: int

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from planaria.cortex.job import Job
-from planaria.cortex.work import GiveUp
+from planaria.cortex.durable.job import Job
+from planaria.cortex.durable.work import GiveUp
 from planaria.membrane.gate import Gate
 from planaria.membrane.tool import Context, Failed
 

@@ -13,10 +13,10 @@ what ends the node; a tool that only waits is not suspected.
 
 import msgspec
 
+from planaria.cortex.durable.question import Closed
+from planaria.cortex.durable.questions import Questions
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.journal import Journal
-from planaria.cortex.question import Closed
-from planaria.cortex.questions import Questions
 from planaria.membrane.events import ToolRepeated
 from planaria.membrane.outcome import shortened
 from planaria.membrane.prepared import Prepared

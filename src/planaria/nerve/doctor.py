@@ -18,7 +18,7 @@ import msgspec
 from planaria.config.errors import SettingsError
 from planaria.config.lock import STATE_FOLDER, PrivateFolderError, find_holder
 from planaria.config.settings import Settings, load_settings
-from planaria.cortex.place import JournalPlace
+from planaria.cortex.stores.place import JournalPlace
 from planaria.membrane.models import OFFLINE, Models, ProviderView
 from planaria.nerve.views import TreeView
 from planaria.records.errors import RecordError

@@ -14,9 +14,9 @@ Does badly: an answer further back than the latest 1000 messages of a room, writ
 
 from typing import Any, ClassVar
 
+from planaria.cortex.durable.question import SESSION, Closed, Question, expected
+from planaria.cortex.durable.questions import QuestionRefused, Questions
 from planaria.cortex.errors import JournalUnavailable
-from planaria.cortex.question import SESSION, Closed, Question, expected
-from planaria.cortex.questions import QuestionRefused, Questions
 from planaria.otp import CallError, GenServer, send_after, subscribe, wall_time, whereis
 from planaria.rooms.addressing import question_answered
 from planaria.rooms.message import AuthorKind, RoomMessage, room_name

@@ -7,10 +7,10 @@ from typing import Literal
 
 import msgspec
 
-from planaria.cortex.job import Job
+from planaria.cortex.durable.job import Job
+from planaria.cortex.durable.letters import DeadLettered
+from planaria.cortex.durable.work import GiveUp
 from planaria.cortex.journal import Journal
-from planaria.cortex.letters import DeadLettered
-from planaria.cortex.work import GiveUp
 from planaria.otp import whereis
 from planaria.rooms.message import AuthorKind, room_name
 from planaria.rooms.past import redelivery_id

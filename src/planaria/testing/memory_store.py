@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from planaria.cortex.chain import START, link, payload_hash
+from planaria.cortex.codec.chain import START, link, payload_hash
 from planaria.cortex.errors import StoreError, StoreFailed
 from planaria.cortex.query import Query
 from planaria.cortex.store import (

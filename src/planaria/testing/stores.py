@@ -1,4 +1,4 @@
-"""The contract suite of the journal's stores: what every file of `cortex/stores/` must pass.
+"""The contract suite of the journal's stores: what every store of `cortex/stores/` must pass.
 
 ```python
 class TestMyStore(EventStoreContract):
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from planaria.cortex.chain import START, first_break, payload_hash
+from planaria.cortex.codec.chain import START, first_break, payload_hash
 from planaria.cortex.event import new_id
 from planaria.cortex.query import Query
 from planaria.cortex.store import (

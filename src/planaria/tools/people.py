@@ -3,8 +3,8 @@
 A question is keyed by the call, so a call that is taken up again after a crash waits for the same answer.
 """
 
-from planaria.cortex.question import fault
-from planaria.cortex.questions import QuestionRefused, Questions
+from planaria.cortex.durable.question import fault
+from planaria.cortex.durable.questions import QuestionRefused, Questions
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import wall_time
 

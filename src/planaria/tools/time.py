@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from planaria.cortex.job import Job
-from planaria.cortex.work import Work, WorkRefused
+from planaria.cortex.durable.job import Job
+from planaria.cortex.durable.work import Work, WorkRefused
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import wall_time, whereis
 from planaria.rooms.deferred import POST, SAY, LaterSaid

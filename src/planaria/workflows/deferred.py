@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from planaria.cortex.job import Job
-from planaria.cortex.letters import DeadLettered
-from planaria.cortex.work import GiveUp
+from planaria.cortex.durable.job import Job
+from planaria.cortex.durable.letters import DeadLettered
+from planaria.cortex.durable.work import GiveUp
 from planaria.otp import CallError
 from planaria.workflows.engine import Workflows
 from planaria.workflows.messages import Refused

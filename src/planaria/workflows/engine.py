@@ -16,12 +16,12 @@ from typing import Any
 
 import msgspec
 
+from planaria.cortex.durable.letters import DeadLettered, letter
 from planaria.cortex.errors import EventRefused, JournalUnavailable
 from planaria.cortex.event import new_id, repeatable_id
 from planaria.cortex.event_type import EventType
 from planaria.cortex.fold import events_of
 from planaria.cortex.journal import Journal
-from planaria.cortex.letters import DeadLettered, letter
 from planaria.cortex.query import Query
 from planaria.membrane.gate import Gate
 from planaria.membrane.tool import Context

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from planaria.cortex.durable.letters import letter
 from planaria.cortex.errors import EventRefused, JournalUnavailable
 from planaria.cortex.event import Event as JournalEvent
 from planaria.cortex.event import NewEvent, repeatable_id
 from planaria.cortex.event_type import EventMismatch
 from planaria.cortex.journal import Journal
-from planaria.cortex.letters import letter
 from planaria.cortex.query import Query
 from planaria.membrane.events import ToolFinished
 from planaria.membrane.gate import Gate

@@ -21,8 +21,8 @@ from planaria.config.settings import load_settings
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.cortex.stores.postgres import PostgresStore
-from planaria.cortex.stores.sqlite import SqliteStore
+from planaria.cortex.stores.postgres.store import PostgresStore
+from planaria.cortex.stores.sqlite.store import SqliteStore
 from planaria.membrane.tool import Tool
 from planaria.otp import CallError, Node, receive, sleep, subscribe
 from planaria.rooms.room import Room

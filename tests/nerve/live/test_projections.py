@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from planaria.cortex.event import Event
-from planaria.cortex.live_table import ALL
+from planaria.cortex.live.table import ALL
 from planaria.nerve.live import projections
 from planaria.nerve.live.processes import Processes
 from planaria.nerve.live.providers import Providers

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from planaria.config.settings import Settings, WebSettings
 from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
-from planaria.cortex.live import Live
+from planaria.cortex.live.store import Live
 from planaria.nerve.live import projections
 from planaria.nerve.metrics.process import Metrics
 from planaria.nerve.web.dashboard import Dashboard

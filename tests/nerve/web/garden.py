@@ -11,9 +11,9 @@ import httpx2
 import msgspec
 
 from planaria.config.settings import Settings, WebSettings, load_settings
-from planaria.cortex.dead import Dead
+from planaria.cortex.durable.dead import Dead
+from planaria.cortex.durable.questions import Questions
 from planaria.cortex.journal import Journal
-from planaria.cortex.questions import Questions
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.nerve.web.site import ModelLine, ModelsView
 from planaria.node import tree

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from planaria.cortex.questions import Questions
+from planaria.cortex.durable.questions import Questions
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.otp import Node, exit_signal
 from tests.nerve.trace.story import answered

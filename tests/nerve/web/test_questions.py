@@ -1,9 +1,9 @@
 """What waits for a person: questions, dead letters, and the sign that there are some."""
 
-from planaria.cortex.dead import Dead
+from planaria.cortex.durable.dead import Dead
+from planaria.cortex.durable.letters import letter
+from planaria.cortex.durable.questions import Questions
 from planaria.cortex.journal import Journal
-from planaria.cortex.letters import letter
-from planaria.cortex.questions import Questions
 from tests.nerve.web.garden import Visit, read_until, visiting
 
 EVIL = '"><script>alert(1)</script>'

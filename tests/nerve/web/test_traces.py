@@ -2,8 +2,8 @@
 
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal
-from planaria.cortex.live import Live
-from planaria.cortex.live_table import Table
+from planaria.cortex.live.store import Live
+from planaria.cortex.live.table import Table
 from planaria.nerve.live.projected import Projected
 from planaria.nerve.live.sessions import SessionRow
 from planaria.otp import Node, child, supervisor

@@ -93,7 +93,7 @@ def _write(
 ) -> int:
     import msgspec
 
-    from planaria.cortex.portable import ending, heading
+    from planaria.cortex.upkeep.portable import ending, heading
 
     count = after = 0
     over = False
@@ -127,12 +127,12 @@ def import_(file: Path, garden: Path, as_json: bool) -> None:
     """
     import os
 
-    from planaria.cortex.adoption import Adopted, adopt
+    from planaria.cortex.codec.keyring import Keyring
     from planaria.cortex.errors import CortexError
-    from planaria.cortex.keyring import Keyring
-    from planaria.cortex.portable import Unfit, read_events
     from planaria.cortex.redact import Redactor
-    from planaria.cortex.stores.sqlite import SqliteStore
+    from planaria.cortex.stores.sqlite.store import SqliteStore
+    from planaria.cortex.upkeep.adoption import Adopted, adopt
+    from planaria.cortex.upkeep.portable import Unfit, read_events
     from planaria.node import master_key
 
     journal = journal_file(garden)

@@ -1,1 +1,1 @@
-"""The stores a journal can be kept in, one file each."""
+"""The stores a journal can be kept in, a room each; which one a garden has; their migrations."""

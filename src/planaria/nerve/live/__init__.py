@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from planaria.cortex.projection import Projection
+from planaria.cortex.live.projection import Projection
 from planaria.nerve.live.breakers import Breakers
 from planaria.nerve.live.processes import Processes
 from planaria.nerve.live.providers import Providers

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from planaria.cortex.live_table import Row, Table
+from planaria.cortex.live.table import Row, Table
 from planaria.nerve.live.projected import Projected
 
 

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from planaria.cortex.live_table import Row, Table
+from planaria.cortex.live.table import Row, Table
 from planaria.nerve.live.projected import Projected
 from planaria.otp import Node, Pid
 from planaria.otp.kernel.mailbox import queue_length

@@ -7,7 +7,7 @@ from planaria.cortex.telemetry.signal import Signal
 
 
 class Projected:
-    """A projection that is given nothing; see `planaria.cortex.projection`."""
+    """A projection that is given nothing; see `planaria.cortex.live.projection`."""
 
     kinds: frozenset[str] = frozenset()
     hears: tuple[type, ...] = ()

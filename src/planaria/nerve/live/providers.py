@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, ClassVar
 
 from planaria.cortex.event import Event
-from planaria.cortex.live_table import Row, Table
+from planaria.cortex.live.table import Row, Table
 from planaria.nerve.live.projected import Projected
 from planaria.otp import ProcessExited
 

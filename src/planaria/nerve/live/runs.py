@@ -5,7 +5,7 @@ from typing import ClassVar
 import msgspec
 
 from planaria.cortex.event import Event
-from planaria.cortex.live_table import Row, Table
+from planaria.cortex.live.table import Row, Table
 from planaria.nerve.live.projected import Projected
 
 MOST = 500

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from planaria.cortex.event import Event
-from planaria.cortex.live_table import Row, Table
+from planaria.cortex.live.table import Row, Table
 from planaria.nerve.live.projected import Projected
 from planaria.otp import Node, ProcessExited, ProcessStarted, is_orderly, reason_text
 from planaria.rooms.message import ReplyDelta, TurnState, room_name

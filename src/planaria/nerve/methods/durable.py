@@ -2,12 +2,12 @@
 
 import msgspec
 
-from planaria.cortex.dead import Dead, DeadRefused, Letter, LetterView
+from planaria.cortex.durable.dead import Dead, DeadRefused, Letter, LetterView
+from planaria.cortex.durable.job import Job
+from planaria.cortex.durable.question import Closed, Question
+from planaria.cortex.durable.questions import QuestionRefused, Questions
+from planaria.cortex.durable.work import Work
 from planaria.cortex.errors import JournalUnavailable
-from planaria.cortex.job import Job
-from planaria.cortex.question import Closed, Question
-from planaria.cortex.questions import QuestionRefused, Questions
-from planaria.cortex.work import Work
 from planaria.nerve.methods.method import Channel, Services
 from planaria.nerve.protocol import ControlError
 

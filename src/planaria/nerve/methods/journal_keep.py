@@ -11,11 +11,11 @@ from planaria.cortex.chronicle_events import SESSION, JournalErased
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
-from planaria.cortex.pruner import ClassTotal, prune
 from planaria.cortex.query import Query
-from planaria.cortex.retention import policy_of
 from planaria.cortex.store import SessionRow, Stored
-from planaria.cortex.verify import Head, Verdict, verify
+from planaria.cortex.upkeep.pruner import ClassTotal, prune
+from planaria.cortex.upkeep.retention import policy_of
+from planaria.cortex.upkeep.verify import Head, Verdict, verify
 from planaria.nerve.methods.method import Channel, Nothing, Services
 from planaria.nerve.protocol import ControlError
 from planaria.nerve.restart import restart
@@ -125,7 +125,7 @@ class ClassView(msgspec.Struct, frozen=True):
 
 
 class PruneView(msgspec.Struct, frozen=True):
-    """What went, or would; see `cortex/pruner.py`."""
+    """What went, or would; see `cortex/upkeep/pruner.py`."""
 
     dry: bool
     classes: list[ClassView]

@@ -16,7 +16,7 @@ from prometheus_client.exposition import choose_encoder
 
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal, JournalStatus
-from planaria.cortex.live import Live, LiveStatus
+from planaria.cortex.live.store import Live, LiveStatus
 from planaria.cortex.telemetry.export import export_figures
 from planaria.cortex.telemetry.feed import READY, Feed
 from planaria.cortex.telemetry.handlers import attach, handlers_of

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 REFERENCE = "$content"
-"""Key of what the journal keeps apart; see `cortex/contents.py`."""
+"""Key of what the journal keeps apart; see `cortex/codec/contents.py`."""
 
 
 def words(value: object) -> str:

@@ -8,11 +8,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from planaria.cortex.dead import Dead
+from planaria.cortex.durable.dead import Dead
+from planaria.cortex.durable.questions import Questions
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.cortex.questions import Questions
 from planaria.cortex.redact import Redactor
 from planaria.nerve.web.auth import Door, cookie_name
 from planaria.nerve.web.drawn import Drawn

@@ -1,5 +1,5 @@
 -- Small rows, a chain for each session, contents apart. The rows of 0001 are carried over by the program, which
--- computes their chain, and events_1 is dropped then (`cortex/stores/sqlite_carry.py`).
+-- computes their chain, and events_1 is dropped then (`cortex/stores/sqlite/carry.py`).
 
 DROP TRIGGER events_are_never_changed;
 DROP TRIGGER events_are_never_deleted;

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from planaria.cortex.dead import Dead, DeadRefused, Letter, LetterView
+from planaria.cortex.durable.dead import Dead, DeadRefused, Letter, LetterView
+from planaria.cortex.durable.question import Closed, Question
+from planaria.cortex.durable.questions import QuestionRefused, Questions
 from planaria.cortex.errors import JournalUnavailable
-from planaria.cortex.question import Closed, Question
-from planaria.cortex.questions import QuestionRefused, Questions
 from planaria.nerve.web.forms import read_form
 from planaria.nerve.web.live import LiveResponse
 from planaria.nerve.web.parts import Part, dom_id

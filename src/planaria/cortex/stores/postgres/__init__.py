@@ -1,0 +1,1 @@
+"""The journal in a PostgreSQL database; imported with asyncpg, when one is configured."""

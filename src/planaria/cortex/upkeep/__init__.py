@@ -1,0 +1,1 @@
+"""Looking after a journal: what is kept how long, whether it is whole, and its text for other programs."""
