@@ -51,6 +51,6 @@ def test_every_benchmark_asks_a_question():
 def test_the_page_names_date_machine_and_command():
     text = page({"journal": ROWS}, "2026-01-02", failed=["node"])
     assert "Measured 2026-01-02 on: " in text
-    assert "`python -m benchmarks.bench_journal`" in text
+    assert "`python -m benchmarks.bench_journal --json`" in text
     assert "| call | 812 (800..900) |" in text
     assert "## node\n\nFailed when this page was written." in text
