@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import planaria.agents.session as sessions
 from planaria.agents.events import ModelResponded, SessionDiverged, TurnFinished
-from planaria.agents.seed import trace_of_turn
-from planaria.agents.source import StoredSource
+from planaria.agents.past.seed import trace_of_turn
+from planaria.agents.past.source import StoredSource
 from planaria.agents.state import compare, first_difference, state_digest
 from planaria.agents.turn import KINDS, Turn, take
 from planaria.cortex.durable.letters import DeadLettered

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from planaria.agents.events import ModelFailed, ModelRequested, TurnFinished, TurnStarted
-from planaria.agents.replay import replay
-from planaria.agents.source import JournalSource
+from planaria.agents.past.replay import replay
+from planaria.agents.past.source import JournalSource
 from planaria.cortex.durable.letters import DeadLettered
 from planaria.membrane.errors import Overloaded, StreamCut
 from planaria.membrane.provider import ToolCall, Usage

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from planaria.cortex.upkeep import portable
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
+from planaria.cortex.upkeep import portable
 from planaria.membrane.errors import Overloaded
 from planaria.testing.models import Call, Fail, ScriptedProvider
 from planaria.testing.node import running_node

@@ -10,8 +10,8 @@ import pytest
 import planaria.agents.turn as turns
 from planaria.agents.definition import AgentDefinition
 from planaria.agents.events import ModelResponded, TurnFinished
+from planaria.agents.past.stored import read_run
 from planaria.agents.prompt import choose, compose
-from planaria.agents.stored import read_run
 from planaria.agents.turn import Turn
 from planaria.cortex.event import Event
 from planaria.cortex.upkeep.portable import Unfit

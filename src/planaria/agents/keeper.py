@@ -23,9 +23,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from planaria.agents.branches import Branches, read_branches
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
 from planaria.agents.events import SessionForked, session_name
+from planaria.agents.past.branches import Branches, read_branches
 from planaria.agents.session import AgentProcess, SessionView, WhoAmI
 from planaria.membrane.gate import Gate
 from planaria.otp import (

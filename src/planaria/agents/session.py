@@ -23,7 +23,7 @@ import msgspec
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
 from planaria.agents.desk import Desk, note
 from planaria.agents.events import SessionForked, session_name
-from planaria.agents.ledgers import known_ledger
+from planaria.agents.past.ledgers import known_ledger
 from planaria.agents.spans import OUTCOME, end_turn, turn_span
 from planaria.agents.state import compare
 from planaria.agents.think import Brief, Thought, think

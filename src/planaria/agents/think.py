@@ -11,9 +11,9 @@ import msgspec
 
 from planaria.agents.desk import Desk, Known, append_after
 from planaria.agents.events import ModelFailed, ModelRequested, ModelResponded, Talk
+from planaria.agents.past.source import JournalSource, stretch
 from planaria.agents.prompt import MOST_MESSAGES, choose, compose, system_text
 from planaria.agents.request import canonical, digest_of, lean, request_of, specs_text, talk_of
-from planaria.agents.source import JournalSource, stretch
 from planaria.agents.spans import in_span
 from planaria.agents.turn import Turn, place_of, take
 from planaria.agents.work import Behind

@@ -14,8 +14,8 @@ import msgspec
 
 from planaria.agents.desk import PATIENCE, Desk, Known, append, append_after, note, read
 from planaria.agents.events import SessionDiverged, SessionForked, TurnFinished, TurnStarted
-from planaria.agents.seed import seeded
-from planaria.agents.source import JournalSource
+from planaria.agents.past.seed import seeded
+from planaria.agents.past.source import JournalSource
 from planaria.agents.state import compare
 from planaria.agents.turn import KINDS, Say, ToolRun, Turn, take
 from planaria.cortex.durable.letters import letter

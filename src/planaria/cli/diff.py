@@ -13,8 +13,8 @@ from planaria.cli.garden import json_option
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from planaria.agents.compare import Comparison, Pair
-    from planaria.agents.replayed import StepView
+    from planaria.agents.past.compare import Comparison, Pair
+    from planaria.agents.past.replayed import StepView
 
 MOST_LINES = 40
 """Lines of one difference that are shown."""
@@ -34,8 +34,8 @@ def diff(one: str, other: str, everything: bool, garden: Path | None, as_json: b
     """
     import msgspec
 
-    from planaria.agents.compare import begin_at, compare_runs
-    from planaria.agents.replayed import Run
+    from planaria.agents.past.compare import begin_at, compare_runs
+    from planaria.agents.past.replayed import Run
     from planaria.cli.runs import ask_run
 
     with output.working("comparing"):

@@ -125,7 +125,7 @@ def remove(branch: str, by: str, garden: Path, as_json: bool) -> None:
 
 def _edited(step: dict[str, Any]) -> str:
     """What the editor makes of the message or answer at a step."""
-    from planaria.agents.forking import editable
+    from planaria.agents.past.forking import editable
 
     calls = [(call["tool"], call["arguments"]) for call in step["calls"]]
     before = editable(step["text"], calls)

@@ -7,7 +7,7 @@ from planaria.cli.errors import REFUSED, CliError
 from planaria.cli.garden import find_garden
 
 if TYPE_CHECKING:
-    from planaria.agents.source import StoredSource
+    from planaria.agents.past.source import StoredSource
 
 
 def ask_run(what: str, garden: Path | None, method: str, **params: Any) -> Any:
@@ -43,10 +43,10 @@ def _file(what: str) -> tuple[Path, str] | None:
 def _of_file(path: Path, session: str, method: str, params: dict[str, Any]) -> Any:
     import msgspec
 
-    from planaria.agents.replay import NoSuchStep, ledger_of, replay, run_of, step_of
-    from planaria.agents.seed import SeedLost
-    from planaria.agents.source import StoredSource
-    from planaria.agents.stored import at_once, read_run
+    from planaria.agents.past.replay import NoSuchStep, ledger_of, replay, run_of, step_of
+    from planaria.agents.past.seed import SeedLost
+    from planaria.agents.past.source import StoredSource
+    from planaria.agents.past.stored import at_once, read_run
     from planaria.cortex.upkeep.portable import Unfit
 
     async def answer(source: StoredSource, name: str) -> Any:
@@ -69,7 +69,7 @@ def _of_file(path: Path, session: str, method: str, params: dict[str, Any]) -> A
 
 
 def _named(source: "StoredSource", path: Path, session: str) -> str:
-    from planaria.agents.stored import sessions_of
+    from planaria.agents.past.stored import sessions_of
 
     known = sessions_of(source.events)
     if session:

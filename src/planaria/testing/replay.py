@@ -16,12 +16,12 @@ import msgspec
 
 from planaria.agents.definition import AgentDefinition
 from planaria.agents.events import ModelRequested, ModelResponded, TurnFinished
+from planaria.agents.past.replay import ledger_of, names_of
+from planaria.agents.past.seed import trace_of_turn
+from planaria.agents.past.source import Source, StoredSource
+from planaria.agents.past.stored import at_once, read_run, sessions_of
 from planaria.agents.prompt import choose, compose, system_text
-from planaria.agents.replay import ledger_of, names_of
 from planaria.agents.request import canonical, digest_of, read_specs, request_of, specs_text, talk_of
-from planaria.agents.seed import trace_of_turn
-from planaria.agents.source import Source, StoredSource
-from planaria.agents.stored import at_once, read_run, sessions_of
 from planaria.agents.turn import Act, Action, Say, Think, Turn, next_action, take
 from planaria.cortex.event import Event
 from planaria.cortex.query import Query

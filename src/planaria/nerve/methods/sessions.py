@@ -7,13 +7,13 @@ the node.
 import msgspec
 
 from planaria.agents.events import FORKS, SessionForked, SessionRemoved
-from planaria.agents.forking import CannotFork, plan_fork
 from planaria.agents.keeper import Agents
-from planaria.agents.ledgers import known_ledger
-from planaria.agents.replay import NoSuchStep, replay, run_of, step_of
-from planaria.agents.replayed import ReplayView, Run, StepDetail
-from planaria.agents.seed import SeedLost
-from planaria.agents.source import JournalSource
+from planaria.agents.past.forking import CannotFork, plan_fork
+from planaria.agents.past.ledgers import known_ledger
+from planaria.agents.past.replay import NoSuchStep, replay, run_of, step_of
+from planaria.agents.past.replayed import ReplayView, Run, StepDetail
+from planaria.agents.past.seed import SeedLost
+from planaria.agents.past.source import JournalSource
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import repeatable_id
 from planaria.cortex.journal import Journal

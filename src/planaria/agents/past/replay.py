@@ -11,9 +11,8 @@ from typing import Literal
 import msgspec
 
 from planaria.agents.events import ModelFailed, ModelRequested, ModelResponded
-from planaria.agents.ledger import LEDGER_KINDS, Ledger, TurnRow
-from planaria.agents.prompt import compose
-from planaria.agents.replayed import (
+from planaria.agents.past.ledger import LEDGER_KINDS, Ledger, TurnRow
+from planaria.agents.past.replayed import (
     CallView,
     PromptView,
     ReplayView,
@@ -24,9 +23,10 @@ from planaria.agents.replayed import (
     StepView,
     Totals,
 )
+from planaria.agents.past.seed import SeedLost, fork_of, trace_of_turn
+from planaria.agents.past.source import Source, stretch
+from planaria.agents.prompt import compose
 from planaria.agents.request import canonical, digest_of, read_specs, request_of
-from planaria.agents.seed import SeedLost, fork_of, trace_of_turn
-from planaria.agents.source import Source, stretch
 from planaria.agents.state import plain, state_digest
 from planaria.agents.turn import Act, Think, ToolResult, Turn, model_label, next_action, place_of, take
 from planaria.cortex.event import Event

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from planaria.agents.events import ModelRequested
-from planaria.agents.ledger import SNAPSHOT, SNAPSHOT_VERSION, Ledger
-from planaria.agents.ledgers import known_ledger
-from planaria.agents.replay import NoSuchStep, ledger_of, prompt_of, replay, step_of
-from planaria.agents.replayed import ReplayView, StepDetail
+from planaria.agents.past.ledger import SNAPSHOT, SNAPSHOT_VERSION, Ledger
+from planaria.agents.past.ledgers import known_ledger
+from planaria.agents.past.replay import NoSuchStep, ledger_of, prompt_of, replay, step_of
+from planaria.agents.past.replayed import ReplayView, StepDetail
+from planaria.agents.past.seed import trace_of_turn
+from planaria.agents.past.source import JournalSource, StoredSource
 from planaria.agents.request import canonical
-from planaria.agents.seed import trace_of_turn
-from planaria.agents.source import JournalSource, StoredSource
 from planaria.agents.state import plain
 from planaria.agents.turn import Turn, take
 from planaria.cortex.event import Event
@@ -122,7 +122,7 @@ async def test_a_prompt_that_would_be_built_otherwise_is_told(talked: World, mon
 
     from planaria.agents.prompt import compose
 
-    monkeypatch.setattr("planaria.agents.replay.compose", louder)
+    monkeypatch.setattr("planaria.agents.past.replay.compose", louder)
     views = (await replayed(talked)).steps
     assert {view.prompt for view in views if view.kind == "answer"} == {"changed"}
     assert "its digest is another" in views[1].problems[0]
@@ -264,7 +264,7 @@ async def test_a_late_step_of_a_long_session_is_found_without_reading_the_others
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("planaria.agents.session.KEEP_EVERY", 20)
-    monkeypatch.setattr("planaria.agents.ledgers.KEEP_AFTER", 20)
+    monkeypatch.setattr("planaria.agents.past.ledgers.KEEP_AFTER", 20)
     script(world, *["Good day."] * 60)
     await world.start()
     given = []

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from planaria.agents.ledger import SNAPSHOT, SNAPSHOT_VERSION, Ledger
-from planaria.agents.replay import ledger_of
-from planaria.agents.source import JournalSource
+from planaria.agents.past.ledger import SNAPSHOT, SNAPSHOT_VERSION, Ledger
+from planaria.agents.past.replay import ledger_of
+from planaria.agents.past.source import JournalSource
 from planaria.cortex.journal import Journal
 from planaria.cortex.store import Snapshot
 from planaria.otp import Server

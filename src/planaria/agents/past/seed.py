@@ -5,7 +5,7 @@ from functools import reduce
 import msgspec
 
 from planaria.agents.events import FORKS, SessionForked, TurnStarted
-from planaria.agents.source import Source
+from planaria.agents.past.source import Source
 from planaria.agents.turn import KINDS, Step, Turn, message_of_turn, place_of, take
 from planaria.cortex.event import Event
 from planaria.cortex.query import Query

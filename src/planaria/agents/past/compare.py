@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from planaria.agents.replayed import PromptView, Run, RunStep, StepView
+from planaria.agents.past.replayed import PromptView, Run, RunStep, StepView
 from planaria.membrane.provider import Message
 
 type What = Literal[

@@ -4,8 +4,8 @@ from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
-from planaria.cortex.upkeep import portable
 from planaria.cortex.event import Event
+from planaria.cortex.upkeep import portable
 
 
 def read_run(path: Path) -> list[Event]:

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from planaria.agents.compare import Comparison, begin_at, compare_runs
 from planaria.agents.events import SessionForked
-from planaria.agents.forking import editable, edited, free_name
 from planaria.agents.keeper import Agents
-from planaria.agents.ledgers import known_ledger
-from planaria.agents.replay import replay, run_of
-from planaria.agents.replayed import ReplayView, Run
-from planaria.agents.source import JournalSource
+from planaria.agents.past.compare import Comparison, begin_at, compare_runs
+from planaria.agents.past.forking import editable, edited, free_name
+from planaria.agents.past.ledgers import known_ledger
+from planaria.agents.past.replay import replay, run_of
+from planaria.agents.past.replayed import ReplayView, Run
+from planaria.agents.past.source import JournalSource
 from planaria.membrane.provider import ModelRequest, ModelResponse, ToolCall, Usage
 from planaria.nerve.methods.method import Nothing
 from planaria.nerve.methods.sessions import Forked, Forking, WhichBranch, fork, forks, remove_fork
