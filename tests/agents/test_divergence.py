@@ -182,7 +182,7 @@ async def live(lines: list[Any], messages: int, kills: list[tuple[int, str, str]
             store = TrapStore()
             world = World(node, garden, ScriptedProvider([line] * 200), store)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("planaria.agents.keeper.AgentProcess", Watched)
+                patch.setattr("planaria.agents.trees.AgentProcess", Watched)
                 await world.start()
                 store.trap = killer(kills)
                 for number in range(messages):

@@ -27,10 +27,10 @@ from planaria.agents.definition import AgentDefinition, AgentError, read_agent
 from planaria.agents.events import SessionForked, session_name
 from planaria.agents.past.branches import Branches, read_branches
 from planaria.agents.session import AgentProcess, SessionView, WhoAmI
+from planaria.agents.trees import TREES, agent_tree, session_tree, session_tree_name, terminate, tree_of
 from planaria.membrane.gate import Gate
 from planaria.otp import (
     CallError,
-    ChildError,
     ChildSpec,
     Deferred,
     Down,
@@ -59,7 +59,6 @@ from planaria.rooms.message import room_name
 from planaria.rooms.room import Room
 from planaria.rooms.rooms import Rooms
 
-TREES = "agent_trees"
 TRY_AGAIN = 1.0
 """Seconds until what could not be done is tried again."""
 LEAVING = 2.0
@@ -79,45 +78,6 @@ class Later(msgspec.Struct, frozen=True):
     """To itself: start branches of an agent that could not be started."""
 
     agent: str
-
-
-def session_tree(
-    definition: AgentDefinition,
-    room: str,
-    garden: Path,
-    gate: Gate,
-    services: Mapping[type, object],
-    fork: SessionForked | None = None,
-) -> ChildSpec:
-    """One session: the supervisor of its tasks, then its process; neither outlives the other."""
-    name = session_name(definition.name, room)
-    return supervisor(
-        dynamic(name=f"tasks:{definition.name}@{room}", max_restarts=10, within=10.0),
-        child(AgentProcess, definition, room, garden, gate, services, fork, name=name),
-        id=name,
-        name=session_tree_name(definition.name, room),
-        strategy="one_for_all",
-        max_restarts=10,
-        within=30.0,
-    )
-
-
-def agent_tree(
-    definition: AgentDefinition, garden: Path, gate: Gate, services: Mapping[type, object]
-) -> ChildSpec:
-    """The subtree of one agent."""
-    sessions = [session_tree(definition, room, garden, gate, services) for room in definition.rooms]
-    return supervisor(*sessions, name=agent_tree_name(definition.name), max_restarts=10, within=60.0)
-
-
-def session_tree_name(agent: str, room: str) -> str:
-    """Registered name of a session's supervisor."""
-    return f"{agent}@{room}"
-
-
-def agent_tree_name(agent: str) -> str:
-    """Registered name of an agent's supervisor."""
-    return f"agent:{agent}"
 
 
 def tree(garden: Path, gate: Gate, services: Mapping[type, object]) -> ChildSpec:
@@ -236,7 +196,7 @@ class Agents(GenServer):
             line = record.line("tools")
             Library.report("library", Problem(record.path, line, f"no tool is named {grant!r}", mend))
         known = self.running.get(agent.name)
-        if known is not None and known.rooms == agent.rooms and _tree_of(agent.name) is not None:
+        if known is not None and known.rooms == agent.rooms and tree_of(agent.name) is not None:
             self.running[agent.name] = agent
             self._amend(agent)
             return
@@ -290,14 +250,14 @@ class Agents(GenServer):
     async def _end_branch(self, fork: SessionForked) -> None:
         pid = whereis(session_tree_name(fork.agent, fork.room))
         if pid is not None:
-            await _terminate(pid)
+            await terminate(pid)
         await self._leave(fork.room, fork.agent)
 
     async def _end(self, name: str, keep: tuple[str, ...]) -> None:
         agent = self.running.pop(name)
-        pid = _tree_of(name)
+        pid = tree_of(name)
         if pid is not None:
-            await _terminate(pid)
+            await terminate(pid)
         for room in agent.rooms:
             if room not in keep:
                 await self._leave(room, name)
@@ -318,7 +278,7 @@ class Agents(GenServer):
                 continue
             agent = await _definition_of(info.process)
             if agent is None:
-                await _terminate(info.process)
+                await terminate(info.process)
             else:
                 self.running[agent.name] = agent
 
@@ -340,19 +300,6 @@ def _branch_of(tree: Pid, branches: Branches) -> SessionForked | None:
         if tree.name == session_tree_name(fork.agent, fork.room):
             return fork
     return None
-
-
-def _tree_of(agent: str) -> Pid | None:
-    """The supervisor of an agent, whichever process that is now."""
-    return whereis(agent_tree_name(agent))
-
-
-async def _terminate(pid: Pid) -> None:
-    try:
-        await DynamicSupervisor.terminate_child(TREES, pid)
-    except ChildError:
-        # It is being restarted under another pid, or is an orphan that ends by itself.
-        return
 
 
 async def _definition_of(tree: Pid) -> AgentDefinition | None:

@@ -1,0 +1,66 @@
+"""The subtrees of agents and their sessions: who supervises whom, and under which names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from planaria.agents.definition import AgentDefinition
+from planaria.agents.events import SessionForked, session_name
+from planaria.agents.session import AgentProcess
+from planaria.membrane.gate import Gate
+from planaria.otp import ChildError, ChildSpec, DynamicSupervisor, Pid, child, dynamic, supervisor, whereis
+
+TREES = "agent_trees"
+"""Registered name of who supervises all of them."""
+
+
+def session_tree(
+    definition: AgentDefinition,
+    room: str,
+    garden: Path,
+    gate: Gate,
+    services: Mapping[type, object],
+    fork: SessionForked | None = None,
+) -> ChildSpec:
+    """One session: the supervisor of its tasks, then its process; neither outlives the other."""
+    name = session_name(definition.name, room)
+    return supervisor(
+        dynamic(name=f"tasks:{definition.name}@{room}", max_restarts=10, within=10.0),
+        child(AgentProcess, definition, room, garden, gate, services, fork, name=name),
+        id=name,
+        name=session_tree_name(definition.name, room),
+        strategy="one_for_all",
+        max_restarts=10,
+        within=30.0,
+    )
+
+
+def agent_tree(
+    definition: AgentDefinition, garden: Path, gate: Gate, services: Mapping[type, object]
+) -> ChildSpec:
+    """The subtree of one agent."""
+    sessions = [session_tree(definition, room, garden, gate, services) for room in definition.rooms]
+    return supervisor(*sessions, name=agent_tree_name(definition.name), max_restarts=10, within=60.0)
+
+
+def session_tree_name(agent: str, room: str) -> str:
+    """Registered name of a session's supervisor."""
+    return f"{agent}@{room}"
+
+
+def agent_tree_name(agent: str) -> str:
+    """Registered name of an agent's supervisor."""
+    return f"agent:{agent}"
+
+
+def tree_of(agent: str) -> Pid | None:
+    """The supervisor of an agent, whichever process that is now."""
+    return whereis(agent_tree_name(agent))
+
+
+async def terminate(pid: Pid) -> None:
+    """End a subtree, and wait until it has ended."""
+    try:
+        await DynamicSupervisor.terminate_child(TREES, pid)
+    except ChildError:
+        # It is being restarted under another pid, or is an orphan that ends by itself.
+        return
