@@ -35,6 +35,14 @@ FLOORS = (
 )
 OTP_ROOMS = ("kernel", "io", "servers", "isolation", "supervision", "flow", "observe", "upgrade")
 """The rooms of `otp`, lowest first; files beside them (`otp/sys.py`, `otp/program.py`) may use all of them."""
+CORTEX = (
+    *("errors", "query", "event", "event_type", "redact", "tallies", "chronicle_events", "store"),
+    *("telemetry", "codec", "stores"),
+    *("follower", "journal", "fold", "folded", "chronicle", "node_lease"),
+    *("upkeep", "live", "durable"),
+)
+"""The files and rooms of `cortex`, lowest first: what everybody speaks of, what a journal is made of, the journal and
+those who read it, and what is built on them."""
 EVERYWHERE = frozenset({"__init__", "__main__"})  # the package's own files: `planaria.__version__`
 EVENT_LOOP_FLOORS = frozenset({"otp", "testing"})
 IMPORTERS = frozenset({"LazyModule", "import_module"})  # what they are given the name of, they import
@@ -86,8 +94,7 @@ def faults(source: Path) -> list[str]:
         tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
         for module, line, hidden in imports(tree, package):
             found += [f"{where}:{line}: {fault}" for fault in _import_faults(floor, module, hidden)]
-            if floor == "otp" and len(inner.parts) > 2:
-                found += [f"{where}:{line}: {fault}" for fault in _room_faults(inner.parts[1], module)]
+            found += [f"{where}:{line}: {fault}" for fault in _room_faults(inner, module)]
     return found
 
 
@@ -128,14 +135,24 @@ def _imported_at_once(tree: ast.AST, package: str) -> Iterator[str]:
             yield from _imported_at_once(node, package)
 
 
-def _room_faults(room: str, module: str) -> Iterator[str]:
+def _room_faults(file: Path, module: str) -> Iterator[str]:
+    """What is wrong with an import within a floor that has an order of its own."""
+    floor, *rest = file.with_suffix("").parts
+    rooms: tuple[str, ...]
+    match floor:
+        case "otp" if len(rest) > 1:
+            rooms, known = OTP_ROOMS, "OTP_ROOMS"
+        case "cortex" if rest != ["__init__"]:
+            rooms, known = CORTEX, "CORTEX"
+        case _:
+            return
     parts = module.split(".")
-    if room not in OTP_ROOMS:
-        yield f"{room!r} is no room of otp (OTP_ROOMS in tests/test_house.py)"
-    elif parts[:2] == ["planaria", "otp"] and len(parts) > 2:
+    if rest[0] not in rooms:
+        yield f"{rest[0]!r} is no room of {floor} ({known} in tests/test_house.py)"
+    elif parts[:2] == ["planaria", floor] and len(parts) > 2:
         target = parts[2]
-        if target not in OTP_ROOMS or OTP_ROOMS.index(target) > OTP_ROOMS.index(room):
-            yield f"otp/{room} imports otp/{target}, which stands above it"
+        if target not in rooms or rooms.index(target) > rooms.index(rest[0]):
+            yield f"{floor}/{rest[0]} imports {floor}/{target}, which stands above it"
 
 
 def _import_faults(floor: str, module: str, hidden: bool) -> Iterator[str]:
@@ -161,8 +178,9 @@ def test_the_house_stands():
     assert faults(SOURCE) == []
 
 
-def test_every_module_of_otp_may_be_the_first_to_be_imported():
-    assert circles(SOURCE / "otp", "planaria.otp") == []
+@pytest.mark.parametrize("floor", ["otp", "cortex"])
+def test_every_module_of_a_floor_may_be_the_first_to_be_imported(floor):
+    assert circles(SOURCE / floor, f"planaria.{floor}") == []
 
 
 def test_modules_that_import_each_other_in_a_circle_are_named(tmp_path):
@@ -208,6 +226,17 @@ def test_modules_that_import_each_other_in_a_circle_are_named(tmp_path):
             "2: hides the import of planaria.otp",
         ),
         ("otp/attic/box.py", "import asyncio", "'attic' is no room of otp"),
+        ("cortex/attic.py", "import os", "'attic' is no room of cortex"),
+        (
+            "cortex/stores/sqlite/store.py",
+            "from planaria.cortex.journal import Journal",
+            "cortex/stores imports cortex/journal, which stands above it",
+        ),
+        (
+            "cortex/journal.py",
+            "from planaria.cortex import durable",
+            "cortex/journal imports cortex/durable, which stands above it",
+        ),
         ("attic/box.py", "", "'attic' is no floor"),
         ("__init__.py", "from planaria.otp import Pid", "__init__ imports otp"),
     ],
@@ -224,6 +253,8 @@ def test_an_import_that_should_not_be_is_named_with_its_line(tmp_path, file, tex
         ("agents/agent.py", "from planaria import __version__"),
         ("agents/agent.py", "def bridge():\n    import pydantic_ai"),
         ("otp/kernel/scheduler.py", "import asyncio\nfrom .process import Process"),
+        ("cortex/journal.py", "from planaria.cortex.stores.stores_of import Stores"),
+        ("cortex/durable/work.py", "from .job import Job\nfrom planaria.cortex.journal import Journal"),
         ("cli/up.py", "def up():\n    from planaria.node import run"),
         ("testing/clock.py", "import asyncio\nfrom planaria.tools import web"),
         ("node.py", "from planaria.tools import web"),

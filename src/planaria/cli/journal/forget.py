@@ -106,7 +106,7 @@ def compact(garden: Path, as_json: bool) -> None:
     Needs as much free as the journal takes. A running node uses that room again by itself.
     """
     from planaria.cortex.errors import StoreError
-    from planaria.cortex.stores.sqlite.restore import compact as make_smaller
+    from planaria.cortex.upkeep.restore import compact as make_smaller
 
     journal = journal_file(garden)
     need_stopped(garden, "the journal's file cannot be written anew")

@@ -65,8 +65,8 @@ def restore(file: Path, force: bool, garden: Path, as_json: bool) -> None:
     What the present journal knows to be erased is erased in the backup first.
     """
     from planaria.cortex.errors import CortexError
-    from planaria.cortex.stores.sqlite.restore import Restored, count_events
-    from planaria.cortex.stores.sqlite.restore import restore as put_in_place
+    from planaria.cortex.upkeep.restore import Restored, count_events
+    from planaria.cortex.upkeep.restore import restore as put_in_place
     from planaria.node import master_key
 
     journal, backup_file = journal_file(garden), file.absolute()
