@@ -12,11 +12,13 @@ import atexit
 import functools
 import importlib.util
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -81,9 +83,7 @@ class PostgresServer:
     def __init__(self) -> None:
         self._names = count(1)
         self.folder = Path(tempfile.mkdtemp(prefix="planaria-postgres-"))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = _free_port()
         self.data = self.folder / "data"
         nobody = 65534 if os.geteuid() == 0 else None
         if nobody is not None:
@@ -118,8 +118,24 @@ class PostgresServer:
         """Start it and wait until it takes connections."""
         self.pid = int(self._tell("start"))
         while not self._is_ready():
-            if self._guard.poll() is not None or not Path(f"/proc/{self.pid}").exists():
+            if not self._runs():
                 raise RuntimeError((self.folder / "log").read_text()[-2000:])
+
+    def restore(self) -> None:
+        """See that it runs and takes connections, whatever was done to it."""
+        if self._runs():
+            self.thaw()
+            while self._runs() and not self._is_ready():  # one that was told to end ends first
+                pass
+        if not self._runs():
+            self.start()
+
+    def _runs(self) -> bool:
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return False
+        return state != "Z"  # ended, and not waited for
 
     def _tell(self, word: str) -> str:
         assert self._guard.stdin is not None and self._guard.stdout is not None
@@ -190,10 +206,11 @@ class PostgresServer:
 
 
 class Postgres:
-    """One new database on a server."""
+    """One new database on a server, which runs then, however the test before has left it."""
 
     def __init__(self, server: PostgresServer) -> None:
         self.server = server
+        server.restore()
         self.database = server.new_database()
 
     def url(self, user: str = "postgres") -> str:
@@ -206,7 +223,17 @@ class Postgres:
 
     def drop(self) -> None:
         """Remove it, whoever is connected."""
+        self.server.restore()
         self.server.sql(f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)")
+
+
+def _free_port() -> int:
+    """Below those the system gives out by itself, so that nobody gets it while the server is stopped."""
+    while True:
+        port = random.randint(15_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @functools.cache

@@ -49,8 +49,10 @@ _ids = iter(range(10**9))
 
 
 def store_of(postgres: Postgres, user: str = "postgres", **limits: Any) -> PostgresStore:
+    """A store whose limits are so long that no slow machine meets them, but for those the test is about."""
     address = postgres.url(user)
-    return PostgresStore(address, database=Database(address, **limits))
+    patient = {"connect_within": 120.0, "answer_within": 120.0}
+    return PostgresStore(address, database=Database(address, **patient | limits))
 
 
 @pytest.fixture
@@ -299,8 +301,10 @@ async def test_a_server_that_ends_in_the_middle_of_a_commit_has_written_nothing(
         task = asyncio.create_task(store.append([[draft("lost")]]))
         await until_it_waits(postgres)
         postgres.server.stop(how)
-        await refused(task, StoreFailed, "takes no connections")
-    postgres.server.start()
+        try:
+            await refused(task, StoreFailed, "takes no connections")
+        finally:
+            postgres.server.start()
     assert await store.append([[draft("kept")]]) == [Written(1)]
     assert await kinds(store) == ["kept"]
 
@@ -394,11 +398,13 @@ async def test_a_server_that_hangs_does_not_hang_the_store(postgres: Postgres) -
 
 
 async def test_a_commit_that_another_holds_up_for_too_long_is_given_up(postgres: Postgres) -> None:
-    store = store_of(postgres, answer_within=2.0)
+    store = store_of(postgres, answer_within=15.0)
     await store.open()
+    async with store.database.writing() as connection:
+        assert await connection.fetchval("SHOW statement_timeout") == "12s"  # the server gives up first
+        await connection.execute("SET statement_timeout = 100")
     async with holding_the_lock(postgres):
         await refused(store.append([[draft("lost")]]), StoreBusy, "took too long")
-    store.database._answer_within = 15.0
     assert await store.append([[draft("kept")]]) == [Written(1)]
     await store.close()
 
