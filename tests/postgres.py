@@ -154,13 +154,16 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """Stop all of its processes where they are: it answers nothing, and its connections stand."""
-        for pid in self._family():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let a frozen one go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, what: signal.Signals) -> None:
         for pid in self._family():
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, what)
 
     def _family(self) -> list[int]:
         """The first process first: it forks no more once it stands."""
