@@ -240,7 +240,9 @@ async def test_every_floor_of_the_tree_runs_and_the_order_is_that_of_need(garden
         ]
         nerve, life = root.children[-1].children
         assert [child.id for child in nerve.children] == ["live", "metrics", "dashboard", "control"]
-        assert [child.id for child in life.children] == ["room_floor", "agent_floor", "workflow_floor"]
+        assert [child.id for child in life.children] == [
+            *("room_floor", "agent_floor", "workflow_floor", "work_floor"),
+        ]
     finally:
         await node.stop()
 

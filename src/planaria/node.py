@@ -6,7 +6,6 @@ Above that, `nerve` and `life` do not need each other: a lost dashboard hurts no
 lives here waits while the journal cannot be read, and people must be able to see why.
 """
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -16,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import planaria.agents.keeper as agents
-import planaria.membrane.deferred as later_calls
 import planaria.rooms.deferred as later_talk
 import planaria.rooms.rooms as rooms
 import planaria.tools
@@ -26,7 +24,6 @@ from planaria.config.lock import private_folder
 from planaria.config.settings import Settings, load_settings
 from planaria.cortex.chronicle import Chronicle
 from planaria.cortex.chronicle_events import SESSION, NodeStarted
-from planaria.cortex.codec.seal import MasterKey, load_master_key
 from planaria.cortex.durable.dead import REPLAY, Dead, replaying
 from planaria.cortex.durable.questions import Questions
 from planaria.cortex.durable.work import Handler, Work
@@ -34,7 +31,7 @@ from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.live.store import Live
 from planaria.cortex.node_lease import NodeLease
 from planaria.cortex.redact import Redactor
-from planaria.cortex.stores.place import JournalPlace
+from planaria.cortex.stores.place import JournalPlace, master_key
 from planaria.cortex.stores.stores_of import Stores
 from planaria.cortex.telemetry.export import exporter
 from planaria.cortex.telemetry.logs import LogWriter, log_processes, logging_to
@@ -58,8 +55,10 @@ from planaria.records.index import Index
 from planaria.records.library import Library
 from planaria.records.watcher import watch
 from planaria.rooms.asking import Asking
+from planaria.workflows.messages import START
 
-log = logging.getLogger(__name__)
+floor = partial(supervisor, max_restarts=10, within=30.0)
+"""A supervisor of a few processes that belong together."""
 
 
 def tree(
@@ -74,61 +73,43 @@ def tree(
     gate = Gate(load_tools(planaria.tools))
     options = JournalOptions(commit_interval=settings.journal.commit_interval)
     place = JournalPlace(settings.journal, garden, environ)
-    policy = policy_of(settings.journal.retention)
     latest = Latest()
+    models = partial(models_view, latest)
     link = partial(Dashboard.login_link, "dashboard")
     services = Services(garden=garden, settings=settings, stop=stop, redactor=redactor, login_link=link)
+    token = environ.get(settings.web.metrics_token_env or "", "")
     return supervisor(
         child(Chronicle, name="chronicle"),
         child(Journal, Stores(place), options, redactor, master_key(garden), name="journal"),
         child(NodeLease, settings.node.name, place.holder, name="node_lease"),
-        supervisor(
+        floor(
             child(Library, garden, name="library"),
             child(Index, garden, name="index"),
             task_child(watch, garden, name="watcher"),
             name="records",
             strategy="rest_for_one",
-            max_restarts=10,
-            within=30.0,
         ),
         child(ModelDirectory, settings.models, environ, latest, name="models"),
-        child(Pruner, policy, name="pruner"),
+        child(Pruner, policy_of(settings.journal.retention), name="pruner"),
         supervisor(
-            supervisor(
+            floor(
                 child(Live, projections, name="live"),
                 child(Metrics, sources, name="metrics"),
-                *exporter(settings.telemetry, garden, environ, settings.node.name),
-                child(
-                    Dashboard,
-                    garden,
-                    settings,
-                    lambda: models_view(latest.models),
-                    redactor,
-                    environ.get(settings.web.metrics_token_env or "", ""),
-                    name="dashboard",
-                ),
+                *exporter(settings.telemetry, garden, environ, settings.node.name, redactor),
+                child(Dashboard, garden, settings, models, redactor, token, name="dashboard"),
                 task_child(serve_control, services, name="control"),
                 name="nerve",
-                max_restarts=10,
-                within=30.0,
             ),
             supervisor(
-                supervisor(
-                    child(Questions, name="questions"),
-                    child(Dead, name="dead"),
-                    name="waiting_for_people",
-                    max_restarts=10,
-                    within=30.0,
-                ),
                 rooms.tree(),
                 agents.tree(garden, gate, {Redactor: redactor}),
-                workflows.tree(gate, garden, {}, settings.zone),
-                supervisor(
-                    child(Work, handlers(gate, garden), name="work"),
+                workflows.tree(gate, garden, zone=settings.zone),
+                floor(
+                    child(Questions, name="questions"),
+                    child(Dead, name="dead"),
+                    child(Work, handlers(), name="work"),
                     child(Asking, name="asking"),
                     name="work_floor",
-                    max_restarts=10,
-                    within=30.0,
                 ),
                 name="life",
                 strategy="rest_for_one",
@@ -146,40 +127,15 @@ def tree(
     )
 
 
-def warn_of_variables(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Say which token nobody has, as its variable is not set: what it would open stays shut."""
-    name = settings.web.metrics_token_env
-    if name and not environ.get(name):
-        log.warning("%s is not set, so /metrics opens only to browsers that are logged in", name)
-
-
-def handlers(gate: Gate, garden: Path) -> dict[str, Handler]:
+def handlers() -> dict[str, Handler]:
     """Who does the work that is done later, and who does again what was given up."""
-    replayers = {later_talk.LETTER: later_talk.redeliver, later_runs.START: later_runs.restart}
+    replayers = {later_talk.LETTER: later_talk.redeliver, START: later_runs.restart}
     return {
         later_talk.SAY: Handler(later_talk.say),
         later_talk.POST: Handler(later_talk.post),
-        later_runs.START: Handler(later_runs.start),
-        later_calls.CALL: Handler(later_calls.calls(gate, garden, {}), within=None, at_once=64),
+        START: Handler(later_runs.start),
         REPLAY: Handler(replaying(replayers)),
     }
-
-
-def journal_alone(
-    settings: Settings, garden: Path, environ: Mapping[str, str], redactor: Redactor
-) -> ChildSpec:
-    """The journal of a garden that no node runs, for a command that reads it or looks after it."""
-    place = JournalPlace(settings.journal, garden, environ)
-    return child(Journal, place, JournalOptions(), redactor, master_key(garden), name="journal")
-
-
-def master_key(garden: Path) -> MasterKey:
-    """The key that opens the keys of persons, made with the garden's journal.
-
-    Raises:
-        SealError: its file cannot be used.
-    """
-    return load_master_key(private_folder(garden) / "journal.key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +193,6 @@ def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, s
         watching = watched(node, garden=garden, settings=settings.watchdog, redactor=redactor)
         with logging_to(settings.log, garden, redactor, node) as writer, watching:
             logs.append(writer)
-            warn_of_variables(settings, environ)
             yield
 
     root = tree(settings, garden, environ, stop, {"Log lines": log_figures})

@@ -12,7 +12,7 @@ from planaria.config.settings import load_settings
 from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.redact import Redactor
-from planaria.node import journal_alone
+from planaria.cortex.upkeep.alone import journal_alone
 from planaria.otp import Node
 from planaria.otp.blocking_node import BlockingNode
 

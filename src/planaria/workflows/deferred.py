@@ -3,7 +3,7 @@
 A run is keyed by the job, so that an attempt that is made again is still one run.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -13,8 +13,6 @@ from planaria.cortex.durable.work import GiveUp
 from planaria.otp import CallError
 from planaria.workflows.engine import Workflows
 from planaria.workflows.messages import Refused
-
-START: Literal["workflow.start"] = "workflow.start"
 
 
 class LaterStarted(msgspec.Struct, frozen=True, omit_defaults=True):

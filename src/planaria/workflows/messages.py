@@ -8,7 +8,7 @@ TOPIC = "workflows"
 RUNS = "runs"
 """The name of the supervisor of all run processes."""
 START = "workflow.start"
-"""What a dead letter is about when a run could not be started, or not be taken up."""
+"""The work that starts a run later; what a dead letter is about when a run could not be started, or not be taken up."""
 
 
 class RunChanged(msgspec.Struct, frozen=True):

@@ -130,10 +130,10 @@ def import_(file: Path, garden: Path, as_json: bool) -> None:
     from planaria.cortex.codec.keyring import Keyring
     from planaria.cortex.errors import CortexError
     from planaria.cortex.redact import Redactor
+    from planaria.cortex.stores.place import master_key
     from planaria.cortex.stores.sqlite.store import SqliteStore
     from planaria.cortex.upkeep.adoption import Adopted, adopt
     from planaria.cortex.upkeep.portable import Unfit, read_events
-    from planaria.node import master_key
 
     journal = journal_file(garden)
     need_stopped(garden, "events cannot be added to the past")

@@ -76,8 +76,8 @@ class _Stopped:
 
     def __init__(self, garden: Path) -> None:
         from planaria.cortex.redact import Redactor
+        from planaria.cortex.upkeep.alone import journal_alone
         from planaria.nerve.methods import METHODS, Services
-        from planaria.node import journal_alone
         from planaria.otp import Node, StartFailed, root_cause
         from planaria.otp.blocking_node import BlockingNode
 

@@ -65,9 +65,9 @@ def restore(file: Path, force: bool, garden: Path, as_json: bool) -> None:
     What the present journal knows to be erased is erased in the backup first.
     """
     from planaria.cortex.errors import CortexError
+    from planaria.cortex.stores.place import master_key
     from planaria.cortex.upkeep.restore import Restored, count_events
     from planaria.cortex.upkeep.restore import restore as put_in_place
-    from planaria.node import master_key
 
     journal, backup_file = journal_file(garden), file.absolute()
     need_stopped(garden, "a backup cannot take the journal's place")

@@ -1,4 +1,4 @@
-"""Where a garden's journal is kept, from its settings to a store: a file, or a PostgreSQL database.
+"""Where a garden's journal is kept, from its settings to a store: a file, or a PostgreSQL database; and the key to it.
 
 The store of a database is imported here and only when one is named, as it needs the extra `postgres`.
 """
@@ -11,7 +11,9 @@ from typing import Any
 
 from planaria.config.database import check_address, servers_of, shown_address
 from planaria.config.errors import SettingsError
+from planaria.config.lock import private_folder
 from planaria.config.settings import FILE_NAME, JournalSettings
+from planaria.cortex.codec.seal import MasterKey, load_master_key
 from planaria.cortex.store import EventStore
 from planaria.cortex.stores.sqlite.store import SqliteStore
 
@@ -69,6 +71,16 @@ class JournalPlace:
 
     def __repr__(self) -> str:
         return f"<JournalPlace {self.shown}>"
+
+
+def master_key(garden: Path) -> MasterKey:
+    """The key that opens the keys of persons; it lies in the garden's private folder, and is made there.
+
+    Raises:
+        SealError: its file cannot be used.
+        PrivateFolderError: so the folder.
+    """
+    return load_master_key(private_folder(garden) / "journal.key")
 
 
 def _address(settings: JournalSettings, garden: Path, environ: Mapping[str, str]) -> str | None:

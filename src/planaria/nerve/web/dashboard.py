@@ -7,6 +7,7 @@ Does badly: what it remembers of crashes ends with it; the journal keeps its own
 Emits nothing; the node's kernel events are what it listens to.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,8 @@ from planaria.otp import (
 )
 from planaria.records.errors import Problem
 from planaria.records.library import Library
+
+log = logging.getLogger(__name__)
 
 KEYS_FILE = ".planaria/dashboard.json"
 REMEMBERED = 200
@@ -73,6 +76,11 @@ class Dashboard(GenServer):
         self._saved = True
         _report(problem)
         self.happenings: deque[Happening] = deque(maxlen=REMEMBERED)
+        if settings.web.metrics_token_env and not metrics_token:
+            log.warning(
+                "%s is not set, so /metrics opens only to browsers that are logged in",
+                settings.web.metrics_token_env,
+            )
         sock = listen(settings.web.host, settings.web.port)
         self.address = url_of(sock, settings.web.host)
         services = Services(

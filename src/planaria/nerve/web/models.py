@@ -1,15 +1,16 @@
 """Which models answer on this node, in words for people.
 
-The node hands `partial(models_view, models)` to the dashboard; pure, and cheap enough for every look.
+The node hands `partial(models_view, latest)` to the dashboard; pure, and cheap enough for every look.
 """
 
-from planaria.membrane.models import OFFLINE, Models, ProviderView
+from planaria.membrane.directory import Latest
+from planaria.membrane.models import OFFLINE, ProviderView
 from planaria.nerve.web.site import ModelLine, ModelsView
 
 
-def models_view(models: Models) -> ModelsView:
+def models_view(latest: Latest) -> ModelsView:
     """The providers, and whether the built-in offline model has to answer."""
-    providers = models.describe()
+    providers = latest.models.describe()
     offline = any(provider.default and provider.name == OFFLINE for provider in providers)
     broken = [provider for provider in providers if provider.problem]
     return ModelsView(
