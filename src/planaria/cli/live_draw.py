@@ -7,7 +7,6 @@ from planaria.cli import output
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
 STATES = {
@@ -94,7 +93,7 @@ def _head(view: dict[str, Any]) -> "Text":
     return text
 
 
-def _sessions(view: dict[str, Any]) -> "Table":
+def _sessions(view: dict[str, Any]) -> "Group":
     busy = [row for row in view["sessions"] if row["status"] != "idle"]
     idle = [row for row in view["sessions"] if row["status"] == "idle"]
     rows: list[list[object]] = []
@@ -117,10 +116,10 @@ def _sessions(view: dict[str, Any]) -> "Table":
             ]
         )
     columns = ("agent", "state", "since", "right now", "answers", "queue", "tokens", "cost")
-    return _table(columns, rows or [["none has been spoken to yet"]])
+    return _table(columns, rows or [["none has been spoken to yet", *[""] * (len(columns) - 1)]])
 
 
-def _providers(view: dict[str, Any]) -> "Table":
+def _providers(view: dict[str, Any]) -> "Group":
     rows: list[list[object]] = [
         [
             row["key"],
@@ -142,7 +141,7 @@ def _providers(view: dict[str, Any]) -> "Table":
     return _table(columns, rows)
 
 
-def _runs(view: dict[str, Any]) -> "Table":
+def _runs(view: dict[str, Any]) -> "Group":
     rows: list[list[object]] = [
         [
             row["workflow"],
@@ -157,7 +156,7 @@ def _runs(view: dict[str, Any]) -> "Table":
     return _table(("workflow", "run", "state", "step", "took", "error"), rows)
 
 
-def _processes(view: dict[str, Any], before: dict[str, Any] | None) -> "Table":
+def _processes(view: dict[str, Any], before: dict[str, Any] | None) -> "Group":
     then = {row["pid"]: row["reductions"] for row in before["processes"]} if before is not None else {}
     took = view["at"] - before["at"] if before is not None else 0.0
 
@@ -179,18 +178,16 @@ def _processes(view: dict[str, Any], before: dict[str, Any] | None) -> "Table":
     return _table(("busiest process", "state", "in hand", "queue", "reductions", "restarts"), rows)
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
-    from rich.table import Table
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Group":
+    from rich.console import Group
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold underline")
-    for column in columns:
-        right = column in ("queue", "calls", "failed", "tokens", "cost", "reductions", "now", "restarts")
-        table.add_column(column, justify="right" if right else "left", overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else output.styled(cell) for cell in row))
-    table.add_row("")
-    return table
+    from planaria.cli.table import Rows
+
+    numbers = ("queue", "calls", "failed", "tokens", "cost", "reductions", "now", "restarts")
+    right = frozenset(place for place, column in enumerate(columns) if column in numbers)
+    cells = [[cell if isinstance(cell, Text) else output.styled(cell) for cell in row] for row in rows]
+    return Group(Rows(columns, cells, right), Text())
 
 
 def _tokens(row: dict[str, Any]) -> str:

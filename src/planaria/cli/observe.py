@@ -250,23 +250,22 @@ def _place(frame: dict[str, Any]) -> "RenderableType":
 
 
 def _table(rows: list[dict[str, Any]]) -> list["RenderableType"]:
-    from rich.table import Table
+    from planaria.cli.table import Rows
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("pid", "process", "kind", "status"):
-        table.add_column(name, overflow="fold")
-    for name in ("waiting", "reductions", "restarts", "age"):
-        table.add_column(name, justify="right")
+    columns = ("pid", "process", "kind", "status", "waiting", "reductions", "restarts", "age")
     busiest = sorted(
         rows, key=lambda row: (row["status"] != "running", -row["queue_len"], -row["reductions"])
     )
-    for row in busiest[:MOST_ROWS]:
-        table.add_row(
+    cells = [
+        [
             *(output.styled(text) for text in (row["pid"], row["name"] or row["label"], row["kind"])),
             output.styled(row["status"], output.STATUS_STYLES.get(row["status"], "")),
-            *(str(row[name]) for name in ("queue_len", "reductions", "restarts")),
-            output.seconds(row["age"]),
-        )
+            *(output.styled(row[name]) for name in ("queue_len", "reductions", "restarts")),
+            output.styled(output.seconds(row["age"])),
+        ]
+        for row in busiest[:MOST_ROWS]
+    ]
+    table = Rows(columns, cells, right=frozenset(range(4, len(columns))))
     more = len(rows) - MOST_ROWS
     return [table, output.styled(f"and {more} more", "dim")] if more > 0 else [table]
 

@@ -77,21 +77,23 @@ def styled(text: object, style: str = "") -> "Text":
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table; numbers to the right. In a pipe: columns parted by tabs, for `cut` and `awk`."""
+    """A table; numbers to the right. In a pipe: columns parted by tabs, for `cut` and `awk`.
+
+    On a terminal too narrow for it each row is a few lines; see `planaria.cli.table`.
+    """
     lines = [list(row) for row in rows]
     if not sys.stdout.isatty():
         for line in lines:
             click.echo("\t".join(clean(cell).replace("\t", " ").replace("\n", " ") for cell in line))
         return
-    from rich.table import Table
+    from planaria.cli.table import Rows
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for position, column in enumerate(columns):
-        numbers = bool(lines) and all(isinstance(line[position], int | float) for line in lines)
-        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
-    for line in lines:
-        table.add_row(*(styled(cell) for cell in line))
-    console().print(table)
+    right = frozenset(
+        place
+        for place in range(len(columns))
+        if lines and all(isinstance(line[place], int | float) for line in lines)
+    )
+    console().print(Rows(columns, [[styled(cell) for cell in line] for line in lines], right))
 
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
