@@ -88,6 +88,22 @@ async def test_the_answer_is_heard_while_it_is_written(world: World):
     assert (states[0], states[-1]) == ("thinking", "idle")
 
 
+async def test_a_secret_is_masked_while_the_answer_is_written(world: World):
+    key = "sk-abcdefghijklmnopqrstuvwxyz"
+    script(
+        world, Say(f"it is {key} indeed", pieces=("it is sk-abc", "defghijklmnopqrst", "uvwxyz in", "deed"))
+    )
+    await world.start()
+    async with world.node.open_port() as port:
+        world.node.subscribe(GARDEN, port.pid)
+        await world.post()
+        await world.until_answered()
+        heard: list[Any] = []
+        while not heard or getattr(heard[-1], "state", "") != "idle":
+            heard.append(await port.receive(1.0))
+    assert "".join(h.text for h in heard if isinstance(h, ReplyDelta)) == "it is [secret] indeed"
+
+
 # --- models that fail ----------------------------------------------------------------------------------------------
 
 

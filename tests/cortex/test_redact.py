@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planaria.cortex.redact import Json, Redactor
+from planaria.cortex.redact import Flow, Json, Redactor
 
 KEY = "hunter2hunter2"
 
@@ -104,3 +104,46 @@ def test_the_secrets_do_not_show_in_the_redactor() -> None:
 def test_no_json_holds_the_secret_after_masking(value: Json, secret: str) -> None:
     redactor = Redactor({"MY_TOKEN": secret})
     assert secret not in str(masked([value, f"x{secret}y", {secret: secret}], redactor))
+
+
+PRIVATE = "-----BEGIN RSA PRIVATE KEY-----\nMIIE ab\ncd\n-----END RSA PRIVATE KEY-----"
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_a_text_shown_while_it_is_written_has_the_secrets_masked_that_the_whole_has(
+    data: st.DataObject,
+) -> None:
+    redactor = Redactor({"A_KEY": KEY, "B_PASSWORD": "two words, ünd more"})
+    word = st.text(max_size=8) | st.sampled_from(
+        [
+            KEY,
+            "two words, ünd more",
+            f"Bearer {KEY}",
+            "Bearer",
+            " ",
+            "\n",
+            "sk-",
+            "two words",
+            PRIVATE,
+            PRIVATE[:40],
+        ]
+    )
+    whole = "".join(data.draw(st.lists(word, max_size=12)))
+    flow, shown, place = Flow(redactor), "", 0
+    while place < len(whole):
+        size = data.draw(st.integers(1, 30))
+        shown += flow.take(whole[place : place + size])
+        place += size
+    assert shown + flow.rest() == redactor.text(whole)
+
+
+def test_words_are_shown_as_soon_as_they_are_over() -> None:
+    flow = Flow(Redactor({"A_KEY": KEY}))
+    assert [flow.take(piece) for piece in ("one", " tw", "o, 三", "四 ")] == ["", "one ", "two, 三", "四 "]
+
+
+def test_a_word_without_an_end_takes_no_memory_for_ever() -> None:
+    flow = Flow(Redactor())
+    assert [flow.take("x" * 10_000) for _ in range(5)] == [""] * 5
+    assert flow.take(" and more ") == flow.rest() == ""

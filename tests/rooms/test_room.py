@@ -280,6 +280,13 @@ async def test_strangers_who_are_named_are_named_in_a_notice(world: World):
     assert [m.text for m in await Member.all(scout)] == ["@scout and @ghost"]
 
 
+async def test_an_answer_belongs_to_the_trace_of_what_it_answers(world: World):
+    asked = await world.post("hello")
+    said = await world.run(Room.say, GARDEN, "scout", "yes", asked.id)
+    messages = {message.id: message for message in await world.run(Room.transcript, GARDEN)}
+    assert messages[said.id].trace_id == messages[asked.id].trace_id
+
+
 async def test_what_an_agent_says_is_delivered_to_nobody(world: World):
     scout = await world.member("scout")
     await world.run(Room.say, GARDEN, "keeper", "@scout hello", author_kind="agent")

@@ -14,7 +14,7 @@ from planaria.cortex.event import Event, NewEvent, repeatable_id
 from planaria.cortex.event_type import EventType
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.cortex.redact import Redactor
+from planaria.cortex.redact import Flow, Redactor
 from planaria.membrane.gate import Gate
 from planaria.membrane.tool import Context
 from planaria.otp import CallError, sleep
@@ -54,6 +54,11 @@ class Desk:
         """The text as the journal will have it, secrets masked: what is sent is what is written."""
         redactor = self.services.get(Redactor)
         return redactor.text(text) if isinstance(redactor, Redactor) else text
+
+    def flow(self) -> Flow:
+        """Masks an answer while it is written."""
+        redactor = self.services.get(Redactor)
+        return Flow(redactor if isinstance(redactor, Redactor) else Redactor())
 
     def event(self, turn: Turn, payload: EventType, *place: str) -> NewEvent:
         """An event of the turn. What it is called follows from its place, so it is written once, whoever tries."""

@@ -236,17 +236,19 @@ async def _stream(
     # What it says after its tools, or once more after a failure or a kill, begins a new paragraph.
     held = "\n\n" if turn.steps or turn.failures or brief.resumed else ""
     response: ModelResponse | None = None
+    flow = desk.flow()
     async for piece in pieces:
         first = first or now() - begun
         if isinstance(piece, ModelResponse):
             response = piece
         elif isinstance(piece, TextDelta):
-            held += piece.text
-            # The first piece goes at once, to be seen; later ones in handfuls.
-            if len(held) >= PIECE or not sent:
+            held += flow.take(piece.text)
+            # The first words go at once, to be seen; later ones in handfuls.
+            if len(held) >= PIECE or (held.strip() and not sent):
                 Room.delta(room_name(desk.room), desk.agent, turn.message.id, held)
                 held = ""
                 sent = True
+    held += flow.rest()
     if held.strip():
         Room.delta(room_name(desk.room), desk.agent, turn.message.id, held)
     if response is None:

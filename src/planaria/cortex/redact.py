@@ -60,6 +60,14 @@ _NAMES = frozenset(
     }
 )
 _MASK = "[secret]"
+_BREAK = re.compile(r"[^!-~]")
+"""What a key of no shape above has in it, but for the two below."""
+_BEARER = re.compile(r"[Bb]earer +[!-~]*\Z")
+_KEY_BEGUN = re.compile(
+    r"-----BEGIN (?:[A-Z ]*-{0,5}\Z|[A-Z ]*PRIVATE KEY-----(?![\s\S]*-----END [A-Z ]*PRIVATE KEY-----))"
+)
+_MOST_HELD = 16_384
+"""Characters that wait for what follows them; see `Flow`."""
 
 
 class Redactor:
@@ -81,6 +89,7 @@ class Redactor:
         # Longest first: one secret may begin with another.
         self._names = dict(sorted(secrets.items(), key=lambda pair: -len(pair[0])))
         self._secret = re.compile("|".join((*map(re.escape, self._names), _SHAPES)))
+        self._spaced = [value for value in self._names if _BREAK.search(value)]
         within_json = (msgspec.json.encode(value)[1:-1].decode().lower() for value in self._names)
         self._hints = (*within_json, *_HINTS, *sorted({f'{name[-6:]}"' for name in _NAMES}))
 
@@ -116,6 +125,48 @@ class Redactor:
         """Mask the secrets in a text."""
         return self._secret.sub(self._mask, text)
 
+    def settled(self, text: str) -> int:
+        """How many characters of a text that goes on may be masked now: no secret reaches over that place."""
+        place = next((n for n in range(len(text), 0, -1) if _BREAK.match(text, n - 1)), 0)
+        for begun in (_BEARER.search(text, max(0, place - 1000)), _KEY_BEGUN.search(text)):
+            if begun is not None:
+                place = min(place, begun.start())
+        for value in self._spaced:
+            known = range(min(len(value) - 1, len(text)), 0, -1)
+            place = min(place, len(text) - next((n for n in known if text.endswith(value[:n])), 0))
+        over = (found.start() for found in self._secret.finditer(text) if found.start() < place < found.end())
+        return next(over, place)
+
     def _mask(self, found: re.Match[str]) -> str:
         name = self._names.get(found.group())
         return f"[secret {name}]" if name else _MASK
+
+
+class Flow:
+    """A text that is shown while it is written, with its secrets masked as in the whole.
+
+    The word at its end waits until it is over, since it may become a secret. Does badly: more than 16 384 characters
+    without an end are not shown in pieces, nor is what comes after them; the whole is.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._held: list[str] = []
+        self._size = 0
+
+    def take(self, piece: str) -> str:
+        """What can be shown now that this piece is there; "" if it has to wait."""
+        if self._size > _MOST_HELD:
+            return ""
+        self._held.append(piece)
+        self._size += len(piece)
+        if not _BREAK.search(piece):
+            return ""
+        text = "".join(self._held)
+        place = self._redactor.settled(text)
+        self._held, self._size = [text[place:]], len(text) - place
+        return self._redactor.text(text[:place])
+
+    def rest(self) -> str:
+        """What waited, now that nothing follows."""
+        return "" if self._size > _MOST_HELD else self._redactor.text("".join(self._held))

@@ -214,7 +214,8 @@ class Room(GenServer):
             final: whether the message is answered with it; False for a remark on the way.
             key: makes a remark, or a message of a workflow, harmless to repeat.
             attempt: that of the delivery this answers; each attempt is answered once.
-            subject: whose data this is; by default that of the message it answers, while the room remembers it.
+            trace_id, subject: what it is part of, and whose data it is; by default those of the message it answers,
+                while the room remembers it. Without either a trace begins here.
         Raises:
             RoomUnavailable: it is not durable; say it again.
             RoomRefused: it never will be.
@@ -226,23 +227,22 @@ class Room(GenServer):
         else:
             event_id = repeatable_id(self.topic, "key", author, key) if key else new_id()
         said = MessageSaid(author, author_kind, text, model=model, final=final, attempt=attempt)
+        cause = self._cause(author, cause_id)
+        if cause is not None:
+            trace_id, subject = trace_id or cause.trace_id, subject or cause.subject
         trace_id = trace_id or event_id
-        event = self._event(
-            said, trace_id, id=event_id, cause_id=cause_id, subject=subject or self._subject(author, cause_id)
-        )
+        event = self._event(said, trace_id, id=event_id, cause_id=cause_id, subject=subject)
         under = spoken_under(author, self.name, cause_id, attempt) if author_kind == "agent" else ""
         span = begin_span("room.say", {"planaria.room": self.name}, trace_id=trace_id, under=under)
         self._write(Entry((event,), answer, span=span))
         return answer
 
-    def _subject(self, author: str, cause_id: str | None) -> str:
+    def _cause(self, author: str, cause_id: str | None) -> RoomMessage | None:
+        """The message that is answered, while the room remembers it."""
         if cause_id is None:
-            return ""
-        cause = self.transcript_.messages.get(cause_id)
-        if cause is None:
-            waiting = self.transcript_.waits(author, cause_id)
-            cause = None if waiting is None else waiting.message
-        return "" if cause is None else cause.subject
+            return None
+        waiting = self.transcript_.waits(author, cause_id)
+        return self.transcript_.messages.get(cause_id) or (None if waiting is None else waiting.message)
 
     @call
     def redeliver(self, message_id: str, agent: str) -> Deferred[int]:
