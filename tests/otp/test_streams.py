@@ -1,5 +1,8 @@
 """Local sockets served by processes, over real sockets."""
 
+import asyncio
+import contextlib
+import gc
 import os
 import socket
 import stat
@@ -148,3 +151,27 @@ async def test_one_connection_too_many_is_closed_at_once(tmp_path):
 async def test_nobody_listening_is_an_error_at_once(tmp_path):
     with pytest.raises(FileNotFoundError):
         await open_unix(tmp_path / "nobody.sock", within=10)
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_connection_taken_while_its_server_is_killed_is_closed(tmp_path, turns):
+    path = tmp_path / "s.sock"
+
+    async def end() -> None:
+        exit_signal(server, "kill")
+
+    gc.disable()  # a collection would close what was lost
+    try:
+        async with Node("n") as node:
+            server = node.spawn(serve_unix, path, echo)
+            await node.settle()
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                client.connect(str(path))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                node.spawn(end)
+                client.setblocking(False)
+                with contextlib.suppress(ConnectionError):
+                    assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 5.0) == b""
+    finally:
+        gc.enable()

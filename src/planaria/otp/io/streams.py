@@ -78,7 +78,8 @@ async def serve_unix(
         accepted.add(stream)
         node.send(me, _Accepted(stream))
 
-    server = await asyncio.get_running_loop().create_unix_server(lambda: _Incoming(accept), sock=listening)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_unix_server(lambda: _Incoming(accept), sock=listening)
     try:
         while True:
             message = await receive((_Accepted, ExitSignal))
@@ -93,7 +94,10 @@ async def serve_unix(
             else:
                 talking[spawn_link(_talk, handler, message.stream, label="connection")] = message.stream
     finally:
-        server.close()
+        # The loop takes connections one turn before it tells of them, and a closed server would lose those it has
+        # taken: their clients would wait for ever. So it takes no more, tells, and closes after that.
+        loop.remove_reader(listening)
+        loop.call_soon(server.close)
         for stream in accepted:
             stream.close()
         if _identity(os.fspath(path)) == identity:
