@@ -1,6 +1,7 @@
 """The exporter against a receiver on a real socket: what arrives, and what a bad endpoint does to the node."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from planaria.config.errors import SettingsError
 from planaria.config.settings import TelemetrySettings
 from planaria.cortex.event import Event
+from planaria.cortex.redact import Redactor
 from planaria.cortex.telemetry.conventions import message_key, turn_key
 from planaria.cortex.telemetry.export import ExportFigures, ExportOptions, export_figures, exporter
 from planaria.cortex.telemetry.otlp_span import trace_number
@@ -22,6 +24,7 @@ from planaria.testing.otlp_receiver import OtlpReceiver
 
 TRACE = "01HZY3V7Q0ABCDEFGHJKMNPQRS"
 GARDEN = Path("/nowhere")
+REDACTOR = Redactor({"MY_KEY": "the-secret-of-ada"})
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ async def start(
     options: ExportOptions = ExportOptions(timeout=2.0),  # noqa: B008 - frozen
 ) -> None:
     settings = TelemetrySettings(otlp_endpoint=url, otlp_headers_env=headers, content=content)
-    (child,) = exporter(settings, GARDEN, environ or {}, "garden", options)
+    (child,) = exporter(settings, GARDEN, environ or {}, "garden", REDACTOR, options)
     await node.start(supervisor(child, name="root"))
 
 
@@ -105,11 +108,7 @@ async def test_a_turn_arrives_as_one_tree_with_names_and_attributes_of_the_conve
     assert call.attributes["gen_ai.response.finish_reasons"] == ["stop"]
     assert "planaria.cost_micro" not in call.attributes and call.error is None
     tool = spans["execute_tool web.fetch"]
-    assert (tool.error, tool.attributes["error.type"], tool.events) == (
-        "no such page",
-        "failed",
-        ["exception"],
-    )
+    assert (tool.error, tool.attributes["error.type"], tool.events) == ("failed", "failed", ["exception"])
     assert tool.parent_id == spans["invoke_agent scout"].span_id == call.parent_id
     assert call.resource["service.name"] == "planaria" and call.resource["service.instance.id"] == "garden"
     assert figures(node).exported == 5 and figures(node).dropped == 0
@@ -153,14 +152,22 @@ async def test_headers_come_from_the_environment(node: TestNode, receiver: OtlpR
 def test_a_variable_of_headers_that_is_not_set_refuses_the_start_and_is_not_shown():
     settings = TelemetrySettings(otlp_endpoint="http://127.0.0.1:1/", otlp_headers_env="OTEL")
     with pytest.raises(SettingsError, match="OTEL is not set"):
-        exporter(settings, GARDEN, {}, "garden")
+        exporter(settings, GARDEN, {}, "garden", REDACTOR)
     with pytest.raises(SettingsError, match="no list of headers") as caught:
-        exporter(settings, GARDEN, {"OTEL": "secret-without-a-name"}, "garden")
+        exporter(settings, GARDEN, {"OTEL": "secret-without-a-name"}, "garden", REDACTOR)
     assert "secret-without" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["Authorization=Bearer%20ab%0Acd", "Authorization=secr%E2%82%AC", "a b=cd"])
+def test_headers_that_cannot_be_sent_refuse_the_start_and_are_not_shown(value: str):
+    settings = TelemetrySettings(otlp_endpoint="http://127.0.0.1:1/", otlp_headers_env="OTEL")
+    with pytest.raises(SettingsError, match="no list of headers") as caught:
+        exporter(settings, GARDEN, {"OTEL": value}, "garden", REDACTOR)
+    assert "cd" not in str(caught.value) and "secr" not in str(caught.value)
+
+
 def test_without_an_endpoint_there_is_no_exporter():
-    assert exporter(TelemetrySettings(), GARDEN, {}, "garden") == []
+    assert exporter(TelemetrySettings(), GARDEN, {}, "garden", REDACTOR) == []
 
 
 async def said(seq: int, kind: str, payload: dict[str, Any]) -> None:
@@ -171,16 +178,56 @@ async def said(seq: int, kind: str, payload: dict[str, Any]) -> None:
 @pytest.mark.parametrize("content", [False, True])
 async def test_content_leaves_only_where_it_may(node: TestNode, receiver: OtlpReceiver, content: bool):
     await start(node, receiver.url, content=content)
-    await node.run(said, 1, "model.responded", {"turn": "m1", "step": 0, "text": "It rained."})
+    asked = {"id": "c1", "name": "web.fetch", "arguments": {"url": "http://x.org"}}
+    answered = {"turn": "m1", "step": 0, "text": "It rained.", "tool_calls": [asked], "finish_reason": "stop"}
+    await node.run(said, 1, "model.responded", answered)
     await node.run(said, 2, "tool.started", {"call_id": "m1/0/0", "arguments": {"url": "http://x.org"}})
     await node.run(said, 3, "tool.finished", {"call_id": "m1/0/0", "outcome": None, "error": "no such page"})
     await node.run(turn)
     await node.advance(2)
     spans = {span.name: span for span in receiver.wait_for(5)}
     call, tool = spans["chat tiny"].attributes, spans["execute_tool web.fetch"].attributes
-    assert call.get("gen_ai.output.messages") == ("It rained." if content else None)
-    assert tool.get("gen_ai.tool.call.arguments") == ("{'url': 'http://x.org'}" if content else None)
-    assert tool.get("gen_ai.tool.call.result") == ("no such page" if content else None)
+    names = {"gen_ai.output.messages", "gen_ai.tool.call.arguments", "gen_ai.tool.call.result"}
+    if not content:
+        assert not names & (call.keys() | tool.keys())
+        assert spans["execute_tool web.fetch"].error == "failed"  # not what the page said
+        return
+    assert json.loads(call["gen_ai.output.messages"]) == [
+        {
+            "role": "assistant",
+            "parts": [{"type": "text", "content": "It rained."}, {"type": "tool_call", **asked}],
+            "finish_reason": "stop",
+        }
+    ]
+    assert json.loads(tool["gen_ai.tool.call.arguments"]) == {"url": "http://x.org"}
+    assert json.loads(tool["gen_ai.tool.call.result"]) == "no such page"
+    assert spans["execute_tool web.fetch"].error == "no such page"
+
+
+async def test_an_error_leaves_masked_where_content_leaves_and_else_by_its_type(
+    node: TestNode, receiver: OtlpReceiver
+):
+    await start(node, receiver.url, content=True)
+
+    async def fail() -> None:
+        begin_span("turn", trace_id=TRACE).fail("http", "the-secret-of-ada is no key")
+
+    await node.run(fail)
+    await node.advance(2)
+    assert receiver.wait_for(1)[0].error == "[secret MY_KEY] is no key"
+
+
+async def test_text_that_is_no_unicode_costs_no_span(node: TestNode, receiver: OtlpReceiver):
+    await start(node, receiver.url, content=True)
+
+    async def name_a_file() -> None:
+        begin_span("turn", {"planaria.room": "a\udcffb"}, trace_id=TRACE).fail("os", "no file \udcff")
+
+    await node.run(work)
+    await node.run(name_a_file)
+    await node.advance(2)
+    spans = receiver.wait_for(2)
+    assert (spans[1].attributes["planaria.room"], spans[1].error) == ("a?b", "no file ?")
 
 
 async def test_a_busy_endpoint_gets_the_batch_again_and_nothing_is_lost(
@@ -309,7 +356,7 @@ def test_the_receiver_refuses_what_is_no_otlp(receiver: OtlpReceiver):
 def test_a_node_without_the_setting_imports_nothing_of_opentelemetry():
     code = (
         "import sys, planaria.node; from planaria.config.settings import Settings; from pathlib import Path;"
-        "planaria.node.exporter(Settings().telemetry, Path('.'), {}, 'n');"
+        "planaria.node.exporter(Settings().telemetry, Path('.'), {}, 'n', None);"
         "sys.exit(any(m.split('.')[0] in ('opentelemetry', 'google', 'requests') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

@@ -5,6 +5,7 @@ are 20 MB a node without it does not pay for.
 """
 
 import importlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ import msgspec
 
 from planaria.config.errors import SettingsError
 from planaria.config.settings import FILE_NAME, TelemetrySettings
+from planaria.cortex.redact import Redactor
 from planaria.otp import ChildSpec, Node, child
 from planaria.otp.kernel.table import read_table
 
 NAME = "otlp"
 _EXPORTER = "planaria.cortex.telemetry.otlp"
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+"""What HTTP can send as a header's name and value; anything else would fail with each request, and show the secret."""
 
 
 class ExportOptions(msgspec.Struct, frozen=True):
@@ -28,7 +33,7 @@ class ExportOptions(msgspec.Struct, frozen=True):
         limit: spans that may wait; the newest are dropped beyond.
         batch: spans in one request, at most.
         delay: seconds to collect spans for a request.
-        timeout: seconds one request may take, retries of the connection included.
+        timeout: seconds a connection may take, and then the whole answer.
         pause, longest_pause: seconds before a failed batch is sent again; doubled each time.
         tries: times a batch is sent before it is given up.
         flush: seconds an orderly stop may take to send what waits.
@@ -85,12 +90,14 @@ def exporter(
     garden: Path,
     environ: Mapping[str, str],
     node_name: str,
+    redactor: Redactor,
     options: ExportOptions = ExportOptions(),  # noqa: B008 - frozen
 ) -> list[ChildSpec]:
     """The child that exports spans; none if the settings name no endpoint.
 
     Raises:
-        SettingsError: the extra is not installed, or the variable of the headers is not set or holds none.
+        SettingsError: the extra is not installed, or the variable of the headers is not set or holds none that can
+            be sent.
     """
     if settings.otlp_endpoint is None:
         return []
@@ -103,7 +110,7 @@ def exporter(
         mend = "install it: pip install 'planaria[otel]'"
         problem = "spans are to be exported, and OpenTelemetry is not installed"
         raise SettingsError(garden / FILE_NAME, problem, mend, key="telemetry.otlp_endpoint") from error
-    return [child(module.OtlpExporter, settings, headers, node_name, options, name=NAME)]
+    return [child(module.OtlpExporter, settings, headers, node_name, redactor, options, name=NAME)]
 
 
 def _headers(variable: str | None, garden: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -111,9 +118,11 @@ def _headers(variable: str | None, garden: Path, environ: Mapping[str, str]) -> 
         return {}
     text = environ.get(variable, "")
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    if not pairs or not all(equals and name.strip() for name, equals, _ in pairs):
+    headers = {name.strip().lower(): unquote(value.strip()) for name, _, value in pairs}
+    sendable = all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in headers.items())
+    if not pairs or not all(equals for _, equals, _ in pairs) or not sendable:
         # The value is a secret and stays out of the message.
         problem = f"the variable {variable} is {'not set' if not text else 'no list of headers'}"
-        mend = "set it to name=value,name=value with URL-encoded values"
+        mend = "set it to name=value,name=value with URL-encoded values, in ASCII and without line ends"
         raise SettingsError(garden / FILE_NAME, problem, mend, key="telemetry.otlp_headers_env")
-    return {name.strip().lower(): unquote(value.strip()) for name, _, value in pairs}
+    return headers

@@ -13,9 +13,9 @@ Emits: the point `telemetry.export_failed` when the endpoint begins to fail.
 """
 
 import logging
-from collections import OrderedDict
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -23,16 +23,12 @@ from opentelemetry.sdk.resources import Resource
 from planaria import __version__
 from planaria.config.settings import TelemetrySettings
 from planaria.cortex.event import Event
-from planaria.cortex.telemetry.conventions import (
-    CONTENT_INPUT,
-    CONTENT_OUTPUT,
-    CONTENT_RESULT,
-    SPANS,
-    TOOL_CALL,
-)
+from planaria.cortex.redact import Redactor
+from planaria.cortex.telemetry.conventions import SPANS
 from planaria.cortex.telemetry.export import ExportFigures, ExportOptions
 from planaria.cortex.telemetry.feed import READY, Feed
 from planaria.cortex.telemetry.handlers import attach, handlers_of
+from planaria.cortex.telemetry.otlp_content import NO_CONTENT, Contents
 from planaria.cortex.telemetry.otlp_http import OtlpEndpoint, Sent
 from planaria.cortex.telemetry.otlp_span import readable
 from planaria.cortex.telemetry.signal import Signal, SpanFailed, SpanStopped
@@ -56,14 +52,10 @@ from planaria.otp.kernel.table import publish
 
 SHARED = frozenset(spec.name for spec in SPANS if spec.shared)
 UNTRACED = frozenset({"http.server.request"})
-LONGEST_CONTENT = 8000
-MOST_CONTENT = 2000
-CONTENT_KINDS = frozenset({"model.responded", "tool.started", "tool.finished"})
 
 log = logging.getLogger(__name__)
 
 type Ended = SpanStopped | SpanFailed
-type Contents = Mapping[str, Mapping[str, str]]
 
 
 class OtlpExporter(GenServer):
@@ -76,6 +68,7 @@ class OtlpExporter(GenServer):
         settings: TelemetrySettings,
         headers: Mapping[str, str],
         node_name: str,
+        redactor: Redactor,
         options: ExportOptions = ExportOptions(),  # noqa: B008 - frozen
     ) -> None:
         """Begin to listen.
@@ -84,24 +77,26 @@ class OtlpExporter(GenServer):
             settings: where to, and whether with content.
             headers: sent with each request; secret.
             node_name: becomes `service.instance.id`.
+            redactor: masks the texts of errors, where content leaves.
         """
         assert settings.otlp_endpoint is not None
         self.options = options
-        self.content = settings.content
+        self.contents = Contents() if settings.content else NO_CONTENT
         self.figures = ExportFigures()
         publish(self.pid, self.figures)
         self._endpoint = OtlpEndpoint(settings.otlp_endpoint, headers, options.timeout)
         about = {"service.name": "planaria", "service.version": __version__, "service.instance.id": node_name}
         self._resource = Resource.create(about)
         self._nonce = handlers_of(self.pid.node).nonce
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="planaria otlp")
+        self._redactor = redactor if settings.content else None
+        self._thread = _OneAtATime()
+        self.warned = ""  # of rejected spans
         self.feed = Feed(self.pid, options.limit)
         self.batch: list[Ended] = []
         self.tries = 0
         self.task: TaskRef | None = None
         self.resting = False
-        self.said: OrderedDict[str, dict[str, str]] = OrderedDict()
-        if self.content:
+        if settings.content:
             subscribe("journal")
         attach(self._take)
 
@@ -130,8 +125,7 @@ class OtlpExporter(GenServer):
                 self.resting = False
                 self._send()
             case Event():
-                if message.kind in CONTENT_KINDS and message.state == "whole":
-                    self._remember(message)
+                self.contents.remember(message)
             case TaskDone(ref=ref, value=Sent() as sent) if ref is self.task:
                 self.task = None
                 self._sent(sent)
@@ -156,8 +150,8 @@ class OtlpExporter(GenServer):
             self.batch = self.feed.take(self.options.batch)
             self.tries = 0
         if self.batch:
-            contents = self._contents(self.batch) if self.content else {}
-            self.task = Task.start_link(self._export, self.batch, contents, label="otlp export")
+            said = [self.contents.of(each) for each in self.batch]
+            self.task = Task.start_link(self._export, self.batch, said, label="otlp export")
         self._count()
 
     def _sent(self, sent: Sent) -> None:
@@ -169,8 +163,9 @@ class OtlpExporter(GenServer):
 
     def _delivered(self, sent: Sent) -> None:
         self._settle(sent)
-        if sent.problem:
+        if sent.problem and sent.problem != self.warned:
             log.warning("the endpoint of spans: %s", sent.problem)
+        self.warned = sent.problem
         if self.figures.trouble:
             log.warning("spans are exported again; %d were dropped so far", self.figures.dropped)
         self.figures.trouble = ""
@@ -202,14 +197,14 @@ class OtlpExporter(GenServer):
         asked = min(sent.retry_after or 0.0, self.options.longest_pause)
         self._rest(max(pause, asked))
 
-    async def _export(self, batch: list[Ended], contents: Contents) -> Sent:
-        """One request, in the thread."""
-        return await run_blocking(self._export_now, batch, contents, executor=self._thread)
+    async def _export(self, batch: list[Ended], said: list[Mapping[str, str]]) -> Sent:
+        """One request, in a thread."""
+        return await run_blocking(self._export_now, batch, said, executor=self._thread)
 
-    def _export_now(self, batch: list[Ended], contents: Contents) -> Sent:
+    def _export_now(self, batch: list[Ended], said: list[Mapping[str, str]]) -> Sent:
         spans = [
-            readable(span, self._nonce, self._resource, contents.get(_content_key(span), {}))
-            for span in batch
+            readable(span, self._nonce, self._resource, content, self._redactor)
+            for span, content in zip(batch, said, strict=True)
         ]
         return self._endpoint.send(spans)
 
@@ -223,8 +218,8 @@ class OtlpExporter(GenServer):
                         self._settle(sent)
                 while self.batch or len(self.feed):
                     self.batch = self.batch or self.feed.take(self.options.batch)
-                    contents = self._contents(self.batch) if self.content else {}
-                    sent = await self._export(self.batch, contents)
+                    said = [self.contents.of(each) for each in self.batch]
+                    sent = await self._export(self.batch, said)
                     if not sent.delivered:
                         break
                     self._settle(sent)
@@ -234,41 +229,24 @@ class OtlpExporter(GenServer):
         if left:
             self.figures.dropped_at_stop += left
             log.warning("%d spans were not exported before the stop", left)
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-    # --- content -----------------------------------------------------------------------------------------------------
-
-    def _remember(self, event: Event) -> None:
-        payload = event.payload
-        match event.kind:
-            case "model.responded":
-                key = f"model {payload.get('turn')}/{payload.get('step')}"
-                found = {CONTENT_OUTPUT: str(payload.get("text", ""))}
-            case "tool.started":
-                key = f"tool {payload.get('call_id')}"
-                found = {CONTENT_INPUT: str(payload.get("arguments", ""))}
-            case _:
-                key = f"tool {payload.get('call_id')}"
-                found = {CONTENT_RESULT: str(payload.get("outcome") or payload.get("error") or "")}
-        kept = self.said.setdefault(key, {})
-        kept.update({name: text[:LONGEST_CONTENT] for name, text in found.items()})
-        if len(self.said) > MOST_CONTENT:
-            self.said.popitem(last=False)
-
-    def _contents(self, batch: list[Ended]) -> Contents:
-        keys = [_content_key(span) for span in batch]
-        return {key: self.said[key] for key in keys if key in self.said}
+        self._endpoint.cut()
 
 
-def _content_key(span: Ended) -> str:
-    about = span.attributes
-    if span.name == "tool.call":
-        return f"tool {about.get(TOOL_CALL)}"
-    return (
-        f"model {about.get('planaria.turn')}/{about.get('planaria.step')}"
-        if span.name == "model.call"
-        else ""
-    )
+class _OneAtATime(Executor):
+    """A thread for each request, which the program's end does not wait for, as it would for one of a pool."""
+
+    def submit[**P, R](self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        future: Future[R] = Future()
+        future.set_running_or_notify_cancel()  # from here on nobody can take it back
+
+        def run() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001  whoever waits for it judges it
+                future.set_exception(error)
+
+        threading.Thread(target=run, name="planaria otlp", daemon=True).start()
+        return future
 
 
 _ON = object()

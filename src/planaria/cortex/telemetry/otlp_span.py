@@ -13,8 +13,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from planaria import __version__
+from planaria.cortex.redact import Redactor
 from planaria.cortex.telemetry.conventions import ERROR_TYPE, SPAN_SPECS, title
-from planaria.cortex.telemetry.signal import SpanFailed, SpanStopped
+from planaria.cortex.telemetry.signal import SpanFailed, SpanStopped, Value
 
 KINDS = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "server": SpanKind.SERVER}
 SCOPE = InstrumentationScope("planaria", __version__)
@@ -23,32 +24,39 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 def readable(
-    span: SpanStopped | SpanFailed, nonce: int, resource: Resource, content: Mapping[str, str]
+    span: SpanStopped | SpanFailed,
+    nonce: int,
+    resource: Resource,
+    content: Mapping[str, str],
+    redactor: Redactor | None,
 ) -> ReadableSpan:
     """One span as the SDK's exporters take it.
 
     Args:
         nonce: of this run of the node, see `Handlers`.
         content: what was said, as further attributes; empty unless it may leave.
+        redactor: masks the text of an error; None keeps it here, as it often quotes what was said.
     """
     trace = trace_number(span.trace_id) if span.trace_id else _hashed(f"{nonce}/{span.id}", 16)
     spec = SPAN_SPECS.get(span.name)
-    attributes = {name: value for name, value in span.attributes.items() if value is not None}
-    attributes |= content
+    # A copy: its owner may still have the span at hand.
+    given = {**span.attributes, **content}
+    attributes = {name: _clean(value) for name, value in given.items() if value is not None}
     if span.process is not None:
-        attributes["planaria.process"] = span.process.name or str(span.process)
+        attributes["planaria.process"] = _text(span.process.name or str(span.process))
     begun = round(span.at * 1e9)
     ended = begun + max(0, round(span.duration * 1e9))
     events: list[Event] = []
     status = Status(StatusCode.UNSET)
     if isinstance(span, SpanFailed):
-        attributes[ERROR_TYPE] = span.error_type
-        status = Status(StatusCode.ERROR, span.error or span.error_type)
-        told = {"exception.type": span.error_type, "exception.message": span.error}
+        attributes[ERROR_TYPE] = told_type = _text(span.error_type)
+        said = "" if redactor is None else _text(redactor.text(span.error))
+        status = Status(StatusCode.ERROR, said or told_type)
+        told = {"exception.type": told_type} | ({"exception.message": said} if said else {})
         events = [Event("exception", told, ended)]
     parent = _parent(span, nonce) if span.trace_id else None
     return ReadableSpan(
-        name=title(span.name, span.attributes),
+        name=_text(title(span.name, span.attributes)),
         context=SpanContext(trace, _own(span, nonce), is_remote=False, trace_flags=_SAMPLED),
         parent=None if parent is None else SpanContext(trace, parent, False, _SAMPLED),
         resource=resource,
@@ -60,6 +68,17 @@ def readable(
         end_time=ended,
         instrumentation_scope=SCOPE,
     )
+
+
+def _clean(value: Value) -> Value:
+    """Text that came from a foreign file name may be no Unicode, and one such would cost its whole batch."""
+    if isinstance(value, str):
+        return _text(value)
+    return tuple(map(_text, value)) if isinstance(value, tuple) else value
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def trace_number(trace_id: str) -> int:
