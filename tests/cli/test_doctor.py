@@ -2,7 +2,9 @@
 
 import pytest
 
-from planaria.nerve.doctor import examine_node
+from planaria.cortex.stores.place import KEY_FILE, master_key
+from planaria.cortex.telemetry.export import ExportFigures
+from planaria.nerve.doctor import examine_export, examine_node
 from planaria.nerve.views import TreeView
 
 
@@ -59,3 +61,56 @@ def test_a_child_that_does_not_run_and_one_that_was_restarted_are_found():
     assert "index does not run" in details
     assert "feeder restarted 4 times" in details
     assert "feeder: 2000 messages wait" in details
+
+
+def test_a_key_that_is_missing_beside_a_journal_is_an_error_and_is_not_made_anew(garden):
+    assert _levels(garden.json("doctor"))["journal key"] == "ok"  # nothing is there yet
+    key = garden.path / ".planaria" / KEY_FILE
+    master_key(garden.path)
+    (garden.path / ".planaria" / "journal.db").write_bytes(b"")
+    assert _levels(garden.json("doctor"))["journal key"] == "ok"
+    key.unlink()
+    result = garden.run("doctor")
+    assert result.exit_code == 1
+    assert "put the copy of it back before the next start" in result.output
+    assert not key.exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "level", "said"),
+    [
+        (lambda key: key.write_text("no key"), "error", "holds no key"),
+        (lambda key: key.chmod(0o644), "warning", "chmod 600"),
+    ],
+)
+def test_a_key_that_cannot_be_used_or_is_open_to_others_is_named(garden, spoil, level, said):
+    master_key(garden.path)
+    spoil(garden.path / ".planaria" / KEY_FILE)
+    assert _levels(garden.json("doctor"))["journal key"] == level
+    assert said in garden.run("doctor").output
+
+
+@pytest.mark.parametrize(
+    ("settings", "level", "said"),
+    [
+        ('[web]\nmetrics_token_env = "NO_SUCH_TOKEN"\n', "warning", "NO_SUCH_TOKEN is not set"),
+        (
+            '[telemetry]\notlp_endpoint = "http://127.0.0.1:9/v1/traces"\notlp_headers_env = "NO_SUCH_HEADERS"\n',
+            "error",
+            "NO_SUCH_HEADERS is not set",
+        ),
+    ],
+)
+def test_a_variable_of_telemetry_that_is_not_set_is_named(garden, settings, level, said):
+    (garden.path / "planaria.toml").write_text(settings)
+    assert _levels(garden.json("doctor"))["telemetry"] == level
+    assert said in garden.run("doctor").output
+
+
+def test_an_exporter_in_trouble_is_told_with_what_was_lost():
+    figures = ExportFigures()
+    assert examine_export(None) == []
+    assert [finding.level for finding in examine_export(figures)] == ["ok"]
+    figures.trouble, figures.dropped_full = "connection refused", 7
+    (finding,) = examine_export(figures)
+    assert (finding.level, finding.detail) == ("warning", "connection refused; 7 spans lost since the start")

@@ -18,7 +18,11 @@ import msgspec
 from planaria.config.errors import SettingsError
 from planaria.config.lock import STATE_FOLDER, PrivateFolderError, find_holder
 from planaria.config.settings import Settings, load_settings
-from planaria.cortex.stores.place import JournalPlace
+from planaria.cortex.codec.seal import load_master_key
+from planaria.cortex.errors import SealError
+from planaria.cortex.redact import Redactor
+from planaria.cortex.stores.place import KEY_FILE, JournalPlace
+from planaria.cortex.telemetry.export import ExportFigures, exporter
 from planaria.membrane.models import OFFLINE, Models, ProviderView
 from planaria.nerve.views import TreeView
 from planaria.records.errors import RecordError
@@ -53,8 +57,9 @@ def examine(garden: Path, environ: Mapping[str, str]) -> list[Finding]:
         findings.append(Finding("error", "settings", str(error), error.mend))
     else:
         findings.append(Finding("ok", "settings", str(garden / "planaria.toml")))
-        findings.append(_journal(settings, garden))
+        findings += [_journal(settings, garden), _key(settings, garden)]
         findings += _database(settings, garden, environ)
+        findings += _telemetry(settings, garden, environ)
         findings += _models(settings, environ)
     findings += _records(garden)
     return findings
@@ -84,6 +89,17 @@ def examine_node(trees: Iterable[TreeView]) -> list[Finding]:
                 Finding("warning", "process", f"{view.title}: {view.queue_len} messages wait", mend)
             )
     return findings or [Finding("ok", "processes", f"{count} run, none was restarted")]
+
+
+def examine_export(figures: ExportFigures | None) -> list[Finding]:
+    """Look at how spans leave the node; nothing if none do."""
+    if figures is None:
+        return []
+    lost = f"{figures.dropped} spans lost since the start"
+    if figures.trouble:
+        mend = "start the collector, or mend [telemetry] in planaria.toml; the node goes on without it"
+        return [Finding("warning", "telemetry", f"{figures.trouble}; {lost}", mend)]
+    return [Finding("ok", "telemetry", f"{figures.exported} spans sent, {lost}")]
 
 
 def worst(findings: Iterable[Finding]) -> Level:
@@ -152,6 +168,40 @@ def _journal(settings: Settings, garden: Path) -> Finding:
     if free < LITTLE_ROOM:
         return Finding("warning", what, f"{free // 1_000_000} MB free beside {file}", LITTLE_ROOM_MEND)
     return Finding("ok", what, f"{file}, {size / 1e6:.1f} MB")
+
+
+def _key(settings: Settings, garden: Path) -> Finding:
+    """The key that opens what persons said. Never made here: one that is missing is to be put back."""
+    what, file = "journal key", garden / STATE_FOLDER / KEY_FILE
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not settings.journal.file(garden).exists():
+            return Finding("ok", what, f"{file} will be made by the first start")
+        mend = "put the copy of it back before the next start: nothing else opens what persons said"
+        return Finding("error", what, f"{file}: {error.strerror}", mend)
+    try:
+        load_master_key(file)
+    except SealError as error:
+        return Finding("error", what, error.problem, error.mend)
+    if mode & 0o077:
+        return Finding("warning", what, f"{file} is open to others", f"chmod 600 {file}")
+    return Finding("ok", what, f"{file}; keep a copy of it apart from those of the journal")
+
+
+def _telemetry(settings: Settings, garden: Path, environ: Mapping[str, str]) -> list[Finding]:
+    """Whether what the settings name for telemetry is there. Nobody is called."""
+    found: list[Finding] = []
+    try:
+        exporter(settings.telemetry, garden, environ, settings.node.name, Redactor())
+    except SettingsError as error:
+        found.append(Finding("error", "telemetry", error.problem, error.mend))
+    token = settings.web.metrics_token_env
+    if token and not environ.get(token):
+        mend = "set it, or take metrics_token_env away"
+        what = f"the variable {token} is not set, so /metrics opens only to browsers that are logged in"
+        found.append(Finding("warning", "telemetry", what, mend))
+    return found
 
 
 def _database(settings: Settings, garden: Path, environ: Mapping[str, str]) -> list[Finding]:

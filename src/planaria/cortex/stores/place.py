@@ -17,6 +17,8 @@ from planaria.cortex.codec.seal import MasterKey, load_master_key
 from planaria.cortex.store import EventStore
 from planaria.cortex.stores.sqlite.store import SqliteStore
 
+KEY_FILE = "journal.key"
+"""Where the master key is, in the garden's private folder."""
 _STORE = "planaria.cortex.stores.postgres.store"
 
 
@@ -63,9 +65,7 @@ class JournalPlace:
         if self._address is None:
             sqlite = self._last = SqliteStore(self._path, after=self._last)
             return sqlite
-        if self._last is not None:
-            self._last.abandon()
-        store = self._last = self._module.PostgresStore(self._address)
+        store = self._last = self._module.PostgresStore(self._address, after=self._last)
         found: EventStore = store
         return found
 
@@ -80,7 +80,7 @@ def master_key(garden: Path) -> MasterKey:
         SealError: its file cannot be used.
         PrivateFolderError: so the folder.
     """
-    return load_master_key(private_folder(garden) / "journal.key")
+    return load_master_key(private_folder(garden) / KEY_FILE)
 
 
 def _address(settings: JournalSettings, garden: Path, environ: Mapping[str, str]) -> str | None:

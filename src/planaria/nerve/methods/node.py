@@ -7,7 +7,8 @@ import msgspec
 
 from planaria import __version__
 from planaria.config.lock import Holder, find_holder
-from planaria.nerve.doctor import Finding, examine, examine_node
+from planaria.cortex.telemetry.export import export_figures
+from planaria.nerve.doctor import Finding, examine, examine_export, examine_node
 from planaria.nerve.methods.method import Channel, Nothing, Services
 from planaria.nerve.outage import NOTHING_LOST, find_outage
 from planaria.nerve.protocol import ControlError
@@ -172,7 +173,8 @@ async def doctor(params: Nothing, services: Services, channel: Channel) -> list[
         for problem in found
         if problem.path not in broken
     ]
-    return [*findings, await _journal(), *said, *examine_node(tree_views(node_()))]
+    exported = examine_export(export_figures(node_()))
+    return [*findings, await _journal(), *exported, *said, *examine_node(tree_views(node_()))]
 
 
 async def _journal() -> Finding:
