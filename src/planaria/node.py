@@ -34,7 +34,8 @@ from planaria.cortex.redact import Redactor
 from planaria.cortex.stores.place import JournalPlace, master_key
 from planaria.cortex.stores.stores_of import Stores
 from planaria.cortex.telemetry.export import exporter
-from planaria.cortex.telemetry.logs import LogWriter, log_processes, logging_to
+from planaria.cortex.telemetry.log_writer import LogWriter
+from planaria.cortex.telemetry.logs import log_processes, logging_to
 from planaria.cortex.upkeep.pruner import Pruner
 from planaria.cortex.upkeep.retention import policy_of
 from planaria.membrane.directory import Latest, ModelDirectory

@@ -1,7 +1,10 @@
 import io
 import json
 import logging
+import os
 import stat
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,8 +12,9 @@ import pytest
 
 from planaria.config.settings import LogSettings
 from planaria.cortex.redact import Redactor
-from planaria.cortex.telemetry import logs
-from planaria.cortex.telemetry.logs import LogWriter, log_processes, logging_to
+from planaria.cortex.telemetry import log_writer
+from planaria.cortex.telemetry.log_writer import LogWriter, open_log, was_moved
+from planaria.cortex.telemetry.logs import log_processes, logging_to
 from planaria.cortex.telemetry.span import begin_span, emit, span
 from planaria.otp import GenServer, cast, child, register, self_, set_trace, supervisor
 from planaria.testing.node import TestNode
@@ -115,6 +119,100 @@ async def test_crashes_and_restarts_are_warnings(node: TestNode, tmp_path: Path)
     assert messages[1:] == ["vase was started again"]
 
 
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError("it has no words")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("form", ["json", "human"])
+async def test_whatever_is_logged_is_one_masked_line_that_orders_a_terminal_nothing(
+    node: TestNode, tmp_path: Path, form: Literal["json", "human"]
+):
+    odd: list[tuple[Any, ...]] = [
+        ("a file \udcff of %s", SECRET),
+        ("%d mm of " + SECRET, "five"),
+        (Unspeakable(),),
+        ("\x1b[31mred\x1b[0m \x00\x07\x9b\x85\u2028\u202e\r\n\x0b end",),
+    ]
+    with logging_to(LogSettings(format=form, file="node.log"), tmp_path, REDACTOR, node):
+        for message, *arguments in odd:
+            ours.warning(message, *arguments)
+        ours.warning("given", extra={"n": 2**80, "x": float("nan"), "level": "high", "of": Unspeakable()})
+        ours.warning("under a name", extra={"password": "x" * 9, "level": "high", "file\udcff": 1})
+    raw = (tmp_path / "node.log").read_bytes()
+    lines = raw.decode().splitlines()  # at whatever looks like the end of a line
+    assert len(lines) == len(odd) + 2 and SECRET not in raw.decode() and "x" * 9 not in raw.decode()
+    assert all(line.isprintable() for line in lines)
+    if form == "json":
+        read = [json.loads(line) for line in lines]
+        assert {line["level"] for line in read} == {"warning"} and read[-1]["level_"] == "high"
+        assert read[0]["message"] == "a file \\udcff of [secret DB_PASSWORD]"
+        assert read[3]["message"] == odd[3][0]
+
+
+async def test_the_lines_of_a_traceback_order_a_terminal_nothing(node: TestNode, tmp_path: Path):
+    with logging_to(LogSettings(file="node.log"), tmp_path, REDACTOR, node):
+        try:
+            raise ValueError("\x1b[31mred")
+        except ValueError:
+            ours.exception("it broke")
+    text = (tmp_path / "node.log").read_text()
+    assert "\x1b" not in text and text.endswith("ValueError: \\x1b[31mred\n")
+
+
+@pytest.mark.parametrize("way", ["moved", "removed", "copied and cut"])
+def test_a_file_that_is_rotated_is_written_on_in_its_place(tmp_path: Path, way: str):
+    file, old = tmp_path / "node.log", tmp_path / "node.log.1"
+    writer = LogWriter(partial(open_log, file), logging.Formatter(), lambda _: None, partial(was_moved, file))
+    writer._write(["before"])
+    match way:
+        case "moved":
+            file.rename(old)
+        case "removed":
+            file.unlink()
+        case _:
+            old.write_bytes(file.read_bytes())
+            os.truncate(file, 0)
+    writer._write(["after"])
+    assert file.read_text() == "after\n" and writer.lost == 0
+    assert way == "removed" or old.read_text() == "before\n"
+    writer.close()
+
+
+def test_a_line_that_was_cut_off_does_not_spoil_the_next(tmp_path: Path):
+    file = tmp_path / "node.log"
+    file.write_text('{"whole": 1}\n{"cut o')
+    writer = LogWriter(partial(open_log, file), logging.Formatter(), lambda _: None)
+    writer._write(["{}"])
+    assert file.read_text().splitlines() == ['{"whole": 1}', '{"cut o', "{}"]
+    writer.close()
+
+
+def test_lines_that_a_slow_file_did_not_take_are_counted_and_said_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(log_writer, "CLOSING_TIME", 0.0)
+    begun, go_on = threading.Event(), threading.Event()
+    said: list[str] = []
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            begun.set()
+            go_on.wait(10)
+            return len(text)
+
+    writer = LogWriter(Slow, logging.Formatter(), said.append)
+    writer.emit(logging.makeLogRecord({"msg": "first"}))
+    assert begun.wait(10)
+    for _ in range(3):
+        writer.emit(logging.makeLogRecord({"msg": "later"}))
+    writer.close()
+    assert writer.lost == 4 and "4 lines were not written before the end" in said[0]
+    go_on.set()
+
+
 async def test_afterwards_logging_is_as_it_was(node: TestNode, tmp_path: Path):
     root = logging.getLogger()
     before = (root.handlers[:], root.level, logging.getLogger("planaria").level)
@@ -180,11 +278,11 @@ def test_a_record_that_cannot_be_shown_is_said_not_raised():
     writer = LogWriter(Stream, logging.Formatter(), lambda text: None)
     writer.emit(logging.makeLogRecord({"msg": "%d mm", "args": ("five",), "name": "rain"}))
     writer.close()
-    assert kept == ["a log record of rain cannot be shown: '%d mm'\n"]
+    assert kept == ["a log record of rain cannot be shown: %d mm\n"]
 
 
 def test_more_lines_than_may_wait_are_counted(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(logs, "MOST_WAITING", 0)
+    monkeypatch.setattr(log_writer, "MOST_WAITING", 0)
     writer = LogWriter(io.StringIO, logging.Formatter(), lambda text: None)
     writer.emit(logging.makeLogRecord({"msg": "x"}))
     assert writer.lost == 1
