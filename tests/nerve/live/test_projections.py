@@ -138,6 +138,35 @@ async def test_a_session_whose_process_is_gone_says_so_until_it_is_back(node: Te
     assert len(sessions.table) == 1
 
 
+async def test_a_turn_that_was_taken_up_again_is_told_by_what_it_goes_on_with(
+    node: TestNode, journal: Journal
+):
+    sessions = Sessions(node)
+    sessions.event(journal.event("turn.started", SESSION, {"message": "m", "author": "ada"}))
+    asked = {"turn": "m", "step": 0, "provider": "local", "model": "small"}
+    sessions.event(journal.event("model.requested", SESSION, asked))
+    process = node.spawn(_nothing)
+    sessions.kernel_event(ProcessExited(process, SESSION, "", "killed"))
+    sessions.kernel_event(ProcessStarted(process, SESSION, ""))
+    sessions.heard(TurnState("garden", "scout", "thinking", "m"))  # the call is made again: no event says so
+    row = the_session(sessions)
+    assert (row.status, row.doing) == ("thinking", "asks local/small, step 1")
+
+
+async def test_a_branch_that_was_removed_is_no_row_any_more(node: TestNode, journal: Journal):
+    sessions = Sessions(node)
+    branch = "session:scout@garden-fork-1"
+    sessions.event(journal.event("turn.started", branch, {"message": "m", "author": "ada"}))
+    sessions.event(journal.event("turn.started", SESSION, {"message": "n", "author": "ada"}))
+    sessions.event(journal.event("session.removed", "forks", {"room": "garden-fork-1", "by": "ada"}))
+    sessions.kernel_event(ProcessExited(node.spawn(_nothing), branch, "", "shutdown"))
+    sessions.heard(TurnState("garden-fork-1", "scout", "idle", "m"))
+    assert the_session(sessions).key == SESSION
+    sessions.event(journal.event("session.forked", "forks", {"room": "garden-fork-1"}))
+    sessions.kernel_event(ProcessStarted(node.spawn(_nothing), branch, ""))
+    assert len(sessions.table) == 2
+
+
 async def test_sessions_that_run_already_have_a_row(node: TestNode):
     async def agent() -> None:
         register(SESSION, self_())

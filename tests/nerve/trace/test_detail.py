@@ -30,6 +30,15 @@ def reader(events: list[Event]):
     return read
 
 
+def finder(events: list[Event]):
+    """Events by id."""
+
+    async def find(id: str) -> Event | None:
+        return next((event for event in events if event.id == id), None)
+
+    return find
+
+
 async def opened(story: Story, kind: str, place: int = 0) -> Detail:
     read = reader(story.events)
     reading = await read_trace(read, "T", now=2000.0)
@@ -67,7 +76,30 @@ async def test_the_talk_a_prompt_refers_to_is_read_when_it_is_opened():
     talk = {"first": 1, "last": 2, "left_out": ["left"]}
     story.add("model.requested", turn="M", step=0, provider="local", model="small", messages=3, talk=talk)
     detail = await opened(story, "prompt")
-    assert ("talk, 1 messages", "wren: Rain tomorrow.") in [(s.title, s.text) for s in detail.sections]
+    assert ("talk, 1 message", "wren: Rain tomorrow.") in [(s.title, s.text) for s in detail.sections]
+
+
+async def test_the_talk_of_a_branch_is_read_from_the_room_it_left_too():
+    story, branch = Story(), "garden-fork-1"
+    story.add("room.message", GARDEN, None, trace="before", author="wren", author_kind="agent", text="Rain.")
+    story.add(
+        "room.message", GARDEN, None, trace="after", author="ada", author_kind="person", text="not this"
+    )
+    story.add("room.forked", f"room:{branch}", None, trace="fork", from_room="garden", until_seq=1)
+    story.add(
+        "room.message", f"room:{branch}", None, trace="x", author="ada", author_kind="person", text="Hail?"
+    )
+    story.add(
+        "room.message", f"room:{branch}", None, id="M", author="ada", author_kind="person", text="Snow?"
+    )
+    session = f"session:scout@{branch}"
+    story.add("turn.started", session, message="M", author="ada")
+    talk = {"first": 1, "last": 4}
+    story.add("model.requested", session, turn="M", step=0, provider="l", model="s", messages=3, talk=talk)
+    detail = await opened(story, "prompt")
+    (talked,) = [section for section in detail.sections if section.title == "talk, 3 messages"]
+    assert talked.text.startswith("wren: Rain.\ngarden-fork-1: This room goes on from garden")
+    assert talked.text.endswith("\nada: Hail?")
 
 
 async def test_a_tool_call_shows_arguments_and_result_as_outside_content():

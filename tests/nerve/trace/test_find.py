@@ -1,9 +1,10 @@
 import pytest
 
+from planaria.nerve.trace import find
 from planaria.nerve.trace.find import NoTrace, find_trace
 from planaria.nerve.trace.reading import latest
 from tests.nerve.trace.story import GARDEN, Story
-from tests.nerve.trace.test_detail import reader
+from tests.nerve.trace.test_detail import finder, reader
 
 FIRST, SECOND = "01K0000000000000000000AAAA", "01K0000000000000000000BBBB"
 
@@ -34,18 +35,24 @@ def told() -> Story:
     ],
 )
 async def test_a_trace_is_found_by_whatever_names_it(what, trace):
-    assert (await find_trace(reader(told().events), what)).trace_id == trace
+    assert (await find_trace(reader(told().events), finder(told().events), what)).trace_id == trace
+
+
+async def test_an_event_is_found_by_its_id_however_old_it_is(monkeypatch):
+    monkeypatch.setattr(find, "LOOK_BACK", 0)
+    events = told().events
+    assert await find_trace(reader(events), finder(events), "e3") == find.Found(FIRST, "e3")
 
 
 async def test_a_piece_of_several_ids_names_them():
     with pytest.raises(NoTrace, match="2 traces have an id that begins or ends with '01K0'") as caught:
-        await find_trace(reader(told().events), "01K0")
+        await find_trace(reader(told().events), finder(told().events), "01K0")
     assert set(caught.value.near) == {FIRST, SECOND}
 
 
 async def test_an_id_with_a_slip_is_answered_with_those_that_come_near():
     with pytest.raises(NoTrace) as caught:
-        await find_trace(reader(told().events), FIRST[:-1] + "X")
+        await find_trace(reader(told().events), finder(told().events), FIRST[:-1] + "X")
     assert FIRST in caught.value.near
 
 

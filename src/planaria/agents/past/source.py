@@ -14,12 +14,16 @@ from planaria.rooms.message import RoomMessage, room_name
 from planaria.rooms.transcript import SAYING, message_of
 
 
-class Source(Protocol):
-    """Events by query and by id."""
+class Reads(Protocol):
+    """Events by query."""
 
     async def read(self, query: Query) -> list[Event]:
         """The events the query asks for, in its order."""
         ...
+
+
+class Source(Reads, Protocol):
+    """Events by query and by id."""
 
     async def find(self, id: str) -> Event | None:
         """The event of this id."""
@@ -80,7 +84,7 @@ def _matches(query: Query, event: Event) -> bool:
     )
 
 
-async def stretch(source: Source, room: str, talk: Talk) -> tuple[list[RoomMessage], list[str]]:
+async def stretch(source: Reads, room: str, talk: Talk) -> tuple[list[RoomMessage], list[str]]:
     """The messages of a stretch of a room's transcript, oldest first, and what of it cannot be read.
 
     A room that was forked off another begins with that one's messages, so they are looked for there.
@@ -109,7 +113,7 @@ async def stretch(source: Source, room: str, talk: Talk) -> tuple[list[RoomMessa
     return found, problems
 
 
-async def _origin(source: Source, room: str) -> RoomForked | None:
+async def _origin(source: Reads, room: str) -> RoomForked | None:
     for event in await source.read(Query(session=room_name(room), kinds=(RoomForked.kind,), limit=1)):
         try:
             return RoomForked.of(event)

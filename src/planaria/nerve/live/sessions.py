@@ -74,6 +74,7 @@ class _Session:
         self.doing = ""
         self.since = self.turn_since = 0.0
         self.turn = self.author = self.asked = self.saying = self.model = self.last_error = self.trace_id = ""
+        self.asking = False  # whether a model call has begun and not ended
         self.step = self.turns = self.failures = self.tokens_in = self.tokens_out = self.cost_micro = 0
         self.waiting: dict[str, str] = {}  # message -> author
         self.tools: dict[str, dict[str, Any]] = {}  # call -> how it was begun
@@ -123,6 +124,7 @@ class Sessions(Projected):
         {
             *("turn.started", "turn.finished", "model.requested", "model.responded", "model.failed"),
             *("tool.started", "tool.finished", "room.message", "room.redelivered", "session.diverged"),
+            *("session.forked", "session.removed"),
         }
     )
     hears = (ReplyDelta, TurnState)
@@ -133,6 +135,7 @@ class Sessions(Projected):
         self.node = node
         self.sessions: dict[str, _Session] = {}
         self.said: OrderedDict[str, tuple[str, str]] = OrderedDict()  # message -> author, its beginning
+        self.removed: set[str] = set()  # rooms of branches that are no longer run
         self.table: Table[SessionRow] = Table("sessions", SessionRow, MOST, "an agent in a room")
         self.table.build = self._build
         self.table.forget = self.sessions.pop
@@ -165,6 +168,10 @@ class Sessions(Projected):
             self._of_session(session, event)
         elif event.kind == "room.message":
             self._said(event)
+        elif event.kind == "session.forked":
+            self.removed.discard(str(event.payload.get("room", "")))
+        elif event.kind == "session.removed":
+            self._branch_removed(str(event.payload.get("room", "")))
         elif event.kind == "room.redelivered" and event.state == "whole":
             message, agent = str(event.payload.get("message", "")), event.payload.get("agent")
             author = self.said.get(message, ("", ""))[0]
@@ -183,6 +190,12 @@ class Sessions(Projected):
             if answered is not None and answered.waiting.pop(event.cause_id, None) is not None:
                 self.table.touch(answered.key)
 
+    def _branch_removed(self, room: str) -> None:
+        self.removed.add(room)
+        for key in [key for key, session in self.sessions.items() if session.room == room]:
+            del self.sessions[key]
+            self.table.touch(key)
+
     def _of_session(self, session: _Session, event: Event) -> None:
         take = _TAKE.get(event.kind)
         if take is not None:
@@ -196,6 +209,7 @@ class Sessions(Projected):
         session.author, session.asked = self.said.get(message) or (str(payload.get("author", "")), "")
         session.waiting.pop(message, None)
         session.tools.clear()
+        session.asking = False
         session.saying = ""
         session.now("thinking", "reads what was said", event.at)
 
@@ -203,6 +217,7 @@ class Sessions(Projected):
         session.step = int(payload.get("step", 0)) + 1
         session.model = f"{payload.get('provider', '')}/{payload.get('model', '')}"
         session.saying = ""
+        session.asking = True
         session.now("thinking", _ASKS, event.at)
 
     def _responded(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
@@ -211,6 +226,7 @@ class Sessions(Projected):
             session.tokens_in += usage.get("input_tokens", 0)
             session.tokens_out += usage.get("output_tokens", 0)
         session.cost_micro += payload.get("cost_micro") or 0
+        session.asking = False
         calls = payload.get("tool_calls") or ()
         if calls:
             session.now("acting", f"calls {', '.join(str(call.get('name')) for call in calls)}", event.at)
@@ -219,6 +235,7 @@ class Sessions(Projected):
 
     def _failed(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
         session.failures += 1
+        session.asking = False
         session.last_error = str(payload.get("error", ""))[:LONGEST_TEXT]
         session.now("waiting", f"the model failed: {session.last_error}", event.at)
 
@@ -237,6 +254,7 @@ class Sessions(Projected):
         session.turns += 1
         session.turn = session.saying = session.author = session.asked = ""
         session.step = 0
+        session.asking = False
         session.tools.clear()
         session.now("idle", "", event.at)
 
@@ -255,8 +273,14 @@ class Sessions(Projected):
                     session.saying = (session.saying + text)[-LONGEST_TAIL:]
                     self.table.touch(session.key)
             case TurnState(room=room, agent=agent, state=state):
+                if room in self.removed:
+                    return
                 session = self._session(f"{PREFIX}{agent}@{room}")
-                if state != session.status and not (session.turn and state == "idle"):
+                if session.doing == _AGAIN and state != "idle":
+                    # What it does now was begun before it was restarted, and is in no event a second time.
+                    what = _RUNS if session.tools else _ASKS if session.asking else "goes on with its turn"
+                    session.now(state, what, self.node.clock.wall())
+                elif state != session.status and not (session.turn and state == "idle"):
                     session.now(state, session.doing if session.turn else "", self.node.clock.wall())
             case _:
                 pass  # what is said comes from the journal
@@ -264,7 +288,7 @@ class Sessions(Projected):
     def kernel_event(self, event: Any) -> None:
         """A session's process came or went."""
         name = event.name
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or name.partition("@")[2] in self.removed:
             return
         session = self._session(name)
         at = self.node.clock.wall()
@@ -273,7 +297,7 @@ class Sessions(Projected):
             session.now("down", f"its process is gone: {why}"[:LONGEST_TEXT], at)
             session.saying = ""
         elif session.turn:
-            session.now("waiting", "takes its turn up again", at)
+            session.now("waiting", _AGAIN, at)
         else:
             session.now("idle", "", at)
             session.since = session.since or at
@@ -289,6 +313,7 @@ def _call_text(payload: dict[str, Any]) -> str:
 
 _ASKS = "asks a model"
 _RUNS = "runs tools"
+_AGAIN = "takes its turn up again"
 _TAKE: dict[str, Callable[[Sessions, _Session, dict[str, Any], Event], None]] = {
     "turn.started": Sessions._turn_started,
     "model.requested": Sessions._requested,

@@ -104,7 +104,7 @@ def _grows(trace_id: str) -> Callable[[object], bool]:
 
 async def _reading(what: str) -> Reading:
     try:
-        found = await find_trace(read, what)
+        found = await find_trace(read, _find, what)
         reading = await read_here(found.trace_id)
     except NoTrace as error:
         mend = f"perhaps {', '.join(error.near)}" if error.near else "`planaria traces` lists the latest"
@@ -121,6 +121,10 @@ async def _reading(what: str) -> Reading:
 async def read(query: Query) -> list[Event]:
     """Read the journal of the node the caller is in."""
     return await Journal.read("journal", query)
+
+
+async def _find(id: str) -> Event | None:
+    return await Journal.find("journal", id)
 
 
 async def read_here(trace_id: str) -> Reading | None:

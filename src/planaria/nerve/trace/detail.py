@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
+from planaria.agents.events import Talk
 from planaria.cortex.event import Event
-from planaria.cortex.query import Query
 from planaria.cortex.redact import Redactor
 from planaria.nerve.trace.prompt import talk_of, tool_names
 from planaria.nerve.trace.shape import Trace, TraceNode
 from planaria.nerve.trace.words import count, inner, items, number, text, words
+from planaria.rooms.message import RoomMessage
 
 LONGEST = 60_000
 """Characters of one text that are shown."""
@@ -36,26 +37,25 @@ class Detail(msgspec.Struct, frozen=True):
     sections: tuple[Section, ...]
 
 
-def talk_query(trace: Trace, events: Sequence[Event], node: TraceNode) -> Query | None:
-    """What else has to be read to open this node: the talk its prompt refers to."""
+def talk_asked(trace: Trace, events: Sequence[Event], node: TraceNode) -> tuple[str, Talk] | None:
+    """What else has to be read to open this node: the room, and the stretch of its talk that its prompt refers to."""
     asked = _request(trace, events, node) if node.kind == "prompt" else None
     if asked is None:
         return None
-    first, last, _ = talk_of(_whole(events, asked))
-    room = "room:" + asked.session.rpartition("@")[2]
+    first, last, left = talk_of(_whole(events, asked))
     if not first or last < first:
         return None
-    return Query(session=room, kinds=("room.message",), after_seq=first - 1, before_seq=last + 1, limit=200)
+    return asked.session.rpartition("@")[2], Talk(first, last, tuple(left))
 
 
 def open_node(
-    trace: Trace, events: Sequence[Event], node: TraceNode, talk: Sequence[Event], redactor: Redactor
+    trace: Trace, events: Sequence[Event], node: TraceNode, talk: Sequence[RoomMessage], redactor: Redactor
 ) -> Detail:
     """A node with all there is to read about it.
 
     Args:
         events: of the trace, with their contents.
-        talk: what `talk_query` found.
+        talk: the messages of the stretch that `talk_asked` names.
         redactor: masks secrets that an old journal may still have.
     """
     found: list[Section] = []
@@ -88,7 +88,7 @@ def open_node(
 
 
 def _prompt(
-    trace: Trace, events: Sequence[Event], node: TraceNode, talk: Sequence[Event], found: list[Section]
+    trace: Trace, events: Sequence[Event], node: TraceNode, talk: Sequence[RoomMessage], found: list[Section]
 ) -> None:
     asked = _request(trace, events, node)
     if asked is None:
@@ -96,10 +96,10 @@ def _prompt(
     payload = _whole(events, asked)
     if payload.get("system"):
         found.append(_section("instructions", words(payload["system"])))
-    left = talk_of(payload)[2]
-    said = [_spoken(event) for event in talk if event.id not in left]
-    if said:
-        found.append(_section(f"talk, {len(said)} messages", "\n".join(said), outside=True))
+    if talk:
+        title = f"talk, {len(talk)} message{'' if len(talk) == 1 else 's'}"
+        said = "\n".join(f"{message.author}: {message.text}" for message in talk)
+        found.append(_section(title, said, outside=True))
     turn = text(payload, "turn")
     for event in events:
         if event.kind == "room.message" and turn.startswith(event.id):

@@ -1,11 +1,15 @@
 """Which trace somebody means: a trace id, the id of any event in it, the beginning or end of one, a session, a room."""
 
 import difflib
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from planaria.cortex.event import Event
 from planaria.cortex.query import Query
 from planaria.nerve.trace.reading import Read, beginnings
+
+type Find = Callable[[str], Awaitable[Event | None]]
 
 SHORTEST = 4
 """Characters a piece of an id must have."""
@@ -31,10 +35,11 @@ class Found(msgspec.Struct, frozen=True):
     event_id: str = ""
 
 
-async def find_trace(read: Read, what: str) -> Found:
+async def find_trace(read: Read, find: Find, what: str) -> Found:
     """The trace somebody means.
 
     Args:
+        find: gives the event of an id, however old.
         what: an id, at least four characters from the beginning or the end of one, a session or a room, which mean
             the latest trace there, or empty for the latest of all.
     Raises:
@@ -45,8 +50,12 @@ async def find_trace(read: Read, what: str) -> Found:
         async for trace_id, _ in beginnings(read):
             return Found(trace_id)
         raise NoTrace("", "nothing has been asked yet", ())
-    if await read(Query(trace_id=what, limit=1, contents=False)):
-        return Found(what)
+    for spelled in dict.fromkeys((what, what.upper())):
+        if await read(Query(trace_id=spelled, limit=1, contents=False)):
+            return Found(spelled)
+        event = await find(spelled)
+        if event is not None:
+            return Found(event.trace_id, event.id)
     for session in (what, f"room:{what}", f"run:{what}"):
         events = await read(Query(session=session, limit=20, newest_first=True, contents=False))
         for event in events:
@@ -57,7 +66,7 @@ async def find_trace(read: Read, what: str) -> Found:
 
 
 async def _by_piece(read: Read, what: str) -> Found:
-    """By the id of an event, or a piece of an id, among the newest events."""
+    """By a piece of an id, among the newest events."""
     wanted, before, looked = what.upper(), None, 0
     traces: dict[str, str] = {}
     known: dict[str, None] = {}
@@ -65,8 +74,6 @@ async def _by_piece(read: Read, what: str) -> Found:
         page = await read(Query(before_seq=before, limit=PAGE, newest_first=True, contents=False))
         for event in page:
             known[event.trace_id] = None
-            if event.id == what:
-                return Found(event.trace_id, event.id)
             if len(wanted) < SHORTEST:
                 continue
             if _is_piece(wanted, event.trace_id):

@@ -102,6 +102,10 @@ class Site:
         """Events of the journal; raises `CallError` while it is down, `JournalUnavailable` while it cannot read."""
         return await Journal.read(self.pid("journal"), query)
 
+    async def find(self, id: str) -> Event | None:
+        """One event of the journal; raises as `read`."""
+        return await Journal.find(self.pid("journal"), id)
+
     async def troubles(self) -> tuple[Trouble, ...]:
         """What is wrong, worst first; looked up once a second however many pages are open."""
         if self.now() >= self._troubles_due:

@@ -189,12 +189,12 @@ def _links(session: str) -> tuple[Link, ...]:
 
 async def _find(site: Site, what: str) -> str:
     try:
-        return (await find_trace(site.read, what)).trace_id
+        return (await find_trace(site.read, site.find, what)).trace_id
     except NoTrace as error:
         near = f" Near: {', '.join(error.near)}." if error.near else ""
-        raise HTTPException(
-            404, f"{str(error).capitalize()}.{near} The latest are on the page of all traces."
-        ) from error
+        said = str(error)
+        text = f"{said[:1].upper()}{said[1:]}.{near} The latest are on the page of all traces."
+        raise HTTPException(404, text) from error
 
 
 async def _reading(site: Site, trace_id: str) -> Reading:
