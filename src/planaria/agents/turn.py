@@ -3,8 +3,8 @@
 A turn is a fold over its events, so it can be taken up where it stood when its process, or the node, was killed:
 model calls that were answered are not made again, tools that finished are not run again. The state a session holds is
 this fold of what the journal took in, and nothing else. Its events: `agents/events.py`, and those of the gate for its
-tool calls (`call_id` = `<turn>/<step>/<n>`). If one of them was erased or pruned, the turn is over: nobody can go on
-from what cannot be read.
+tool calls (`call_id` = `<turn>/<step>/<n>`). If one of them was erased or pruned, or is of a later program, the turn is
+over: nobody can go on from what cannot be read.
 """
 
 import msgspec
@@ -17,6 +17,7 @@ from planaria.agents.events import (
     TurnStarted,
 )
 from planaria.cortex.event import Event
+from planaria.cortex.event_type import EventMismatch
 from planaria.membrane.events import ToolFinished, ToolStarted
 from planaria.membrane.outcome import outcome_of, spoken
 from planaria.membrane.provider import ModelResponse, ToolCall
@@ -30,6 +31,8 @@ KINDS = (
     *(ToolStarted.kind, ToolFinished.kind, TurnFinished.kind),
 )
 """Those a turn is folded from."""
+UNREADABLE = "unreadable"
+"""What an event is to a program that does not know its shape, though it is whole."""
 LONGEST_WAIT = 60.0
 """Seconds a provider may ask to wait before the next try; one that asks for more is not tried again."""
 
@@ -63,7 +66,7 @@ class Turn(msgspec.Struct, frozen=True):
         open: whether nobody knows yet how that ended.
         tries: times the step in hand was asked.
         finished: how the turn ended, empty while it has not.
-        gone: `erased` or `pruned` if an event of it was.
+        gone: `erased` or `pruned` if an event of it was; `unreadable` if this program cannot read one (`last_error`).
     """
 
     message: RoomMessage
@@ -141,6 +144,8 @@ def place_of(turn: Turn, step: int, number: int) -> str:
 
 def next_action(turn: Turn, max_steps: int) -> Action:
     """What a turn needs next."""
+    if turn.gone == UNREADABLE:
+        return Say(f"I cannot go on with this: {turn.last_error}. Please ask again.", None, "failed")
     if turn.gone:
         text = f"I cannot go on with this: what was done about it was {turn.gone}. Please ask again."
         return Say(text, None, "erased")
@@ -173,15 +178,18 @@ def model_label(response: ModelResponse) -> str:
 
 
 def take(turn: Turn, event: Event) -> Turn:
-    """Take one event of the session in; those of other turns change nothing, nor does one that came before.
-
-    Raises:
-        EventMismatch: it cannot be read, though it is whole: a later program wrote it.
-    """
+    """Take one event of the session in; those of other turns change nothing, nor does one that came before."""
     if event.cause_id != turn.id or event.kind not in KINDS:
         return turn
     if event.state != "whole":
         return msgspec.structs.replace(turn, gone=event.state)
+    try:
+        return _take(turn, event)
+    except EventMismatch as error:
+        return msgspec.structs.replace(turn, gone=UNREADABLE, last_error=str(error))
+
+
+def _take(turn: Turn, event: Event) -> Turn:
     match event.kind:
         case TurnStarted.kind:
             started = TurnStarted.of(event)

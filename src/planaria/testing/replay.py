@@ -22,7 +22,7 @@ from planaria.agents.past.source import Source, StoredSource
 from planaria.agents.past.stored import at_once, read_run, sessions_of
 from planaria.agents.prompt import choose, compose, system_text
 from planaria.agents.request import canonical, digest_of, read_specs, request_of, specs_text, talk_of
-from planaria.agents.turn import Act, Action, Say, Think, Turn, next_action, take
+from planaria.agents.turn import UNREADABLE, Act, Action, Say, Think, Turn, next_action, take
 from planaria.cortex.event import Event
 from planaria.cortex.query import Query
 from planaria.membrane.events import ToolFinished, ToolStarted
@@ -131,7 +131,8 @@ class _Run:
         for event in events:
             before, turn = turn, take(turn, event)
             if turn.gone:
-                raise ValueError(f"turn {turn.id} cannot be checked: event {event.id} was {event.state}")
+                what = turn.last_error if turn.gone == UNREADABLE else f"event {event.id} was {event.state}"
+                raise ValueError(f"turn {turn.id} cannot be checked: {what}")
             match event.kind:
                 case ModelRequested.kind:
                     self._expect(before, event, isinstance(self._next(before), Think), "asked the model")

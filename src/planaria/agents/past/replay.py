@@ -5,7 +5,7 @@ A turn's events are read and folded by the same code that runs it, its prompts b
 against the digest that was written when they were sent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -30,7 +30,7 @@ from planaria.agents.request import canonical, digest_of, read_specs, request_of
 from planaria.agents.state import plain, state_digest
 from planaria.agents.turn import Act, Think, ToolResult, Turn, model_label, next_action, place_of, take
 from planaria.cortex.event import Event
-from planaria.cortex.event_type import EventMismatch
+from planaria.cortex.event_type import EventMismatch, event_types
 from planaria.cortex.query import Query
 from planaria.membrane.events import ToolFinished
 from planaria.membrane.provider import ModelRequest
@@ -221,7 +221,7 @@ async def _turn_steps(
     try:
         base, events = await trace_of_turn(source, session, row.turn)
         found = moments(base, events)
-    except (SeedLost, EventMismatch) as error:
+    except SeedLost as error:
         return [RunStep(_lost(row, number, before, str(error))) for number in numbers], None
     steps = [
         RunStep(*await _view(source, session, number, found[number - before - 1], base))
@@ -242,16 +242,7 @@ async def _view(
 ) -> tuple[StepView, PromptView | None]:
     """One step for people, and its prompt."""
     turn = moment.after
-    gone = tuple(
-        f"event {event.id} ({event.kind}) was {event.state}"
-        for event in moment.events
-        if event.state != "whole"
-    )
-    failures = tuple(
-        ModelFailed.of(event).error
-        for event in moment.events
-        if event.kind == ModelFailed.kind and event.state == "whole"
-    )
+    gone, failures = _unread(moment.events), tuple(_failures(moment.events))
     if not moment.kept and moment.responded is None:
         message = base.message
         return StepView(
@@ -301,6 +292,27 @@ async def _view(
         digest=prompt.digest if prompt is not None else "",
         problems=(*gone, *(prompt.problems if prompt is not None else ())),
     ), prompt
+
+
+def _unread(events: Sequence[Event]) -> tuple[str, ...]:
+    """Which events of a turn cannot be read, and why."""
+    types = event_types()
+    found: list[str] = []
+    for event in events:
+        try:
+            types[event.kind].of(event)
+        except EventMismatch as error:
+            found.append(str(error))
+    return tuple(found)
+
+
+def _failures(events: Sequence[Event]) -> Iterator[str]:
+    for event in events:
+        if event.kind == ModelFailed.kind:
+            try:
+                yield ModelFailed.of(event).error
+            except EventMismatch:
+                continue  # told as what cannot be read
 
 
 def _how(prompt: PromptView | None) -> Literal["exact", "changed", "unknown"]:

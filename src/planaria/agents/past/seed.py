@@ -6,8 +6,9 @@ import msgspec
 
 from planaria.agents.events import FORKS, SessionForked, TurnStarted
 from planaria.agents.past.source import Source
-from planaria.agents.turn import KINDS, Step, Turn, message_of_turn, place_of, take
+from planaria.agents.turn import KINDS, UNREADABLE, Step, Turn, message_of_turn, place_of, take
 from planaria.cortex.event import Event
+from planaria.cortex.event_type import EventMismatch
 from planaria.cortex.query import Query
 from planaria.rooms.transcript import message_of
 
@@ -40,7 +41,8 @@ async def kept_steps(source: Source, fork: SessionForked) -> Turn:
     """
     turn = await turn_of(source, fork.session, fork.turn, until_seq=fork.until_seq)
     if turn.gone:
-        raise SeedLost(f"what {fork.session} did about {turn.message.id} was {turn.gone}")
+        what = turn.last_error if turn.gone == UNREADABLE else f"it was {turn.gone}"
+        raise SeedLost(f"what {fork.session} did about {turn.message.id} cannot be read: {what}")
     steps = turn.steps[: fork.kept]
     if len(steps) < fork.kept:
         raise SeedLost(f"{fork.session} has {len(steps)} of {fork.kept} answers that were to be kept")
@@ -82,10 +84,18 @@ async def trace_of_turn(
 
 async def fork_of(source: Source, session: str) -> SessionForked | None:
     """How a session branched off another; None if it did not."""
+    return next((fork for fork in await forks_of(source) if fork.branch == session), None)
+
+
+async def forks_of(source: Source) -> list[SessionForked]:
+    """All branches there ever were; those that were erased, or are of a later program, cannot be told."""
+    found: list[SessionForked] = []
     for event in await source.read(Query(session=FORKS, kinds=(SessionForked.kind,))):
-        if event.state == "whole" and (fork := SessionForked.of(event)).branch == session:
-            return fork
-    return None
+        try:
+            found.append(SessionForked.of(event))
+        except EventMismatch:
+            continue
+    return found
 
 
 def with_steps(turn: Turn, kept: Turn) -> Turn:

@@ -12,12 +12,11 @@ from planaria.agents.past.forking import CannotFork, plan_fork
 from planaria.agents.past.ledgers import known_ledger
 from planaria.agents.past.replay import NoSuchStep, replay, run_of, step_of
 from planaria.agents.past.replayed import ReplayView, Run, StepDetail
-from planaria.agents.past.seed import SeedLost
+from planaria.agents.past.seed import SeedLost, forks_of
 from planaria.agents.past.source import JournalSource
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import repeatable_id
 from planaria.cortex.journal import Journal
-from planaria.cortex.query import Query
 from planaria.membrane.directory import ModelDirectory
 from planaria.membrane.errors import ProviderError
 from planaria.nerve.methods.method import Channel, Nothing, Services
@@ -176,8 +175,7 @@ async def _session(name: str) -> str:
     full = name if name.startswith("session:") else f"session:{name}"
     if full in known:
         return full
-    forked = await Journal.read("journal", Query(session=FORKS, kinds=(SessionForked.kind,)))
-    branches = {SessionForked.of(event).branch for event in forked if event.state == "whole"}
+    branches = {fork.branch for fork in await forks_of(JournalSource())}
     found = [each for each in known if each in branches and each.endswith(f"@{name}")]
     found = found or [each for each in known if each not in branches and each.startswith(f"{full}@")]
     if len(found) == 1:
