@@ -614,7 +614,7 @@ async def _open(store: EventStore, keyring: Keyring) -> int | StoreError | SealE
     try:
         await store.open()
         await keyring.check()
-        newest = await store.read(Query(limit=1, newest_first=True))
+        newest = await store.read(Query(limit=1, newest_first=True, as_found=True))
     except (StoreError, SealError) as error:
         await store.close()
         return error

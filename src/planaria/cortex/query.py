@@ -18,6 +18,8 @@ class Query(msgspec.Struct, frozen=True):
             (`cortex/fold.py` reads long streams page by page).
         newest_first: from the end backwards.
         contents: put long texts back in their places; False leaves `{"$content": "<hash>", "chars": n}` there.
+        as_found: rows that no event can be made of are given all the same, with what can be told of them, to whoever
+            looks for damage; to all others they are `StoreDamaged`.
     """
 
     session: str | None = None
@@ -30,3 +32,4 @@ class Query(msgspec.Struct, frozen=True):
     limit: int | None = None
     newest_first: bool = False
     contents: bool = True
+    as_found: bool = False

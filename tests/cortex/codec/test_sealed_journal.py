@@ -113,6 +113,17 @@ async def test_another_master_key_refuses_the_start(node: Node, path: Path) -> N
     assert isinstance(caught.value.reason, Crash) and isinstance(caught.value.reason.error, SealError)
 
 
+async def test_another_master_key_refuses_the_start_also_when_the_first_person_was_erased(
+    node: Node, path: Path
+) -> None:
+    journal = await start(node, partial(SqliteStore, path))
+    await Journal.append(journal, [said("x"), said("y", "bob")])
+    await Journal.erase(journal, "person:ada")
+    await node.run(stop, journal)
+    with pytest.raises(StartFailed, match="put back the master key"):
+        await start(node, partial(SqliteStore, path), MasterKey(b"x" * 32))
+
+
 async def test_without_a_master_key_nothing_is_sealed_and_what_is_cannot_be_read(
     node: Node, path: Path
 ) -> None:

@@ -46,7 +46,7 @@ class Rows:
             and (query.session is None or row.session == query.session)
             and (query.before_seq is None or row.seq < query.before_seq)
         ]
-        return found[: query.limit]
+        return (found[::-1] if query.newest_first else found)[: query.limit]
 
     async def sessions(self, prefix: str = "", limit: int | None = None) -> list[SessionRow]:
         return [row for name, row in self.ends.items() if name.startswith(prefix)]
@@ -137,8 +137,10 @@ async def test_a_cut_that_hides_its_traces_shows_only_against_a_remembered_head(
     heads = (await verify(rows)).heads
     rows.remove(9, 10)
     for name, seq in (("one", 7), ("two", 8)):
-        digest = rows.rows[seq - 1].digest
-        rows.ends[name] = msgspec.structs.replace(rows.ends[name], last_seq=seq, digest=digest)
+        last = rows.rows[seq - 1]
+        rows.ends[name] = msgspec.structs.replace(
+            rows.ends[name], events=4, last_seq=seq, last_at=last.at, digest=last.digest
+        )
     assert (await verify(rows)).breaks == ()
     breaks = (await verify(rows, heads=heads)).breaks
     assert [(found.session, found.what, found.seq) for found in breaks] == [
@@ -155,6 +157,43 @@ async def test_a_journal_written_anew_shows_only_against_a_remembered_head(rows:
     assert (await verify(anew)).breaks == ()
     found = await only(anew, heads=heads)
     assert (found.session, found.what, found.seq) == ("one", "rewritten", 9)
+
+
+@pytest.mark.parametrize("field", [{"events": 4}, {"first_seq": 3}, {"last_at": 1.0}])
+async def test_a_list_of_sessions_that_does_not_fit_is_named(rows: Rows, field: dict[str, object]) -> None:
+    rows.ends["one"] = msgspec.structs.replace(rows.ends["one"], **field)
+    found = await only(rows)
+    assert (found.session, found.what, found.seq) == ("one", "miscounted", 9)
+
+
+async def test_an_end_that_was_set_back_is_named(rows: Rows) -> None:
+    digest = rows.rows[4].digest
+    rows.ends["one"] = msgspec.structs.replace(
+        rows.ends["one"], events=3, last_seq=5, last_at=1005.0, digest=digest
+    )
+    found = await only(rows)
+    assert (found.session, found.what, found.seq) == ("one", "miscounted", 7)
+    del rows.ends["one"]
+    found = await only(rows)
+    assert (found.session, found.what, found.seq) == ("one", "miscounted", 1)
+
+
+async def test_what_cannot_be_read_is_named_though_its_chain_holds(rows: Rows) -> None:
+    async def read(query: Query) -> str | None:
+        return "a text is missing" if query.after_seq < 6 < (query.before_seq or 7) else None
+
+    verdict = await verify(rows, read=read)
+    (found,) = verdict.breaks
+    assert (found.session, found.what, found.seq, found.detail) == (
+        "two",
+        "unreadable",
+        6,
+        "a text is missing",
+    )
+    rows.change(8, payload=b"{}")
+    assert [each.seq for each in (await verify(rows, read=read)).breaks] == [6]
+    rows.change(4, payload=b"{}")
+    assert [each.seq for each in (await verify(rows, read=read)).breaks] == [4]
 
 
 async def test_what_was_appended_since_the_heads_were_remembered_is_well(rows: Rows) -> None:

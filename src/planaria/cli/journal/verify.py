@@ -19,6 +19,8 @@ WORDS = {
     "reordered": "was moved",
     "cut": "is where the end was cut off",
     "rewritten": "was written anew",
+    "unreadable": "cannot be read as it was written",
+    "miscounted": "is not the end that the list of sessions has",
 }
 
 

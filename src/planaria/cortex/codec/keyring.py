@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from planaria.cortex.codec.seal import MasterKey, SubjectCipher
-from planaria.cortex.errors import SealError
+from planaria.cortex.errors import SealError, StoreDamaged
 from planaria.cortex.store import EventStore
 
 MOST = 4096
@@ -64,6 +64,7 @@ class Keyring:
         """What was sealed with this key is opened with it; None: it was destroyed.
 
         Raises:
+            StoreDamaged: there never was such a key, or it was taken away without being destroyed by the rules.
             StoreError, SealError: it could not be had.
         """
         known = self._all.get(subject)
@@ -75,7 +76,11 @@ class Keyring:
                     f"what belongs to {subject!r} is sealed", "start the journal with its master key"
                 )
             known = await self._load(subject)
-        return known.get(generation)
+        if generation not in known:
+            raise StoreDamaged(
+                f"key {generation} of {subject!r} is missing", "restore the journal from a copy"
+            )
+        return known[generation]
 
     def forget(self, subject: str) -> None:
         """Let go of a subject's keys, as they were destroyed in the store."""
@@ -86,8 +91,9 @@ class Keyring:
     async def check(self) -> None:
         """See that the master key is the one this store was written with; raises `SealError`."""
         if self._master is not None:
-            for key in await self._store.subject_keys(limit=1):
-                self._master.cipher(key)
+            for key in await self._store.subject_keys():
+                if self._master.cipher(key) is not None:
+                    return  # one that was not destroyed: it says so for all
 
     async def _load(self, subject: str) -> dict[int, SubjectCipher | None]:
         assert self._master is not None

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from planaria.cortex.codec.chain import header_of
-from planaria.cortex.codec.contents import MARK, put_back, references
+from planaria.cortex.codec.contents import MARK, plain_hash, put_back, references
 from planaria.cortex.codec.keyring import Keyring
 from planaria.cortex.codec.packing import NotPacked, unpack
 from planaria.cortex.codec.seal import MasterKey, NotOpened, SubjectCipher, generation_of, is_sealed
@@ -112,7 +112,10 @@ async def _texts(store: EventStore, keyring: Keyring, wanted: dict[str, Stored])
                 if cipher is None:
                     continue
                 packed = cipher.open_content(kept, digest)
-            texts[digest] = unpack(packed).decode()
+            text = unpack(packed)
+            if packed is kept and plain_hash(text) != digest:  # a sealed one is bound to its address
+                raise StoreDamaged(f"content {digest} is not as it was written", _MEND)
+            texts[digest] = text.decode()
         except (NotOpened, NotPacked, UnicodeDecodeError) as error:
             raise StoreDamaged(f"content {digest} is not as it was written", _MEND) from error
     return texts

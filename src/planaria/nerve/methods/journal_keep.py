@@ -192,6 +192,15 @@ class _Chains:
         return await Journal.sessions(JOURNAL, prefix, limit, within=30.0)
 
 
+async def _fault(query: Query) -> str | None:
+    """What hinders reading these events."""
+    try:
+        await Journal.read(JOURNAL, query, within=30.0)
+    except JournalUnavailable as error:
+        return error.cause
+    return None
+
+
 async def check_chains(params: Verifying, services: Services, channel: Channel) -> Verdict:
     """Walk the chains; progress comes as events."""
     try:
@@ -201,6 +210,7 @@ async def check_chains(params: Verifying, services: Services, channel: Channel) 
             params.session,
             params.heads,
             lambda events, seq: channel.send(Progress(seq, max(last, seq))),
+            _fault,
         )
     except JournalUnavailable as error:
         raise unavailable(error) from error

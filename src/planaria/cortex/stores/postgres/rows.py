@@ -73,3 +73,13 @@ def stored(row: Sequence[Any], texts: Mapping[int, str]) -> Stored:
         digest=row[12],
         stripped=row[13],
     )
+
+
+def remains(row: Sequence[Any], texts: Mapping[int, str]) -> Stored:
+    """What can be told of a row that is no event: its place, its session and its id, if they can be."""
+    try:
+        name = id_text(row[1])
+    except ValueError:
+        name = ""
+    session = texts.get(row[7], f"(session {row[7]} without a name)")
+    return Stored(row[0], name, 0.0, "", None, "", "", session, "", b"", 0, "", row[12])

@@ -7,12 +7,13 @@ Does badly: each commit waits for the one before it, of other nodes too; a copy 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import planaria.cortex.stores.postgres.statements as sql
-from planaria.cortex.errors import StoreFailed, StoreReadOnly, StoreTooNew
+from planaria.cortex.errors import StoreDamaged, StoreFailed, StoreReadOnly, StoreTooNew
 from planaria.cortex.query import Query
 from planaria.cortex.store import (
     Draft,
@@ -27,7 +28,7 @@ from planaria.cortex.store import (
 from planaria.cortex.stores.postgres.appending import CALL, call_for, sort_out, written_already
 from planaria.cortex.stores.postgres.database import LOCK, Connection, Database
 from planaria.cortex.stores.postgres.faults import ConnectionLost
-from planaria.cortex.stores.postgres.rows import Names, id_bytes, id_text, stored
+from planaria.cortex.stores.postgres.rows import Names, id_bytes, id_text, remains, stored
 from planaria.cortex.stores.schema import load_migrations
 from planaria.otp import run_blocking
 
@@ -44,10 +45,21 @@ class PostgresStore:
         address: `postgresql://user@host/database`.
         database: instead of the address, for tests: connections with other limits.
         in_doubt: seconds to find out what became of a commit whose connection was lost; less than appenders wait.
+        after: the store this one comes after, should its journal have been killed: its connections are ended.
     """
 
-    def __init__(self, address: str, *, database: Database | None = None, in_doubt: float = 4.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        database: Database | None = None,
+        in_doubt: float = 4.0,
+        after: "PostgresStore | None" = None,
+    ) -> None:
         self.database = database or Database(address)
+        if after is not None:
+            after.database.close()
+            self.database.follow(after.database)
         self.in_doubt = in_doubt
         self._names = Names()
         self._contents: set[str] = set()
@@ -67,10 +79,6 @@ class PostgresStore:
         """See `EventStore.close`."""
         self.database.close()
         self._forget()
-
-    def abandon(self) -> None:
-        """End the connections of a store whose journal was killed."""
-        self.database.close()
 
     def listen(self, notice: Callable[[], None]) -> None:
         """See `EventStore.listen`."""
@@ -165,16 +173,17 @@ class PostgresStore:
     async def read(self, query: Query) -> list[Stored]:
         """See `EventStore.read`."""
         statement, values = sql.select(query)
-        return await self._select(statement, *values)
+        return await self._select(statement, *values, as_found=query.as_found)
 
     async def find(self, id: str) -> Stored | None:
         """See `EventStore.find`."""
         found = await self._select(sql.FIND, id_bytes(id))
         return found[0] if found else None
 
-    async def _select(self, statement: str, *values: Any) -> list[Stored]:
+    async def _select(self, statement: str, *values: Any, as_found: bool = False) -> list[Stored]:
         async def work(connection: Connection) -> list[Stored]:
-            return await self._events(connection, await connection.fetch(statement, *values))
+            rows = await connection.fetch(statement, *values)
+            return await self._events(connection, rows, as_found=as_found)
 
         return await self.database.read(work)
 
@@ -187,13 +196,24 @@ class PostgresStore:
 
         return await self.database.read(work)
 
-    async def _events(self, connection: Connection, rows: Sequence[Any]) -> list[Stored]:
+    async def _events(
+        self, connection: Connection, rows: Sequence[Any], *, as_found: bool = False
+    ) -> list[Stored]:
         names = self._memory()  # this one throughout: another may take its place meanwhile
         unknown = names.unknown(rows)
         if unknown:
             pairs = await connection.fetch("SELECT name, id FROM names WHERE id = ANY ($1)", list(unknown))
-            names.learn((name.decode(), number) for name, number in pairs)
-        return [stored(row, names.texts) for row in rows]
+            names.learn(_texts(pairs))
+        events: list[Stored] = []
+        for row in rows:
+            try:
+                events.append(stored(row, names.texts))
+            except (ValueError, LookupError) as error:  # changed by another program
+                if not as_found:
+                    problem = f"{self.database.shown} is damaged: event {row[0]} cannot be told"
+                    raise StoreDamaged(problem, "restore it from a copy") from error
+                events.append(remains(row, names.texts))
+        return events
 
     async def contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
         """See `EventStore.contents`."""
@@ -205,7 +225,7 @@ class PostgresStore:
         """See `EventStore.sessions`."""
         start = prefix.encode()
         rows = await self._fetch(sql.SESSIONS, start, start + b"\xff", limit)
-        return [SessionRow(name.decode(), *rest) for name, *rest in rows]
+        return [SessionRow(name.decode(errors="replace"), *rest) for name, *rest in rows]
 
     # --- snapshots ---------------------------------------------------------------------------------------------
 
@@ -335,6 +355,13 @@ class PostgresStore:
         if len(self._contents) > _MOST_CONTENTS:
             self._contents.clear()
         self._contents.update(hashes)
+
+
+def _texts(pairs: Iterable[tuple[bytes, int]]) -> Iterator[tuple[str, int]]:
+    """Names and their numbers, but for those another program has made into no text."""
+    for name, number in pairs:
+        with suppress(UnicodeDecodeError):
+            yield name.decode(), number
 
 
 def _lease(row: Sequence[Any]) -> Lease:

@@ -63,6 +63,10 @@ def _place(number: int) -> int:
     return min(max(0, number), 2**63 - 1)
 
 
+class _NoName(LookupError):
+    """A row has the number of a name or session that is not there."""
+
+
 class RowReader:
     """Reads through one connection; remembers names, which never change."""
 
@@ -73,7 +77,7 @@ class RowReader:
 
     def events(self, query: Query) -> list[Stored]:
         """The events a query asks for."""
-        return list(self._stored(*select(query)))
+        return list(self._stored(*select(query), as_found=query.as_found))
 
     def find(self, id: str) -> Stored | None:
         """The event of this id."""
@@ -100,10 +104,18 @@ class RowReader:
         )
         return [SessionRow(*row) for row in rows]
 
-    def _stored(self, sql: str, values: Sequence[Any]) -> Iterator[Stored]:
-        names, sessions = self._names, self._sessions
+    def _stored(self, sql: str, values: Sequence[Any], *, as_found: bool = False) -> Iterator[Stored]:
         ids: dict[bytes | str, str] = {}  # traces and causes stand in many rows
-        for (
+        for row in self.connection.execute(sql, values):
+            try:
+                yield self._event(row, ids)
+            except (TypeError, ValueError, LookupError) as error:  # changed by another program
+                if not as_found:
+                    raise apsw.CorruptError(f"event {row[0]} cannot be told: {error}") from error
+                yield self._remains(row)
+
+    def _event(self, row: tuple[Any, ...], ids: dict[bytes | str, str]) -> Stored:
+        (
             seq,
             name,
             at,
@@ -118,32 +130,45 @@ class RowReader:
             subject,
             digest,
             stripped,
-        ) in self.connection.execute(sql, values):
-            place = names.get(node) or self._name(node)
-            stream = sessions.get(session)
-            yield Stored(
-                seq,
-                unpack_id(name),
-                at,
-                ids.get(trace) or ids.setdefault(trace, unpack_id(trace)),
-                None if cause is None else ids.get(cause) or ids.setdefault(cause, unpack_id(cause)),
-                place,
-                f"<{place}.{-process}>" if process < 0 else self._name(process),
-                self._session(session) if stream is None else stream,
-                names.get(kind) or self._name(kind),
-                payload,
-                version,
-                "" if subject is None else self._name(subject),
-                digest,
-                stripped == 1,
-            )
+        ) = row
+        names = self._names
+        place = names.get(node) or self._name(node)
+        stream = self._sessions.get(session)
+        return Stored(
+            seq,
+            unpack_id(name),
+            at,
+            ids.get(trace) or ids.setdefault(trace, unpack_id(trace)),
+            None if cause is None else ids.get(cause) or ids.setdefault(cause, unpack_id(cause)),
+            place,
+            f"<{place}.{-process}>" if process < 0 else self._name(process),
+            self._session(session) if stream is None else stream,
+            names.get(kind) or self._name(kind),
+            payload,
+            version,
+            "" if subject is None else self._name(subject),
+            digest,
+            stripped == 1,
+        )
+
+    def _remains(self, row: tuple[Any, ...]) -> Stored:
+        """What can be told of a row that is no event: its place, its session and its id, if they can be."""
+        try:
+            session = self._session(row[7])
+        except (TypeError, ValueError, LookupError):
+            session = f"(session {row[7]} without a name)"
+        try:
+            name = unpack_id(row[1])
+        except (TypeError, ValueError, LookupError):
+            name = ""
+        return Stored(row[0], name, 0.0, "", None, "", "", session, "", b"", 0, "", row[12])
 
     def _name(self, number: int) -> str:
         name = self._names.get(number)
         if name is None:
             name = self.connection.execute("SELECT name FROM names WHERE id = ?", (number,)).get
             if name is None:
-                raise apsw.CorruptError(f"there is no name {number}")
+                raise _NoName(f"there is no name {number}")
             if len(self._names) > 20_000:
                 self._names.clear()
             self._names[number] = name
@@ -152,7 +177,7 @@ class RowReader:
     def _session(self, number: int) -> str:
         name: str | None = self.connection.execute("SELECT name FROM sessions WHERE id = ?", (number,)).get
         if name is None:
-            raise apsw.CorruptError(f"there is no session {number}")
+            raise _NoName(f"there is no session {number}")
         if len(self._sessions) > 20_000:
             self._sessions.clear()
         self._sessions[number] = name

@@ -27,7 +27,7 @@ from planaria.cortex.store import (
 )
 from planaria.cortex.stores.schema import load_migrations
 from planaria.cortex.stores.sqlite.carry import carry_over
-from planaria.cortex.stores.sqlite.faults import from_os, from_sqlite
+from planaria.cortex.stores.sqlite.faults import damaged, from_os, from_sqlite
 from planaria.cortex.stores.sqlite.reader import RowReader
 from planaria.cortex.stores.sqlite.tables import (
     acquire_lease,
@@ -376,6 +376,8 @@ class SqliteStore:
         except apsw.Error as error:
             self._drop_reader()
             raise from_sqlite(error, self.path) from error
+        except UnicodeDecodeError as error:
+            raise damaged(self.path, f"a text in it is none: {error}") from error
 
     def _drop_reader(self) -> None:
         if self._reader is not None:
