@@ -1,6 +1,7 @@
 """The PostgreSQL store: places without gaps whoever writes, and every fault of server and network has a name."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
@@ -350,6 +351,51 @@ async def test_a_commit_whose_answer_was_lost_is_found_and_not_doubled(
     assert await store._append(batch, [], again=True) == expected
     assert await store._append(batch, [], again=False) == [Duplicate(drafts[0].id) for drafts in batch]
     assert await kinds(store) == ["old", "a", "b", "c"]
+
+
+async def test_a_commit_that_was_given_up_is_never_written_after_a_later_one(
+    postgres: Postgres, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has it, reads it only when the store has long given it up, and would write it then."""
+    await store.append([[draft("before")]])
+    async with store.database.writing() as connection:
+        slow = connection.get_server_pid()
+    os.kill(slow, signal.SIGSTOP)
+    try:
+        store.database._answer_within = 0.3
+        await refused(store.append([[draft("given up")]]), StoreFailed, "does not answer")
+        store.database._answer_within = 120.0
+        monkeypatch.setattr("planaria.cortex.stores.postgres.database._END_WITHIN", 0.1)
+        fault = await refused(
+            store.append([[draft("too early")]]), StoreBusy, "still be at work on an earlier"
+        )
+        assert fault.retry and str(slow) in fault.mend
+    finally:
+        os.kill(slow, signal.SIGCONT)
+    monkeypatch.undo()
+    assert isinstance((await store.append([[draft("later")]]))[0], Written)
+    with pytest.raises(ProcessLookupError):
+        os.kill(slow, 0)
+    assert await kinds(store) in (["before", "later"], ["before", "given up", "later"])
+
+
+async def test_what_an_abandoned_store_has_told_is_over_before_the_next_one_writes(
+    postgres: Postgres,
+) -> None:
+    killed = store_of(postgres)
+    await killed.open()
+    async with holding_the_lock(postgres) as other:
+        task = asyncio.create_task(killed.append([[draft("lost")]]))
+        await until_it_waits(postgres)
+        task.cancel()
+        await asyncio.wait([task])
+        store = PostgresStore(postgres.url(), after=killed)
+        await store.open()
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        assert postgres.sql(waiting) == "0"
+        await other.execute("SELECT pg_advisory_unlock_all()")
+    assert await store.append([[draft("kept")]]) == [Written(1)]
+    await store.close()
 
 
 async def test_an_answer_that_is_lost_on_its_way_is_asked_for_again(

@@ -3,10 +3,14 @@
 Every fault of driver and network leaves as a `StoreError`, and nothing waits longer than its limit, whatever the
 server does. The writing connection also listens: the server then hands a commit's own notification back with its
 answer and need not wake another.
+
+The server may go on with what it was told over a connection that was lost or given up. So a new writing connection
+first sees to it that the one before has ended there: a commit is written before all that are told later, or never.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -24,6 +28,10 @@ _DURABLE = """
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """
 """Acknowledged means on disk, whatever the server does for others."""
+_SELF = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+_END = "SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2"
+_END_WITHIN = 5.0
+"""Seconds the server may take to end an earlier connection."""
 
 type Connection = Any
 """An asyncpg connection; asyncpg has no types."""
@@ -49,9 +57,15 @@ class Database:
         self._answer_within = answer_within
         self._most_readers = readers
         self._writer: Connection | None = None
+        self._serving: tuple[int, datetime] | None = None  # the server's process for it, and since when
+        self._former: set[tuple[int, datetime]] = set()  # those that may still be at work for earlier ones
         self._readers: Any = None
         self._notice: Callable[[], None] | None = None
         self._open = False
+
+    def follow(self, earlier: "Database") -> None:
+        """Write nothing before what was told through this one, closed now, is over."""
+        self._former |= earlier._former
 
     async def open(self) -> None:
         """Allow connections; none is made yet."""
@@ -93,15 +107,17 @@ class Database:
         Raises:
             StoreError: for whatever goes wrong inside.
         """
+        connection = None
         sound = False
         try:
             async with timeout(within or self._answer_within):
-                yield await self._writer_now()
+                connection = await self._writer_now()
+                yield connection
             sound = True
         except DRIVER_FAULTS as error:
             raise from_driver(error, self.shown) from error
         finally:
-            if not sound:
+            if not sound and connection is self._writer:
                 self._drop_writer()
 
     async def read[R](self, work: Callable[[Connection], Awaitable[R]]) -> R:
@@ -159,6 +175,8 @@ class Database:
             self._drop_writer()
             connection = await asyncpg.connect(self._address, **self._settings())
             try:
+                await self._end_former(connection)
+                serving: tuple[int, datetime] = tuple(await connection.fetchrow(_SELF))
                 await connection.execute(_DURABLE)
                 await connection.add_listener(CHANNEL, self._notified)
             except BaseException:
@@ -171,10 +189,18 @@ class Database:
                 connection.terminate()
                 self._check_open()
             connection.add_termination_listener(self._ended)
-            self._writer = connection
+            self._writer, self._serving = connection, serving
             if self.losses and self._notice is not None:
                 self._notice()  # what was told in between has been missed
         return self._writer
+
+    async def _end_former(self, connection: Connection) -> None:
+        for pid, since in tuple(self._former):
+            ended = await connection.fetchval(_END, pid, since, int(_END_WITHIN * 1000))
+            if ended is False:  # None: there is none such
+                problem = f"{self.shown} may still be at work on an earlier commit"
+                raise StoreBusy(problem, f"see what process {pid} does there: SELECT * FROM pg_stat_activity")
+            self._former.discard((pid, since))
 
     def _check_open(self) -> None:
         if not self._open:
@@ -185,6 +211,9 @@ class Database:
         if writer is not None:
             self.losses += 1
             writer.terminate()
+        if self._serving is not None:
+            self._former.add(self._serving)
+            self._serving = None
 
     def _notified(self, connection: Connection, sender: int, channel: str, payload: str) -> None:
         if self._notice is not None and not connection.is_closed() and sender != connection.get_server_pid():
