@@ -82,6 +82,12 @@ ROOTS: dict[str, Callable[[], ChildSpec]] = {
         supervisor(task_child(crash, id="moss", restart="permanent"), name="bed"), name="root"
     ),
     "thread": lambda: supervisor(polite("first"), task_child(sleep_in_thread, id="sleeper"), name="root"),
+    "dried": lambda: supervisor(
+        *(task_child(crash_once, id="moss", restart="permanent"), child(Dried)),
+        name="root",
+        strategy="rest_for_one",
+        max_restarts=5,
+    ),
     "refusing": lambda: supervisor(child(Refusing), name="root"),
 }
 
@@ -89,6 +95,22 @@ ROOTS: dict[str, Callable[[], ChildSpec]] = {
 class Refusing(GenServer):
     def init(self) -> None:
         raise ValueError("no water")
+
+
+class Dried(GenServer):
+    """Starts once."""
+
+    def init(self) -> None:
+        if "dried" in _said:
+            raise ValueError("no water")
+        _said.append("dried")
+
+
+async def crash_once() -> None:
+    if "crash" in _said:
+        await hang()
+    _said.append("crash")
+    raise ValueError("the moss has dried")
 
 
 def main() -> None:

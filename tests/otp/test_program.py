@@ -138,6 +138,14 @@ def test_a_root_that_gives_up_ends_the_program_and_names_child_and_error(case: C
     assert why == "failed: moss ended again and again, last with: ValueError: the moss has dried"
 
 
+def test_a_child_that_cannot_be_started_again_is_named_after_the_one_it_needed(case: Callable[..., Case]):
+    program = case("dried")
+    assert program.end() == 1
+    (why,) = [line for line in program.lines if line.startswith("failed")]
+    ended = "moss ended with: ValueError: the moss has dried"
+    assert why == f"failed: {ended}; then Dried could not be started again: no water"
+
+
 def test_a_thread_that_does_not_finish_does_not_keep_the_program(case: Callable[..., Case]):
     program = case("thread")
     program.until("ready")

@@ -15,15 +15,16 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any
 
-from planaria.otp.kernel.event import KernelEvent, RestartsExceeded
+from planaria.otp.kernel.event import ChildRestarted, KernelEvent, RestartsExceeded
 from planaria.otp.kernel.node import Node, Startable
 from planaria.otp.kernel.process import Process
-from planaria.otp.kernel.reason import reason_text
+from planaria.otp.kernel.reason import FailedToStartChild, reason_text, root_cause
 from planaria.otp.observe.watchdog import Watchdog
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -33,6 +34,8 @@ LAST_PATIENCE = 1.0
 """Seconds that worker threads get to finish when all else has ended; then the program ends without them."""
 
 
+RECENT = 60.0
+"""Seconds in which the end of another child may be why one could not be started."""
 AGAIN = 1.0
 """Seconds until `ready` is tried once more."""
 
@@ -82,7 +85,8 @@ class Program:
         self._asked = False
         self._alarm = threading.Event()
         self._ended = threading.Event()
-        self._gave_up: list[RestartsExceeded] = []
+        self._gave_up: deque[RestartsExceeded] = deque(maxlen=10)
+        self._child_ends: deque[tuple[float, ChildRestarted]] = deque(maxlen=100)  # of their own
 
     def run(self) -> int:
         """Run to the end, in the main thread; the exit code.
@@ -178,14 +182,29 @@ class Program:
 
     def _note(self, event: KernelEvent) -> None:
         if isinstance(event, RestartsExceeded):
-            self._gave_up = [*self._gave_up[-9:], event]
+            self._gave_up.append(event)
+        elif isinstance(event, ChildRestarted) and not isinstance(event.reason, FailedToStartChild):
+            self._child_ends.append((self.node.clock.now(), event))
 
     def _why(self, reason: object) -> str:
         """Which child ended too often, and of what; the reason of the root alone is only `shutdown`."""
         for event in reversed(self._gave_up):
+            if isinstance(event.reason, FailedToStartChild):
+                return self._why_not_started(event, event.reason)
             if event.reason != "shutdown":
                 return f"{event.id!s} ended again and again, last with: {reason_text(event.reason)}"
         return reason_text(reason)
+
+    def _why_not_started(self, event: RestartsExceeded, failed: FailedToStartChild) -> str:
+        """A child could not be started any more: perhaps as another ended again and again, which it needs."""
+        since = self.node.clock.now() - RECENT
+        ended = [each for at, each in self._child_ends if each.supervisor is event.supervisor and at >= since]
+        what = f"{event.id!s} could not be started again: {root_cause(failed)}"
+        if not ended:
+            return what
+        last = ended[-1]
+        often = "again and again, last " if sum(each.id == last.id for each in ended) > 1 else ""
+        return f"{last.id!s} ended {often}with: {reason_text(last.reason)}; then {what}"
 
     def _leave_threads(self, known: set[threading.Thread], code: int) -> None:
         """Wait a little for worker threads; the interpreter would wait for them without end."""

@@ -16,7 +16,7 @@ from planaria.otp.kernel.event import ChildRestarted, RestartsExceeded
 from planaria.otp.kernel.mailbox import deliver_kernel
 from planaria.otp.kernel.message import ExitSignal
 from planaria.otp.kernel.process import DEAD, Process
-from planaria.otp.kernel.reason import ChildError, StartFailed, is_orderly
+from planaria.otp.kernel.reason import ChildError, FailedToStartChild, StartFailed, is_orderly
 from planaria.otp.kernel.signals import link
 from planaria.otp.kernel.table import publish, read_table
 from planaria.otp.servers.gen_server import GenServer, start_server
@@ -32,10 +32,11 @@ type Template = Callable[..., ChildSpec]
 class TryAgainChild:
     """To itself: the restart of this child failed and is tried once more."""
 
-    __slots__ = ("child",)
+    __slots__ = ("child", "failed")
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: Child, failed: FailedToStartChild) -> None:
         self.child = child
+        self.failed = failed
 
 
 class _Template:
@@ -188,7 +189,7 @@ class DynamicSupervisor(GenServer):
                     self.stop("shutdown")
         elif isinstance(message, TryAgainChild) and message.child in self.waiting:
             self.waiting.remove(message.child)
-            await self._restart(message.child, "restart failed")
+            await self._restart(message.child, message.failed)
 
     def _shuts_down(self) -> bool:
         """Whether the end of a significant child ends this supervisor."""
@@ -204,9 +205,10 @@ class DynamicSupervisor(GenServer):
             return
         try:
             process = await start_of(known.spec)
-        except StartFailed:
+        except StartFailed as error:
             self.waiting.append(known)
-            deliver_kernel(self_(), "info", TryAgainChild(known))
+            failed = FailedToStartChild(known.spec.id, error.reason)
+            deliver_kernel(self_(), "info", TryAgainChild(known, failed))
             return
         known.restarts += 1
         known.process = process

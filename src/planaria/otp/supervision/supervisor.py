@@ -71,9 +71,9 @@ class ChildCounts:
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """To itself: the restart of child `id` failed and is tried once more."""
+    """To itself: a restart failed and is tried once more."""
 
-    id: object
+    failed: FailedToStartChild
 
 
 class Child:
@@ -265,9 +265,9 @@ class Supervisor(GenServer):
                 if known.process is ended:
                     return self._ended(known, message.reason)
         elif isinstance(message, TryAgain):
-            known_again = self.children.get(message.id)
+            known_again = self.children.get(message.failed.id)
             if known_again is not None and known_again.restarting:
-                return self._restart(known_again, "restart failed")
+                return self._restart(known_again, message.failed)
         return None
 
     def children_now(self) -> list[tuple[object, Process | None, int]]:
@@ -332,7 +332,7 @@ class Supervisor(GenServer):
             again = self.children[failed.id]
             again.process = None
             again.restarting = True
-            deliver_kernel(self_(), "info", TryAgain(failed.id))
+            deliver_kernel(self_(), "info", TryAgain(failed))
         known.restarts += 1
         if known.process is not None:
             node.restarts[known.process] = known.restarts
