@@ -48,6 +48,10 @@ def test_within_a_millisecond_the_tail_counts_on() -> None:
     assert ids_at([1.0, 1.0], tail=31) == ["00000000Z8000000000000000Z", "00000000Z80000000000000010"]
 
 
+def test_a_tail_counts_on_past_the_letters_that_seldom_change() -> None:
+    assert ids_at([1.0, 1.0], tail=2**70 - 1) == ["00000000Z800" + "Z" * 14, "00000000Z801" + "0" * 14]
+
+
 def test_a_tail_at_its_end_borrows_a_millisecond() -> None:
     tails = iter([2**80 - 1, 7])
     source = Ids(lambda: 1.0, lambda bits: next(tails))

@@ -38,6 +38,8 @@ _HINTS: tuple[str, ...] = (
     *("sk-", "earer ", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "xapp-"),
     *("akia", "asia", "aiza", "eyj", "private key-----"),
 )
+_COMMON = 'jzqx-kvywbgpf_cumdlhsnoirate" '
+"""Signs of JSON texts in small letters, the rarest first; what is not among them is rarer still."""
 _TELEGRAM_HINT = re.compile(r":[A-Za-z0-9_-]{35}")
 _NAMES = frozenset(
     {
@@ -91,7 +93,7 @@ class Redactor:
         self._secret = re.compile("|".join((*map(re.escape, self._names), _SHAPES)))
         self._spaced = [value for value in self._names if _BREAK.search(value)]
         within_json = (msgspec.json.encode(value)[1:-1].decode().lower() for value in self._names)
-        self._hints = (*within_json, *_HINTS, *sorted({f'{name[-6:]}"' for name in _NAMES}))
+        self._hints = _by_rarest((*within_json, *_HINTS, *sorted({f'{name[-6:]}"' for name in _NAMES})))
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._names)} known secrets)"
@@ -100,9 +102,17 @@ class Redactor:
         """Mask the secrets in a JSON text. Text without any is handed back as it is."""
         text = encoded.decode()
         small = text.lower()
-        if not any(map(small.__contains__, self._hints)) and not _TELEGRAM_HINT.search(text):
-            return encoded
-        return msgspec.json.encode(self.value(msgspec.json.decode(encoded)))
+        if _TELEGRAM_HINT.search(text) or self._has_hint(small):
+            return msgspec.json.encode(self.value(msgspec.json.decode(encoded)))
+        return encoded
+
+    def _has_hint(self, small: str) -> bool:
+        for sign, hints in self._hints:
+            if sign in small:
+                for hint in hints:
+                    if hint in small:
+                        return True
+        return False
 
     def value(self, value: Json) -> Json:
         """Mask the secrets in a JSON value; keys of objects are searched too."""
@@ -170,3 +180,11 @@ class Flow:
     def rest(self) -> str:
         """What waited, now that nothing follows."""
         return "" if self._size > _MOST_HELD else self._redactor.text("".join(self._held))
+
+
+def _by_rarest(hints: Iterable[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Hints by the sign in them that texts have most rarely: where it is missing, none of them need be looked for."""
+    groups: dict[str, list[str]] = {}
+    for hint in hints:
+        groups.setdefault(min(hint, key=_COMMON.find), []).append(hint)
+    return tuple((sign, tuple(found)) for sign, found in groups.items())

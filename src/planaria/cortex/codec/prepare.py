@@ -142,13 +142,14 @@ def _fault(event: Any) -> Refused | None:
     """What is wrong with an event beside its payload's content: a Struct does not check what it is made of."""
     if not isinstance(event, NewEvent):
         return Refused(f"is a {type(event).__name__}", "append NewEvent values")
-    for name in ("kind", "session", "process", "trace_id", "id", "subject"):
-        value: Any = getattr(event, name)
-        if not isinstance(value, str) or not (value.isascii() or _is_text(value)):
-            return Refused(f"has the {name} {value!r}", f"pass text as {name}")
+    texts = event.kind, event.session, event.process, event.trace_id, event.id, event.subject
     cause_id: Any = event.cause_id
-    if cause_id is not None and (not isinstance(cause_id, str) or not _is_text(cause_id)):
-        return Refused(f"has the cause_id {cause_id!r}", "pass text or None as cause_id")
+    if not _all_ascii(texts if cause_id is None else (*texts, cause_id)):
+        for name, value in zip(_TEXTS, texts, strict=True):
+            if not isinstance(value, str) or not _is_text(value):
+                return Refused(f"has the {name} {value!r}", f"pass text as {name}")
+        if cause_id is not None and (not isinstance(cause_id, str) or not _is_text(cause_id)):
+            return Refused(f"has the cause_id {cause_id!r}", "pass text or None as cause_id")
     if not event.kind or event.kind != event.kind.strip():
         return Refused(f"has the kind {event.kind!r}", "name what happened, such as 'tool.started'")
     version: Any = event.version
@@ -158,6 +159,17 @@ def _fault(event: Any) -> Refused | None:
     if not isinstance(payload, dict):
         return Refused(f"({event.kind}) has a {type(payload).__name__} as payload", "make the payload a dict")
     return None
+
+
+_TEXTS = ("kind", "session", "process", "trace_id", "id", "subject")
+
+
+def _all_ascii(texts: tuple[Any, ...]) -> bool:
+    """Whether all of these are text of the plainest kind, as nearly all are: asked of them together, that is quick."""
+    try:
+        return "".join(texts).isascii()
+    except TypeError:
+        return False
 
 
 def _encode(payload: dict[str, Any]) -> bytes | str:
