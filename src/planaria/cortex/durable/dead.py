@@ -9,6 +9,7 @@ Does badly: 10 000 open letters are kept in memory, the oldest beyond are only i
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import msgspec
@@ -122,19 +123,22 @@ class Dead(GenServer):
     # --- for callers ---------------------------------------------------------------------------------------------
 
     @staticmethod
-    async def show(dead: Server, which: str) -> LetterView:
+    async def show(dead: Server, which: str, journal: Server = "journal") -> LetterView:
         """A letter with its evidence, and what became of its replay.
 
+        Args:
+            journal: its pid for who is in no process.
         Raises:
             DeadRefused: there is none.
             JournalUnavailable, CallError: the journal cannot be read.
         """
         letter = await Dead._named(dead, which)
-        event = await Journal.find("journal", letter.id)
+        event = await Journal.find(journal, letter.id)
         evidence: dict[str, Any] = {}
-        if event is not None and event.state == "whole":
-            evidence = DeadLettered.of(event).evidence
-        end = await Journal.find("journal", end_id(letter.work)) if letter.work else None
+        if event is not None:
+            with suppress(EventMismatch):  # erased, or of a later program: then there is none to show
+                evidence = DeadLettered.of(event).evidence
+        end = await Journal.find(journal, end_id(letter.work)) if letter.work else None
         if end is None:
             return LetterView(letter, evidence)
         said = end.payload.get("error") or end.payload.get("result") or ""
@@ -153,7 +157,12 @@ class Dead(GenServer):
         if event is None or event.state != "whole":
             gone = "not in the journal" if event is None else f"{event.state} from the journal"
             raise DeadRefused(f"the content of #{letter.number} is {gone}; all that is left is to drop it")
-        job = replay_job(DeadLettered.of(event), event)
+        try:
+            job = replay_job(DeadLettered.of(event), event)
+        except EventMismatch as error:
+            raise DeadRefused(
+                f"#{letter.number} cannot be read: {error}; use the planaria that wrote it"
+            ) from error
         replayed = LetterReplayed(by, job.id)
         await Dead._close(dead, letter, replayed, job)
         return job.id
@@ -262,7 +271,10 @@ def replaying(replayers: Mapping[str, Replayer]) -> Callable[[Job], Awaitable[ob
         event = await Journal.find("journal", job.payload["letter"])
         if event is None or event.state != "whole":
             raise GiveUp("the letter's content is not in the journal any more")
-        dead = DeadLettered.of(event)
+        try:
+            dead = DeadLettered.of(event)
+        except EventMismatch as error:
+            raise GiveUp(f"the letter cannot be read: {error}") from error
         replayer = replayers.get(dead.letter)
         if replayer is None:
             raise GiveUp(
@@ -274,15 +286,16 @@ def replaying(replayers: Mapping[str, Replayer]) -> Callable[[Job], Awaitable[ob
 
 
 def closed_by(letter: Letter, event: Event) -> Letter:
-    """The letter as the event that closed it leaves it. Survives erased events."""
+    """The letter as the event that closed it leaves it. Survives erased events, and those of a later program."""
     state = "replayed" if event.kind == LetterReplayed.kind else "dropped"
     closed = msgspec.structs.replace(letter, state=state, closed_at=event.at)
-    if event.state != "whole":
+    try:
+        if event.kind == LetterReplayed.kind:
+            replayed = LetterReplayed.of(event)
+            return msgspec.structs.replace(closed, by=replayed.by, work=replayed.work)
+        dropped = LetterDropped.of(event)
+    except EventMismatch:
         return closed
-    if event.kind == LetterReplayed.kind:
-        replayed = LetterReplayed.of(event)
-        return msgspec.structs.replace(closed, by=replayed.by, work=replayed.work)
-    dropped = LetterDropped.of(event)
     return msgspec.structs.replace(closed, by=dropped.by, why=dropped.why)
 
 
@@ -290,7 +303,7 @@ def _letter(event: Event, number: int) -> Letter:
     try:
         dead = DeadLettered.of(event)
     except EventMismatch:
-        dead = DeadLettered("", "", f"({event.state})")
+        dead = DeadLettered("", "", "(this cannot be read)" if event.state == "whole" else f"({event.state})")
     return Letter(
         event.id,
         number,

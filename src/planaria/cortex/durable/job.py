@@ -269,7 +269,9 @@ def _failed(job: Job, event: Event) -> Job:
     try:
         failed = WorkFailed.of(event)
     except EventMismatch:
-        failed = WorkFailed(job.attempt, f"({event.state})", event.at)
+        failed = WorkFailed(
+            job.attempt, "(unknown)" if event.state == "whole" else f"({event.state})", event.at
+        )
     return msgspec.structs.replace(
         job,
         running=False,

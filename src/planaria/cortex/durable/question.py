@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from planaria.cortex.event import Event, repeatable_id
-from planaria.cortex.event_type import EventType
+from planaria.cortex.event_type import EventMismatch, EventType
 
 SESSION = "questions"
 """The stream of all questions, and the topic on which they are told."""
@@ -155,13 +155,16 @@ def fault(text: str, options: Sequence[str]) -> str:
 
 
 def closed_of(event: Event, number: int, question: str) -> Closed | None:
-    """How a question ended, from the event that says so; None for another kind. Survives erased events."""
+    """How a question ended, from the event that says so; None for another kind. Survives what cannot be read."""
     how = _HOW.get(event.kind)
     if how is None:
         return None
     closed = Closed(event.cause_id or "", number, how, event.at, question=question)
-    if how == "answered" and event.state == "whole":
-        said = QuestionAnswered.of(event)
+    if how == "answered":
+        try:
+            said = QuestionAnswered.of(event)
+        except EventMismatch:
+            return closed
         return msgspec.structs.replace(closed, option=said.option, text=said.text, by=said.by, via=said.via)
     return closed
 
