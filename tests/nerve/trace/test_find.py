@@ -1,5 +1,8 @@
+import msgspec
 import pytest
 
+from planaria.cortex.event import Event
+from planaria.cortex.query import Query
 from planaria.nerve.trace import find
 from planaria.nerve.trace.find import NoTrace, find_trace
 from planaria.nerve.trace.reading import latest
@@ -54,6 +57,20 @@ async def test_an_id_with_a_slip_is_answered_with_those_that_come_near():
     with pytest.raises(NoTrace) as caught:
         await find_trace(reader(told().events), finder(told().events), FIRST[:-1] + "X")
     assert FIRST in caught.value.near
+
+
+async def test_a_long_question_is_listed_by_its_first_words():
+    events = told().events
+    whole = events[0]
+    left = msgspec.structs.replace(
+        whole, payload=whole.payload | {"text": {"$content": "hash", "chars": 1865}}
+    )
+
+    async def read(query: Query) -> list[Event]:
+        found = await reader(events)(query)
+        return found if query.contents else [left if event == whole else event for event in found]
+
+    assert [t.question for t in await latest(read, 10, now=2000.0, look=None)] == ["second?", "first?"]
 
 
 async def test_the_list_has_the_latest_first_and_can_be_of_failures_alone():

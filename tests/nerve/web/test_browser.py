@@ -16,7 +16,7 @@ from planaria.cortex.durable.questions import Questions
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.otp import Node, exit_signal
 from tests.nerve.trace.story import answered
-from tests.nerve.web.garden import running, whole_node
+from tests.nerve.web.garden import FakeRoom, running, whole_node
 from tests.nerve.web.test_traces import write
 
 playwright = pytest.importorskip("playwright.async_api")
@@ -245,6 +245,23 @@ async def test_no_page_is_wider_than_its_screen(tmp_path, scheme, size):
             await picture(page, f"{name}-{kind}")
             wide = await page.evaluate("document.documentElement.scrollWidth")
             assert wide <= size["width"], f"{name} is {wide} pixels wide"
+            assert await page.evaluate(OUT_OF_SIGHT) == [], f"entries of the menu cannot be seen on {name}"
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+async def test_long_words_and_code_stay_in_their_bubble(tmp_path, size):
+    code = "```\ndef grow(" + "argument, " * 30 + ")\n```"
+    async with running(tmp_path, pause=0.0) as node, browsing(node, size=size) as page:
+        for text in ("x" * 300, code, "مرحبا بالعالم " * 30):
+            await FakeRoom.post(node["room:garden"], "ada", text)
+        await page.goto(await base(node) + "/rooms/garden")
+        await page.wait_for_selector(".said.agent:not(.streaming) >> nth=2")
+        assert await page.evaluate(BURST) == []
+        below, menu = (
+            await page.locator("#composer").bounding_box(),
+            await page.locator(".menu").bounding_box(),
+        )
+        assert size != PHONE or below["y"] + below["height"] <= menu["y"]
 
 
 async def test_every_control_has_a_name_and_every_text_enough_contrast(tmp_path):
@@ -273,6 +290,19 @@ async def ask(page: Any, node: Node, text: str) -> None:
 def break_a_record(garden: Path) -> None:
     (garden / "agents" / "scuot.md").write_text("---\nclass: [agent\n---\n")
 
+
+# Entries of the menu that are not wholly on the screen, or hidden by something.
+OUT_OF_SIGHT = """() => [...document.querySelectorAll('.menu a')].filter(e => {
+  const {left, right, top, bottom} = e.getBoundingClientRect();
+  const there = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+  return left < 0 || right > innerWidth || top < 0 || bottom > innerHeight || !e.contains(there);
+}).map(e => e.textContent.trim())"""
+
+# What is said that sticks out of the talk at either side.
+BURST = """() => [...document.querySelectorAll('.said .text')].filter(e => {
+  const own = e.getBoundingClientRect(), talk = e.closest('ol').getBoundingClientRect();
+  return own.left < talk.left - 1 || own.right > talk.right + 1;
+}).map(e => e.textContent.slice(0, 20))"""
 
 NAMELESS = """() => [...document.querySelectorAll('a, button, input:not([type=hidden]), [role=img]')]
   .filter(e => e.checkVisibility() && !(e.textContent.trim() || e.getAttribute('aria-label')

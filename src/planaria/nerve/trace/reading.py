@@ -13,6 +13,7 @@ from planaria.cortex.query import Query
 from planaria.nerve.trace.asides import SIDE, names
 from planaria.nerve.trace.build import build
 from planaria.nerve.trace.shape import Doing, Trace
+from planaria.nerve.trace.words import REFERENCE, inner
 
 type Read = Callable[[Query], Awaitable[list[Event]]]
 type Look = Callable[[Iterable[str]], Sequence[Doing]]
@@ -133,6 +134,12 @@ async def short(read: Read, trace_id: str, *, now: float, look: Look | None) -> 
     events = await read_events(read, trace_id, most=MOST_SHORT, contents=False)
     if not events:
         return None
+    for place, event in enumerate(events):
+        if event.kind in HEADS:  # people know a trace by the words it begins with
+            if REFERENCE in inner(event.payload, "text"):
+                one = Query(after_seq=event.seq - 1, before_seq=event.seq + 1, limit=1)
+                events[place : place + 1] = await read(one)
+            break
     doing = None if look is None else look({event.session for event in events})
     trace = build(trace_id, events, now=now, doing=doing)
     return msgspec.structs.replace(trace, nodes=())

@@ -51,7 +51,10 @@ def build_app(services: Services) -> ASGIApp:
         return metrics.has_token(request, services.metrics_token)
 
     async def away(request: Request, error: Exception) -> Response:
-        lines = [str(error), "Its supervisor starts it again; this page will work when it is back."]
+        lines = [
+            str(error),
+            "The node tries again by itself, or starts it again; this page works as soon as it is back.",
+        ]
         return await site.page("trouble.html", "", None, {"title": "Not reachable now", "lines": lines}, 503)
 
     async def lost(request: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from planaria.cortex.durable.dead import Dead, DeadRefused, Letter, LetterView
+from planaria.cortex.durable.dead import Dead, DeadRefused, Letter
 from planaria.cortex.durable.question import Closed, Question
 from planaria.cortex.durable.questions import QuestionRefused, Questions
 from planaria.cortex.errors import JournalUnavailable
@@ -161,7 +161,8 @@ class LetterFeed:
     async def parts(self) -> list[Part]:
         """Everything on the page."""
         try:
-            view: LetterView = await self.site.node.run(_show, self.site, self.which)
+            # In no process of its own: one that is cut off with its visitor would be told of as killed.
+            view = await Dead.show(self.site.pid("dead"), self.which, self.site.pid("journal"))
         except DeadRefused as error:
             raise HTTPException(404, _sentence(str(error))) from error
         text = msgspec.json.format(msgspec.json.encode(view.evidence), indent=2).decode()
@@ -188,10 +189,6 @@ async def _letters(site: Site, *, closed: bool = False) -> tuple[Letter, ...]:
 
 async def _answer(site: Site, which: str, said: str) -> Closed:
     return await Questions.answer(site.pid("questions"), which, said, by=ME, via=VIA)
-
-
-async def _show(site: Site, which: str) -> LetterView:
-    return await Dead.show(site.pid("dead"), which)
 
 
 async def _replay(site: Site, which: str) -> str:
