@@ -12,9 +12,9 @@ from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.node_lease import NodeLease
 from planaria.cortex.query import Query
-from planaria.cortex.store import EventStore
+from planaria.cortex.store import EventStore, Fence
 from planaria.cortex.stores.sqlite.store import SqliteStore
-from planaria.otp import Pid, StartFailed, child, root_cause, stop
+from planaria.otp import Pid, StartFailed, child, exit_signal, root_cause, stop
 from planaria.testing.node import TestNode, running_node
 
 SAID = [NewEvent("said", {"text": "x"}, session="room:x")]
@@ -63,11 +63,39 @@ async def test_a_second_node_of_the_name_is_told_who_has_it_and_what_to_do(nodes
 
 
 async def test_the_same_holder_has_its_name_back_at_once(nodes: Nodes) -> None:
-    first, journal = await nodes.start()  # never let go of, as after kill -9
+    first, _ = await nodes.start()  # never let go of, as after kill -9
     await first.start(lease("here"))
-    again, _ = await nodes.start()
+    again, journal = await nodes.start()
     await again.start(lease("here"))
-    assert await Journal.append(journal, SAID)  # the same holder, the same token
+    assert await Journal.append(journal, SAID)
+
+
+async def test_what_an_earlier_life_of_the_node_still_sends_is_not_written(nodes: Nodes) -> None:
+    """A commit of a killed node may reach the store late; two copies of one machine take each other for themselves."""
+    first, late = await nodes.start()
+    await first.start(lease("here"))
+    again, journal = await nodes.start()
+    await again.start(lease("here"))
+    with pytest.raises(JournalUnavailable, match="another node has taken over this node's name"):
+        await Journal.append(late, SAID)
+    await Journal.append(journal, SAID)
+    assert len(await Journal.read(journal, Query())) == 1
+
+
+async def kill(pid: Pid) -> None:
+    exit_signal(pid, "kill")
+
+
+async def test_a_journal_that_is_restarted_goes_on_under_the_same_lease(nodes: Nodes) -> None:
+    node, journal = await nodes.start()
+    first = await node.start(lease("here"))
+    before = await Journal.lease(journal, "node:garden")
+    gone = node.wait_exit(first)
+    await node.run(kill, first)
+    await gone
+    await node.start(lease("here"))
+    assert before is not None and await Journal.guarded(journal) == Fence("node:garden", before.token)
+    assert await Journal.append(journal, SAID)
 
 
 async def test_a_name_that_was_given_back_is_free(nodes: Nodes) -> None:

@@ -416,6 +416,11 @@ class Journal(GenServer):
         self.fence = self.stores.fence = fence
 
     @call
+    def guarded(self) -> Fence | None:
+        """What it writes under, since this or an earlier process of it was told to."""
+        return self.fence
+
+    @call
     def status(self) -> JournalStatus:
         """Figures since the start."""
         return JournalStatus(

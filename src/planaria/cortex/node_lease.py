@@ -48,11 +48,22 @@ class NodeLease(GenServer):
         await self._take()
 
     async def _take(self) -> None:
-        """Take the name, now or when the store can be asked again; until then the journal keeps to the lease before."""
+        """Take the name, now or when the store can be asked again; until then the journal keeps to the lease before.
+
+        When only the journal was restarted the lease before goes on. A new one ends what an earlier life of this node
+        has sent to the store and did not see written.
+        """
+        name = f"node:{self.name}"
         try:
-            lease = await Journal.acquire("journal", f"node:{self.name}", self.holder, self.ttl)
+            fence = await Journal.guarded("journal")
+            if fence is None:
+                lease = await Journal.acquire("journal", name, self.holder, self.ttl)
+            else:
+                lease = await Journal.renew(
+                    "journal", Lease(fence.name, self.holder, fence.token, 0.0, 0.0), self.ttl
+                )
             if lease is None:
-                raise NameTaken(_taken(self.name, await Journal.lease("journal", f"node:{self.name}")))
+                raise NameTaken(_taken(self.name, await Journal.lease("journal", name)))
         except JournalUnavailable:
             send_after(AGAIN, self.pid, "take")
             return

@@ -121,7 +121,7 @@ class Lease(msgspec.Struct, frozen=True):
     """The right to be the only one who does something, until `expires_at` (unix seconds).
 
     Attributes:
-        token: grows with each new holder of this name, from 1.
+        token: grows each time the name is taken, from 1.
         since: when the holder took it, unix seconds.
     """
 
@@ -252,7 +252,8 @@ class EventStore(Protocol):
     async def acquire_lease(self, name: str, holder: str, ttl: float) -> Lease | None:
         """Take a lease that is free, expired, or the holder's own, for `ttl` seconds; None while another has it.
 
-        A holder that takes its own unexpired lease again keeps the token; every other taking raises it by one.
+        Every taking raises the token by one, the holder's own too: what an earlier life of it has sent and not seen the
+        end of is refused from then on.
         """
         ...
 

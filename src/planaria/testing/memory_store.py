@@ -202,7 +202,7 @@ class MemoryStore:
         held = lease is not None and lease.expires_at > now
         if lease is not None and held and lease.holder != holder:
             return None
-        token = 1 if lease is None else lease.token if held else lease.token + 1
+        token = 1 if lease is None else lease.token + 1
         since = lease.since if lease is not None and held else now
         self._leases[name] = Lease(name, holder, token, now + ttl, since)
         return self._leases[name]

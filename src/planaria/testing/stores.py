@@ -374,10 +374,12 @@ class EventStoreContract:
         assert isinstance(mine, Lease) and (mine.name, mine.holder, mine.token) == ("run:1", "me", 1)
         assert await store.acquire_lease("run:1", "you", 1000.0) is None
         again = await store.acquire_lease("run:1", "me", 2000.0)
-        assert again is not None and again.token == 1 and again.expires_at > mine.expires_at
+        assert again is not None and again.token == 2 and again.expires_at > mine.expires_at
         assert again.since == mine.since
         assert await store.lease("run:1") == again
         assert await store.lease("run:2") is None
+        assert await store.renew_lease(mine, 1000.0) is None
+        assert await store.append([[draft()]], [Fence("run:1", mine.token)]) == [Stale("run:1")]
         other = await store.acquire_lease("run:2", "you", 1000.0)
         assert other is not None and other.token == 1
 

@@ -199,7 +199,7 @@ class Database:
             ended = await connection.fetchval(_END, pid, since, int(_END_WITHIN * 1000))
             if ended is False:  # None: there is none such
                 problem = f"{self.shown} may still be at work on an earlier commit"
-                raise StoreBusy(problem, f"see what process {pid} does there: SELECT * FROM pg_stat_activity")
+                raise StoreBusy(problem, f"see what process {pid} does there, and end it")
             self._former.discard((pid, since))
 
     def _check_open(self) -> None:

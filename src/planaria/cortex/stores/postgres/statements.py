@@ -54,7 +54,7 @@ ACQUIRE = f"""
 INSERT INTO leases AS l (name, holder, token, since, expires_at) VALUES ($1, $2, 1, {NOW}, {NOW} + $3)
 ON CONFLICT (name) DO UPDATE
 SET holder = excluded.holder, expires_at = excluded.expires_at,
-    token = CASE WHEN l.holder = excluded.holder AND l.expires_at > {NOW} THEN l.token ELSE l.token + 1 END,
+    token = l.token + 1,
     since = CASE WHEN l.holder = excluded.holder AND l.expires_at > {NOW} THEN l.since ELSE excluded.since END
 WHERE l.holder = excluded.holder OR l.expires_at <= {NOW}
 RETURNING name, holder, token, since, expires_at

@@ -75,7 +75,7 @@ def acquire_lease(
     row = connection.execute(
         "INSERT INTO leases (name, holder, token, expires_at, since) VALUES (?1, ?2, 1, ?3, ?4)"
         " ON CONFLICT (name) DO UPDATE SET"
-        " token = CASE WHEN expires_at > ?4 THEN token ELSE token + 1 END,"
+        " token = token + 1,"
         " since = CASE WHEN expires_at > ?4 THEN since ELSE ?4 END,"
         " holder = ?2, expires_at = ?3 WHERE holder = ?2 OR expires_at <= ?4"
         " RETURNING token, expires_at, since",
