@@ -7,7 +7,7 @@ import pytest
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.live.projection import Projection
-from planaria.cortex.live.store import Live, TableChanged, follow, tables_of
+from planaria.cortex.live.store import Live, TableChanged, follow, joined, tables_of
 from planaria.cortex.live.table import ALL, LiveError, Row, Select, Table
 from planaria.cortex.live.watcher import MOST_PENDING, RowsChanged, Watching
 from planaria.cortex.telemetry.signal import Signal
@@ -45,6 +45,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.topics = {"birds"}
+        self.lookings_back = 0
         self.table: Table[Count] = Table("counts", Count, 3000, "how often")
 
     def _add(self, key: str, kind: str) -> None:
@@ -53,6 +54,9 @@ class Counts:
 
     def event(self, event: Event) -> None:
         self._add(event.payload["name"], "event")
+
+    def looked_back(self) -> None:
+        self.lookings_back += 1
 
     def heard(self, message: Any) -> None:
         self._add(message, "heard")
@@ -64,8 +68,12 @@ class Counts:
         self._add(event.name, "kernel")
 
 
+made: list[Counts] = []
+
+
 def make(node: Node) -> list[Projection]:
-    return [Counts()]
+    made[:] = [Counts()]
+    return list(made)
 
 
 async def start(node: TestNode, store: MemoryStore | None = None, look_back: int = 2000) -> Pid:
@@ -146,6 +154,43 @@ async def test_an_event_that_comes_during_the_look_back_counts_once(node: TestNo
     await node.run(both)
     await node.settle()
     assert numbers(node) == {"wren": 2}
+
+
+@pytest.mark.parametrize(
+    ("read", "missed", "made_of"),
+    [
+        ([1, 2], [2, 3], [1, 2, 3]),
+        ([1, 2, 3], [4], [2, 3, 4]),
+        ([1, 2], [6, 7, 8], [6, 7, 8]),  # 3, 4 and 5 were too many
+        ([], [1], [1]),
+        ([], [], []),
+    ],
+)
+def test_the_tables_are_made_of_the_latest_events_without_a_gap(
+    read: list[int], missed: list[int], made_of: list[int]
+):
+    def seen(seq: int) -> Event:
+        return Event(seq, f"E{seq}", 0.0, "T", None, "n", "p", "birds", "bird.seen", {})
+
+    latest = joined([*map(seen, read)], [*map(seen, missed)], 3)
+    assert [event.seq for event in latest] == made_of
+
+
+async def test_topics_that_are_wanted_no_more_are_heard_no_more(node: TestNode):
+    await start(node)
+    (counts,) = made
+    assert counts.lookings_back == 1
+    for number in range(50):
+        counts.topics = {f"birds {number}"}
+        await see(node, "wren")
+        await node.settle()
+        numbers(node)
+    node.broadcast("birds 3", "song")
+    node.broadcast("birds 49", "song")
+    await node.settle()
+    assert numbers(node) == {"wren": 50, "song": 1}
+    assert [topic for topic in node.taps if topic.startswith("birds")] == ["birds 49"]
+    assert len(node["live"].on_death or ()) < 10
 
 
 async def test_while_the_journal_cannot_be_read_the_look_back_waits(node: TestNode):

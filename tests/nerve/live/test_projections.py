@@ -10,7 +10,7 @@ from planaria.nerve.live import projections
 from planaria.nerve.live.processes import Processes
 from planaria.nerve.live.providers import Providers
 from planaria.nerve.live.runs import Runs
-from planaria.nerve.live.sessions import SessionRow, Sessions
+from planaria.nerve.live.sessions import MOST_WAITING, SessionRow, Sessions
 from planaria.otp import Crash, ProcessExited, ProcessStarted, register, self_, sleep
 from planaria.rooms.message import ReplyDelta, TurnState
 from planaria.testing.node import TestNode
@@ -23,6 +23,7 @@ class Journal:
 
     def __init__(self) -> None:
         self.seq = 0
+        self.node = "test"
 
     def event(
         self, kind: str, session: str, payload: dict[str, Any], cause: str | None = None, state: Any = "whole"
@@ -34,7 +35,7 @@ class Journal:
             at=float(self.seq),
             trace_id="T",
             cause_id=cause,
-            node="test",
+            node=self.node,
             process="p",
             session=session,
             kind=kind,
@@ -165,6 +166,52 @@ async def test_a_branch_that_was_removed_is_no_row_any_more(node: TestNode, jour
     sessions.event(journal.event("session.forked", "forks", {"room": "garden-fork-1"}))
     sessions.kernel_event(ProcessStarted(node.spawn(_nothing), branch, ""))
     assert len(sessions.table) == 2
+
+
+async def test_after_a_look_back_what_no_process_does_is_over(node: TestNode, journal: Journal):
+    journal.node = node.name
+    sessions = Sessions(node)
+    sessions.event(journal.event("turn.started", SESSION, {"message": "m", "author": "ada"}))
+    sessions.event(journal.event("turn.started", "session:mole@garden", {"message": "m", "author": "ada"}))
+    journal.node = "elsewhere"
+    sessions.event(journal.event("turn.started", "session:owl@garden", {"message": "m", "author": "ada"}))
+    sessions.looked_back()
+    rows = {row.agent: (row.status, row.doing, row.since) for row in sessions.table.select(ALL)}
+    assert rows["scout"] == ("down", "its process is not there", 1.0)
+    assert rows["mole"][:2] == rows["scout"][:2]
+    assert rows["owl"][0] == "thinking"
+    sessions.kernel_event(ProcessStarted(node.spawn(_nothing), SESSION, ""))
+    row = sessions.table.get(SESSION)
+    assert row is not None and (row.status, row.turn, row.turn_since) == ("waiting", "m", 1.0)
+
+
+async def test_many_sessions_rooms_and_messages_are_bounded(node: TestNode, journal: Journal):
+    sessions = Sessions(node)
+    sessions.table.limit = 100
+    for number in range(1000):
+        room = f"session:scout@room{number}"
+        sessions.event(journal.event("turn.started", room, {"message": "m", "author": "ada"}))
+        len(sessions.table)
+    assert len(sessions.table) == len(sessions.sessions) == len(sessions.topics) == 100
+    assert sessions.table.evicted == 900
+    for _ in range(MOST_WAITING + 50):
+        sessions.event(said(journal, "ada", "are you there?", to=("gone",)))
+    row = sessions.table.get("session:gone@garden")
+    assert row is not None and row.queue == MOST_WAITING
+
+
+async def test_a_branch_that_is_removed_while_the_table_is_full_hurts_nobody(
+    node: TestNode, journal: Journal
+):
+    sessions = Sessions(node)
+    sessions.table.limit = 1
+    sessions.event(
+        journal.event("turn.started", "session:scout@garden-fork-1", {"message": "m", "author": "ada"})
+    )
+    assert len(sessions.table) == 1
+    sessions.event(journal.event("turn.started", SESSION, {"message": "n", "author": "ada"}))
+    sessions.event(journal.event("session.removed", "forks", {"room": "garden-fork-1", "by": "ada"}))
+    assert the_session(sessions).key == SESSION
 
 
 async def test_sessions_that_run_already_have_a_row(node: TestNode):

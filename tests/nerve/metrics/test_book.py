@@ -162,6 +162,20 @@ def test_no_label_has_more_values_than_fifty_and_other():
     assert "session:" not in text and "run:" not in text and "@" not in text
 
 
+def test_the_branches_of_tools_leave_room_for_the_outcomes_of_turns():
+    book = MetricsBook()
+    journal = Journal(book)
+    for number in range(100):
+        journal.take("tool.finished", tool="t", branch=f"branch{number}", duration_ms=1.0)
+    journal.take("turn.finished", turn="t", outcome="answered")
+    journal.take("room.message", author_kind="person")
+    journal.take("workflow.run.finished", workflow="w", status="done")
+    found = samples(book)
+    assert of(found, "planaria_turns_total", "scout", "answered") == 1
+    assert of(found, "planaria_room_messages_total", "person") == 1
+    assert of(found, "planaria_workflow_runs_total", "w", "done") == 1
+
+
 def test_erased_events_are_counted_as_far_as_they_go():
     book = MetricsBook()
     journal = Journal(book)

@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from planaria.config.settings import Settings, WebSettings
-from planaria.cortex.event import NewEvent
+from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.live.store import Live
 from planaria.nerve.live import projections
@@ -130,6 +130,15 @@ async def test_a_journal_that_does_not_answer_is_told_and_the_rest_too(tmp_path:
         found = {s.name: s.value for f in parse((await get(url, **BEARER)).text) for s in f.samples}
         assert found["planaria_journal_up"] == 0 and found["planaria_processes"] > 5
         assert "planaria_journal_events_total" not in found
+
+
+async def test_what_other_nodes_at_the_same_database_did_is_in_their_figures_alone(tmp_path: Path):
+    async with running(tmp_path) as (node, url):
+        for number, name in enumerate(("garden", "meadow", "meadow")):
+            said = Event(number, f"E{number}", 0.0, "T", None, name, "p", "room:a", "room.message", {})
+            node.broadcast("journal", said)
+        found = {s.name: s.value for f in parse((await get(url, **BEARER)).text) for s in f.samples}
+        assert found["planaria_room_messages_total"] == 1
 
 
 async def test_killed_it_counts_anew(tmp_path: Path):

@@ -13,7 +13,7 @@ class Projection(Protocol):
     Attributes:
         table: what it keeps.
         kinds: of journal events it is given, live and from the look back, in order.
-        topics: broadcasts it hears; it may add to them.
+        topics: broadcasts it hears; it may add to them and take away.
         hears: classes of messages on those topics it is given.
         spans: names of spans and points it is given.
         kernel: classes of kernel events it is given; of the starts and exits of processes those that have a name.
@@ -34,6 +34,10 @@ class Projection(Protocol):
 
     def event(self, event: Event) -> None:
         """Take in one event of the journal."""
+        ...
+
+    def looked_back(self) -> None:
+        """The events of the look back are all taken in; from now on they come as they happen."""
         ...
 
     def heard(self, message: Any) -> None:

@@ -23,7 +23,8 @@ Emits: `TableChanged` on `live:<table>`.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -75,7 +76,6 @@ AGAIN = 1.0
 """Seconds until a journal that was away is read again."""
 MOST_WAITING = 20_000
 """Spans and kernel events that may wait to be taken in; beyond, they are dropped and counted."""
-MOST_TOPICS = 1000
 
 log = logging.getLogger(__name__)
 
@@ -160,10 +160,11 @@ class Live(GenServer):
         self.faulty: set[str] = set()  # said once each
         self.telling = False
         self.looking = False
-        self.missed: list[Event] | None = []  # what comes while the look back is on its way
+        # What comes while the look back is on its way: as many as are looked back at.
+        self.missed: deque[Event] | None = deque(maxlen=max(1, look_back))
         self.looked_to = 0
         self.task: TaskRef | None = None
-        self.heard_topics: set[str] = set()
+        self.taps: dict[str, Callable[[], None]] = {}  # topic -> how to stop hearing it
         self.by_kind: dict[str, list[Projection]] = {}
         self.by_span: dict[str, list[Projection]] = {}
         self.by_kernel: dict[type, list[Projection]] = {}
@@ -328,7 +329,6 @@ class Live(GenServer):
                 if what.seq > self.looked_to:
                     if self.missed is not None:
                         self.missed.append(what)
-                        del self.missed[: -self.look_back]
                     else:
                         self._fold(what)
                 continue
@@ -373,12 +373,12 @@ class Live(GenServer):
             self.feed(event)
 
     def _listen(self) -> None:
-        for projection in self.projections:
-            if not projection.topics <= self.heard_topics:
-                for topic in projection.topics - self.heard_topics:
-                    if len(self.heard_topics) < MOST_TOPICS:
-                        self.heard_topics.add(topic)
-                        tap(self.pid.node, topic, self._heard)
+        wanted = set[str]().union(*(projection.topics for projection in self.projections))
+        if wanted != self.taps.keys():
+            for topic in self.taps.keys() - wanted:
+                self.taps.pop(topic)()
+            for topic in wanted - self.taps.keys():
+                self.taps[topic] = tap(self.pid.node, topic, self._heard)
 
     # --- the start -------------------------------------------------------------------------------------------------
 
@@ -388,10 +388,12 @@ class Live(GenServer):
         )
 
     def _looked_back(self, events: list[Event]) -> None:
-        missed, self.missed = self.missed or [], None
+        missed, self.missed = self.missed or (), None
         self.looked_to = events[-1].seq if events else 0
-        for event in (*events, *(event for event in missed if event.seq > self.looked_to)):
+        for event in joined(events, missed, self.look_back):
             self._fold(event)
+        for projection in self.projections:
+            projection.looked_back()
         self._listen()
 
     # --- who follows -----------------------------------------------------------------------------------------------
@@ -513,6 +515,15 @@ def _concerns(ref: int, seen: Monitor) -> Callable[[object], bool]:
                 return False
 
     return concerns
+
+
+def joined(read: Sequence[Event], missed: Iterable[Event], limit: int) -> list[Event]:
+    """The latest events, of those that were read and those that came meanwhile.
+
+    Not more than may be missed: if some of those were let go of, what was read before them does not count either.
+    """
+    until = read[-1].seq if read else 0
+    return [*read, *(event for event in missed if event.seq > until)][-max(1, limit) :]
 
 
 async def _latest(journal: Server, kinds: tuple[str, ...], limit: int) -> list[Event] | None:

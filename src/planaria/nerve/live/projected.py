@@ -20,6 +20,9 @@ class Projected:
     def event(self, event: Event) -> None:
         """Nothing."""
 
+    def looked_back(self) -> None:
+        """Nothing."""
+
     def heard(self, message: Any) -> None:
         """Nothing."""
 

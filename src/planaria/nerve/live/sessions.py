@@ -4,7 +4,7 @@ Folded from the session's events, the room's messages and the pieces of answers 
 from the events that were read at the start on, not from the beginning of the journal.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from planaria.rooms.message import ReplyDelta, TurnState, room_name
 PREFIX = "session:"
 MOST = 5000
 MOST_MESSAGES = 1000
+MOST_WAITING = 1000
 LONGEST_TEXT = 200
 LONGEST_TAIL = 400
 
@@ -34,7 +35,7 @@ class SessionRow(Row, frozen=True):
         author, asked: whom it answers, and the beginning of what was said.
         saying: the end of what it is writing now.
         model: the one it called last, `provider/model`.
-        queue: messages that wait for their turn.
+        queue: messages that wait for their turn; at most 1000 are counted.
         turns, failures: turns that are over; model calls that failed.
         tokens_in, tokens_out, cost_micro: of its model calls; cost in millionths of a dollar, where it is known.
         last_error: of its last failure.
@@ -71,7 +72,7 @@ class _Session:
         self.key = key
         self.agent, _, self.room = key.removeprefix(PREFIX).partition("@")
         self.status = "idle"
-        self.doing = ""
+        self.doing = self.node = ""
         self.since = self.turn_since = 0.0
         self.turn = self.author = self.asked = self.saying = self.model = self.last_error = self.trace_id = ""
         self.asking = False  # whether a model call has begun and not ended
@@ -82,6 +83,11 @@ class _Session:
     def now(self, status: str, doing: str, at: float) -> None:
         if doing != self.doing or status != self.status:
             self.status, self.doing, self.since = status, doing, at
+
+    def wait(self, message: str, author: str) -> None:
+        self.waiting[message] = author
+        if len(self.waiting) > MOST_WAITING:
+            del self.waiting[next(iter(self.waiting))]
 
     def words(self) -> str:
         """What it does. Put into words here, as most of it is over before anybody looks."""
@@ -138,7 +144,8 @@ class Sessions(Projected):
         self.removed: set[str] = set()  # rooms of branches that are no longer run
         self.table: Table[SessionRow] = Table("sessions", SessionRow, MOST, "an agent in a room")
         self.table.build = self._build
-        self.table.forget = self.sessions.pop
+        self.table.forget = self._forget
+        self.in_room: Counter[str] = Counter()  # sessions
         for name in list(node.names):
             if name.startswith(PREFIX):
                 self._session(name).since = node.clock.wall()
@@ -151,9 +158,26 @@ class Sessions(Projected):
         session = self.sessions.get(key)
         if session is None:
             session = self.sessions[key] = _Session(key)
+            self.in_room[session.room] += 1
             self.topics.add(room_name(session.room))
         self.table.touch(key)
         return session
+
+    def _forget(self, key: str) -> None:
+        session = self.sessions.pop(key, None)
+        if session is None:
+            return  # its branch was removed
+        self.in_room[session.room] -= 1
+        if not self.in_room[session.room]:
+            del self.in_room[session.room]
+            self.topics.discard(room_name(session.room))
+
+    def looked_back(self) -> None:
+        """What this node's sessions did last is over where no process does it."""
+        for key, session in self.sessions.items():
+            if session.node in ("", self.node.name) and key not in self.node.names:
+                session.status, session.doing, session.saying = "down", "its process is not there", ""
+                self.table.touch(key)
 
     # --- the journal -------------------------------------------------------------------------------------------------
 
@@ -175,7 +199,7 @@ class Sessions(Projected):
         elif event.kind == "room.redelivered" and event.state == "whole":
             message, agent = str(event.payload.get("message", "")), event.payload.get("agent")
             author = self.said.get(message, ("", ""))[0]
-            self._session(f"{PREFIX}{agent}@{event.session.removeprefix('room:')}").waiting[message] = author
+            self._session(f"{PREFIX}{agent}@{event.session.removeprefix('room:')}").wait(message, author)
 
     def _said(self, event: Event) -> None:
         payload, room = event.payload, event.session.removeprefix("room:")
@@ -184,7 +208,7 @@ class Sessions(Projected):
         if len(self.said) > MOST_MESSAGES:
             self.said.popitem(last=False)
         for agent in payload.get("to") or ():
-            self._session(f"{PREFIX}{agent}@{room}").waiting[event.id] = author
+            self._session(f"{PREFIX}{agent}@{room}").wait(event.id, author)
         if event.cause_id is not None:  # an answer
             answered = self.sessions.get(f"{PREFIX}{author}@{room}")
             if answered is not None and answered.waiting.pop(event.cause_id, None) is not None:
@@ -193,11 +217,12 @@ class Sessions(Projected):
     def _branch_removed(self, room: str) -> None:
         self.removed.add(room)
         for key in [key for key, session in self.sessions.items() if session.room == room]:
-            del self.sessions[key]
+            self._forget(key)
             self.table.touch(key)
 
     def _of_session(self, session: _Session, event: Event) -> None:
         take = _TAKE.get(event.kind)
+        session.node = event.node
         if take is not None:
             take(self, session, event.payload, event)
 

@@ -15,6 +15,7 @@ from planaria.cortex.telemetry.tally import Capped, Histogram, Tally
 from planaria.otp import ChildRestarted, KernelEvent, MessageShed, ProcessExited, RestartsExceeded, is_orderly
 
 MOST_NAMES = 50
+MOST_WORDS = 20
 TOKENS = tuple(4.0**n for n in range(14))
 """Bounds of token counts, as the semantic conventions advise: 1, 4, 16 … 67 108 864."""
 SECONDS = tuple(0.01 * 2**n for n in range(14))
@@ -39,7 +40,10 @@ class MetricsBook:
     def __init__(self) -> None:
         self.agents, self.tools = Capped(MOST_NAMES), Capped(MOST_NAMES)
         self.models, self.providers = Capped(MOST_NAMES), Capped(MOST_NAMES)
-        self.workflows, self.routes, self.branches = Capped(MOST_NAMES), Capped(MOST_NAMES), Capped(20)
+        self.workflows, self.routes = Capped(MOST_NAMES), Capped(MOST_NAMES)
+        # One for each label, as tools name their branches themselves.
+        self.branches, self.outcomes = Capped(MOST_WORDS), Capped(MOST_WORDS)
+        self.author_kinds, self.statuses = Capped(MOST_WORDS), Capped(MOST_WORDS)
         self.asked: dict[str, tuple[str, str, float]] = {}  # session -> provider, model, when
         self.begun: dict[str, float] = {}  # session -> when its turn began
         self.token_usage = Histogram(
@@ -100,7 +104,7 @@ class MetricsBook:
                 self._remember(self.begun, session, event.at)
             case "turn.finished":
                 outcome = str(payload.get("outcome", "unknown"))
-                self.turns.add(self._agent(session), self.branches(outcome))
+                self.turns.add(self._agent(session), self.outcomes(outcome))
                 begun = self.begun.pop(session, None)
                 self.asked.pop(session, None)
                 if begun is not None:
@@ -119,12 +123,12 @@ class MetricsBook:
                 self.tool_calls.add(tool, self.branches(str(payload.get("branch", "unknown"))))
                 self.tool_seconds.observe((payload.get("duration_ms") or 0.0) / 1000)
             case "room.message":
-                self.messages.add(self.branches(str(payload.get("author_kind", "unknown"))))
+                self.messages.add(self.author_kinds(str(payload.get("author_kind", "unknown"))))
             case "workflow.run.started":
                 self.runs_started.add(self.workflows(str(payload.get("workflow", ""))))
             case "workflow.run.finished":
                 name = self.workflows(str(payload.get("workflow", "")))
-                self.runs.add(name, self.branches(str(payload.get("status", "unknown"))))
+                self.runs.add(name, self.statuses(str(payload.get("status", "unknown"))))
             case "workflow.step.retried":
                 self.retries.add()
             case "dead.lettered":

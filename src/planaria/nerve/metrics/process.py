@@ -126,7 +126,8 @@ class Metrics(GenServer):
             log.error("%s cannot be counted", name, exc_info=error)
 
     def _event(self, event: Event) -> None:
-        if event.kind in self.book.kinds:
+        # Those of other nodes at the same database are in their own figures.
+        if event.kind in self.book.kinds and event.node == self.pid.node.name:
             self.feed(event)
 
     def _kernel(self, event: KernelEvent) -> None:

@@ -14,6 +14,7 @@ from planaria.otp.kernel.process import running
 
 if TYPE_CHECKING:
     from planaria.otp.kernel.node import Node
+    from planaria.otp.kernel.process import Process
 
 log = logging.getLogger(__name__)
 
@@ -24,19 +25,24 @@ def tap(node: Node, topic: str, callback: Callable[[Any], object]) -> Callable[[
     In a process it ends with that process, too.
     """
     node.taps[topic] = (*node.taps.get(topic, ()), callback)
+    owner = running.process
 
-    def stop() -> None:
+    def gone(_: Process | None) -> None:
         left = tuple(each for each in node.taps.get(topic, ()) if each is not callback)
         if left:
             node.taps[topic] = left
         else:
             node.taps.pop(topic, None)
 
-    owner = running.process
+    def stop() -> None:
+        if owner is not None and owner.on_death is not None and gone in owner.on_death:
+            owner.on_death.remove(gone)
+        gone(owner)
+
     if owner is not None and owner.node is node:
         if owner.on_death is None:
             owner.on_death = []
-        owner.on_death.append(lambda _: stop())
+        owner.on_death.append(gone)
     return stop
 
 
