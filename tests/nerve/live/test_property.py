@@ -79,7 +79,12 @@ def tables(events: list[Event], looks: set[int]) -> tuple[list[Any], list[Any]]:
                 each.event(event)
             if event.seq in looks:
                 each.table.select(ALL)
-    return [sorted(each.table.select(ALL), key=lambda row: row.key) for each in (sessions, providers)]
+    return _rows(sessions), _rows(providers)
+
+
+def _rows(projection: Sessions | Providers) -> list[Any]:
+    rows: list[Any] = projection.table.select(ALL)
+    return sorted(rows, key=lambda row: row.key)
 
 
 @settings(max_examples=150, deadline=None)
@@ -89,7 +94,7 @@ def test_looking_changes_nothing_and_the_figures_are_those_of_the_events(
 ):
     events = events[cut % len(events) :]  # as after a restart: some of what was before is not known
     sessions, providers = tables(events, looks)
-    assert (sessions, providers) == tuple(tables(events, set()))
+    assert (sessions, providers) == tables(events, set())
 
     counted: Counter[tuple[str, str]] = Counter()
     asked: dict[str, str] = {}
