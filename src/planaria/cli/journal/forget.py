@@ -70,7 +70,8 @@ def erase(subject: str, yes: bool, garden: Path, as_json: bool) -> None:
         if not yes:
             with progress("counting") as show:
                 found = door.ask("journal.erase", show, subject=subject, dry=True)
-            what = f"{found['sealed']} of {found['events']} events of {output.clean(subject)} can be read"
+            readable = found["sealed"] + found["plain"]
+            what = f"{readable} of {found['events']} events of {output.clean(subject)} can be read"
             click.confirm(f"{what}. Destroy its key? This cannot be undone", abort=True, err=True)
         with progress("erasing") as show:
             found = door.ask("journal.erase", show, subject=subject, dry=False)
@@ -84,17 +85,15 @@ def erase(subject: str, yes: bool, garden: Path, as_json: bool) -> None:
             else "no key"
         )
         click.echo(f"nothing to erase: {output.clean(subject)} has {had}")
-        if found["sealed"]:
-            mend = (
-                f"{found['sealed']} events of it are not sealed, as they are from before sealing; prune them"
-            )
-            raise CliError(REFUSED, "not everything can be erased", mend, "refused")
-        return
-    what = f"{found['sealed']} events of {output.clean(subject)} cannot be read any more"
-    click.echo(f"{click.style('erased', fg='green')}: {what}")
-    click.echo(
-        "exports and backups made before still have them, and so have notes and files; the chains hold"
-    )
+    else:
+        what = f"{found['sealed']} events of {output.clean(subject)} cannot be read any more"
+        click.echo(f"{click.style('erased', fg='green')}: {what}")
+        click.echo(
+            "exports and backups made before still have them, and so have notes and files; the chains hold"
+        )
+    if found["plain"]:
+        mend = f"{found['plain']} events of it are not sealed, as they are from before sealing; prune them"
+        raise CliError(REFUSED, "not everything can be erased", mend, "refused")
 
 
 @click.command()
