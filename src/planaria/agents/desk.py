@@ -9,18 +9,15 @@ import msgspec
 from planaria.agents.definition import AgentDefinition
 from planaria.agents.events import SessionForked, TurnFinished, TurnStarted
 from planaria.agents.turn import Turn
-from planaria.cortex.errors import EventRefused, JournalUnavailable
+from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import Event, NewEvent, repeatable_id
 from planaria.cortex.event_type import EventType
 from planaria.cortex.journal import Journal
+from planaria.cortex.patience import patiently
 from planaria.cortex.query import Query
 from planaria.cortex.redact import Flow, Redactor
 from planaria.membrane.gate import Gate
 from planaria.membrane.tool import Context
-from planaria.otp import CallError, sleep
-
-PATIENCE = 0.5
-"""Seconds between tries to reach the journal or the room while they are away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +133,12 @@ async def append(events: Sequence[NewEvent]) -> list[Event]:
         Known: one of them is there already.
         EventRefused: one of them can never be written.
     """
-    while True:
-        try:
-            return await Journal.append("journal", events)
-        except EventRefused as error:
-            if error.duplicate_of is None:
-                raise
-            raise Known(error.duplicate_of) from error
-        except JournalUnavailable as error:
-            if not error.retry:
-                raise
-        except CallError:
-            pass
-        await sleep(PATIENCE)
+    try:
+        return await patiently(lambda: Journal.append("journal", events))
+    except EventRefused as error:
+        if error.duplicate_of is None:
+            raise
+        raise Known(error.duplicate_of) from error
 
 
 async def append_after(ahead: Sequence[NewEvent], events: Sequence[NewEvent]) -> list[Event]:
@@ -175,12 +165,4 @@ async def note(events: Sequence[NewEvent]) -> None:
 
 async def read(query: Query) -> list[Event]:
     """Read the journal; while it is away, wait."""
-    while True:
-        try:
-            return await Journal.read("journal", query)
-        except JournalUnavailable as error:
-            if not error.retry:
-                raise
-        except CallError:
-            pass
-        await sleep(PATIENCE)
+    return await patiently(lambda: Journal.read("journal", query))

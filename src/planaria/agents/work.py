@@ -12,7 +12,7 @@ from functools import reduce
 
 import msgspec
 
-from planaria.agents.desk import PATIENCE, Desk, Known, append, append_after, note, read
+from planaria.agents.desk import Desk, Known, append, append_after, note, read
 from planaria.agents.events import SessionDiverged, SessionForked, TurnFinished, TurnStarted
 from planaria.agents.past.seed import seeded
 from planaria.agents.past.source import JournalSource
@@ -22,6 +22,7 @@ from planaria.cortex.durable.letters import letter
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.event_type import EventMismatch
+from planaria.cortex.patience import PATIENCE
 from planaria.cortex.query import Query
 from planaria.membrane.events import ToolFinished, ToolStarted
 from planaria.membrane.prepared import Prepared

@@ -32,9 +32,10 @@ from typing import Any
 
 import msgspec
 
-from planaria.cortex.errors import EventRefused, JournalUnavailable
+from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import NewEvent, new_id
 from planaria.cortex.journal import Journal
+from planaria.cortex.patience import patiently
 from planaria.cortex.redact import Redactor
 from planaria.cortex.telemetry.conventions import caller_key
 from planaria.cortex.telemetry.signal import Value
@@ -45,12 +46,10 @@ from planaria.membrane.parameters import ArgumentError
 from planaria.membrane.prepared import Ended, Prepared, call_event
 from planaria.membrane.tool import Context, Done, Failed, MissingService, Outcome, Tool
 from planaria.membrane.unknown import settle
-from planaria.otp import CallError, Exit, Pid, Server, now, self_, sleep, wait_down
+from planaria.otp import CallError, Exit, Pid, Server, now, self_, wait_down
 
 __all__ = ["Ended", "Gate", "Prepared", "ToolConflict", "granted", "load_tools", "spoken"]
 
-PATIENCE = 0.5
-"""Seconds between tries to write down an outcome while the journal is away."""
 ARGUMENT_LIMIT = 2_000  # characters of one argument that are journaled
 
 
@@ -216,16 +215,7 @@ class Gate:
         Waits while the journal is away: the outcome is known here and nowhere else.
         """
         try:
-            while True:
-                try:
-                    await self._append(ended.events)
-                    break
-                except JournalUnavailable as error:
-                    if not error.retry:
-                        raise
-                except CallError:
-                    pass
-                await sleep(PATIENCE)
+            await patiently(lambda: self._append(ended.events))
         except EventRefused as error:
             end = prepared.event_id(ToolFinished.kind)
             if error.duplicate_of == end:

@@ -5,20 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from planaria.cortex.errors import EventRefused, JournalUnavailable
+from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import Event, NewEvent
-from planaria.cortex.event import repeatable_id as repeatable_id
 from planaria.cortex.fold import events_of
 from planaria.cortex.journal import Journal
+from planaria.cortex.patience import patiently
 from planaria.cortex.telemetry.span import Span
-from planaria.otp import CallError, Deferred, sleep
+from planaria.otp import Deferred
 
 MOST_AT_ONCE = 200
 """Entries in one commit; each has at most two events."""
 LONGEST_WRITE = 20.0
 """Seconds the journal may take for one commit; beyond, the room says that it cannot write."""
-PATIENCE = 0.5
-"""Seconds between tries to read what was written while nobody could say whether it was."""
 
 
 @dataclass(slots=True)
@@ -119,11 +117,11 @@ async def write(
 
 async def _since(session: str, kinds: tuple[str, ...], after: int) -> list[Event]:
     """All events after a place. What was just written is on disk and must be known, so this does not give up."""
-    while True:
-        try:
-            return [e async for e in events_of("journal", session, kinds=kinds, after_seq=after)]
-        except (JournalUnavailable, CallError):
-            await sleep(PATIENCE)
+
+    async def read() -> list[Event]:
+        return [event async for event in events_of("journal", session, kinds=kinds, after_seq=after)]
+
+    return await patiently(read)
 
 
 async def _find(session: str, id: str) -> Event:

@@ -6,11 +6,12 @@ from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import Event, repeatable_id
 from planaria.cortex.event_type import EventMismatch
 from planaria.cortex.journal import Journal
+from planaria.cortex.patience import PATIENCE
 from planaria.cortex.query import Query
 from planaria.otp import CallError, sleep
 from planaria.rooms.events import MessageSaid, RoomForked
 from planaria.rooms.message import Delivery, RoomMessage, room_name
-from planaria.rooms.outbox import PATIENCE, Refused
+from planaria.rooms.outbox import Refused
 from planaria.rooms.transcript import SAYING, message_of
 
 

@@ -43,6 +43,7 @@ from planaria.cortex.errors import EventRefused, JournalUnavailable
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.folded import save
 from planaria.cortex.journal import Journal
+from planaria.cortex.patience import patiently
 from planaria.cortex.telemetry.signal import Value
 from planaria.cortex.telemetry.span import span
 from planaria.otp import (
@@ -61,7 +62,6 @@ from planaria.otp import (
     reason_text,
     send_after,
     set_trace,
-    sleep,
     subscribe,
     wall_time,
 )
@@ -76,8 +76,6 @@ LONGEST_SLEEP = 60.0
 CLOCK_WAS_SET = 0.5
 """Seconds by which the wall clock may part from the steady one before all is planned anew."""
 CUT_OFF = "cut off: its process, or the node, ended while it ran"
-PATIENCE = 0.5
-"""Seconds between tries to reach the journal while it is away."""
 
 
 class WorkRefused(ValueError):
@@ -437,20 +435,13 @@ async def _attempt(job: Job, handler: Handler) -> _Failed | None:
 
 async def _write(events: list[NewEvent]) -> bool:
     """Write events together; waits while the journal is away. False if the first is there already."""
-    while True:
-        try:
-            await Journal.append("journal", events)
-            return True
-        except EventRefused as error:
-            if error.duplicate_of is None:
-                raise
-            return False
-        except JournalUnavailable as error:
-            if not error.retry:
-                raise
-        except CallError:
-            pass
-        await sleep(PATIENCE)
+    try:
+        await patiently(lambda: Journal.append("journal", events))
+    except EventRefused as error:
+        if error.duplicate_of is None:
+            raise
+        return False
+    return True
 
 
 def _why(reason: object) -> _Failed:
