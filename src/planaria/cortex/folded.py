@@ -32,12 +32,15 @@ class Folded(msgspec.Struct):
         version: of the fields and of `apply`; another one is folded anew from the beginning.
         seq: the last event that is in it.
         unsaved: events since the last snapshot.
+        erasures: how many keys had been destroyed when its folding began; snapshots of a state that may hold what was
+            erased since are not kept.
     """
 
     version: ClassVar[int] = 1
 
     seq: int = 0
     unsaved: int = 0
+    erasures: int | None = None
 
     def apply(self, event: Event) -> None:
         """Take one event in. It may be erased or pruned: then its payload is empty."""
@@ -63,7 +66,8 @@ class Folded(msgspec.Struct):
     def saved(self, session: str, name: str) -> Snapshot:
         """This as a snapshot; counts as saved from now on."""
         self.unsaved = 0
-        return Snapshot(session, name, self.version, self.seq, msgspec.msgpack.encode(self))
+        data = msgspec.msgpack.encode(self)
+        return Snapshot(session, name, self.version, self.seq, data, self.erasures)
 
     @classmethod
     async def load(cls, session: str, name: str, journal: Server = "journal") -> Self:
@@ -73,12 +77,17 @@ class Folded(msgspec.Struct):
             CallError: the journal's process is away or has not answered in time.
         """
         state = cls()
+        erasures = None
         try:
+            erasures = await Journal.erasures(
+                journal
+            )  # first: what is erased from here on may be in the state
             snapshot = await Journal.load_snapshot(journal, session, name, cls.version)
         except JournalUnavailable:
             snapshot = None  # only slower
         if snapshot is not None:
             state = msgspec.msgpack.decode(snapshot.data, type=cls)
+        state.erasures = -1 if erasures is None else erasures
         async for event in events_of(journal, session, after_seq=state.seq):
             state.take(event)
         return state

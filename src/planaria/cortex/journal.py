@@ -30,11 +30,13 @@ from typing import Any
 
 import msgspec
 
+from planaria.cortex.chronicle_events import JournalErased
 from planaria.cortex.codec.commit import Answer, Append, Appended, Commit, Overtaken, Unavailable
 from planaria.cortex.codec.keyring import Keyring
 from planaria.cortex.codec.prepare import Prepared, Refused, prepare
 from planaria.cortex.codec.reading import events_from
 from planaria.cortex.codec.seal import MasterKey
+from planaria.cortex.codec.snapshots import open_snapshot, seal_snapshot
 from planaria.cortex.errors import (
     EventRefused,
     JournalUnavailable,
@@ -125,8 +127,8 @@ class JournalStatus(msgspec.Struct, frozen=True):
 
 _WELL = JournalHealth(None, "")
 _OVERTAKEN = JournalHealth(
-    "another node has taken over this node's name, so this one writes no more",
-    "end one of the two, or give it another name ([node] name in planaria.toml)",
+    "another node has taken over this journal, so this one writes no more",
+    "end one of the two, or give each garden a database of its own ([journal] in planaria.toml)",
 )
 _COMMIT_NOW = object()
 
@@ -318,10 +320,16 @@ class Journal(GenServer):
         return keys
 
     @staticmethod
+    async def erasures(journal: Server, *, within: float | None = 5.0) -> int:
+        """How many keys were destroyed so far; see `Snapshot.erasures`."""
+        count: int = await _ask(journal, within, "erasures")
+        return count
+
+    @staticmethod
     async def erase(journal: Server, subject: str, *, within: float | None = 60.0) -> int:
         """Destroy a subject's keys, so that nothing it said can be read any more; how many.
 
-        What runs may still have it in memory, and may fold it into a snapshot anew: whoever asks for this tells them.
+        What runs may still have it in memory: whoever asks for this tells them. A snapshot of theirs is not kept.
         """
         destroyed: int = await _ask(journal, within, "destroy_subject_keys", subject)
         return destroyed
@@ -609,9 +617,13 @@ class Journal(GenServer):
 async def _events(store: EventStore, keyring: Keyring, query: Query) -> list[Event]:
     """Committed events, for the follower."""
     try:
-        return await events_from(store, keyring, await store.read(query))
+        events = await events_from(store, keyring, await store.read(query))
     except SealError as error:
         raise StoreFailed(error.problem, error.mend) from error
+    for event in events:
+        if event.kind == JournalErased.kind and event.state == "whole":
+            keyring.forget(JournalErased.of(event).subject)  # another node has destroyed them
+    return events
 
 
 async def _open(store: EventStore, keyring: Keyring) -> int | StoreError | SealError:
@@ -659,6 +671,7 @@ async def _read(
 _ASKED = frozenset(
     {
         *("read", "contents", "sessions", "save_snapshot", "load_snapshot", "subject_keys"),
+        "erasures",
         *("acquire_lease", "renew_lease", "release_lease", "lease"),
         *("destroy_subject_keys", "strip", "sweep_contents", "check", "backup", "size"),
     }
@@ -674,12 +687,19 @@ async def _do(
 ) -> None:
     """One method of the store, in a task of its own."""
     try:
+        if what == "save_snapshot":
+            arguments = (await seal_snapshot(keyring, *arguments),)
         value = await getattr(store, what)(*arguments)
-        if what == "destroy_subject_keys":
-            keyring.forget(*arguments)
+        if what == "load_snapshot" and value is not None:
+            value = await open_snapshot(keyring, value)
         answer.reply(Found(value))
     except StoreError as error:
         answer.reply(Unavailable(error.problem, error.mend, error.retry))
+    except SealError as error:
+        answer.reply(Unavailable(error.problem, error.mend, False))
+    finally:
+        if what == "destroy_subject_keys":
+            keyring.forget(*arguments)  # also after a fault: they may be destroyed all the same
 
 
 async def _ask(journal: Server, within: float | None, what: str, *arguments: Any) -> Any:

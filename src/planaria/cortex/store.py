@@ -95,6 +95,8 @@ class Snapshot(msgspec.Struct, frozen=True):
         version: of the state's shape and of the fold; another one is not loaded.
         seq: the last event that is in it, one of this session.
         data: the state.
+        erasures: how many keys had been destroyed (`EventStore.erasures`) when its folding began, if it may hold what
+            somebody said; None if it never does.
     """
 
     session: str
@@ -102,6 +104,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     version: int
     seq: int
     data: bytes
+    erasures: int | None = None
 
 
 class SubjectKey(msgspec.Struct, frozen=True):
@@ -222,18 +225,26 @@ class EventStore(Protocol):
         """Keep it in place of any other of its session and name, with the chain's digest at its `seq`.
 
         Returns:
-            False, and nothing is kept, if `seq` is not an event of the session.
+            False, and nothing is kept, if `seq` is not an event of the session, or if keys were destroyed since the
+            snapshot's `erasures`: it may hold what was erased.
         """
         ...
 
     async def load_snapshot(self, session: str, name: str, version: int) -> Snapshot | None:
-        """The one kept; None if there is none of this version, or the session's chain no longer has its digest."""
+        """The one kept; None if there is none of this version, or the session's chain no longer has its digest.
+
+        Its `erasures` are None: one that is there has outlived none.
+        """
         ...
 
     # --- keys of subjects --------------------------------------------------------------------------------------
 
     async def subject_keys(self, subject: str | None = None, limit: int | None = None) -> list[SubjectKey]:
         """All keys of a subject, oldest first, destroyed ones too; of everybody for None."""
+        ...
+
+    async def erasures(self) -> int:
+        """How many keys were destroyed so far, of all subjects."""
         ...
 
     async def put_subject_key(self, key: SubjectKey) -> SubjectKey:

@@ -155,9 +155,10 @@ class MemoryStore:
         """See `EventStore.save_snapshot`."""
         self._check()
         digest = self._digest(snapshot.session, snapshot.seq)
-        if digest is None:
+        if digest is None or snapshot.erasures not in (None, await self.erasures()):
             return False
-        self._snapshots[snapshot.session, snapshot.name] = (snapshot, digest)
+        kept = msgspec.structs.replace(snapshot, erasures=None)
+        self._snapshots[snapshot.session, snapshot.name] = (kept, digest)
         return True
 
     async def load_snapshot(self, session: str, name: str, version: int) -> Snapshot | None:
@@ -178,6 +179,11 @@ class MemoryStore:
         """See `EventStore.subject_keys`."""
         self._check()
         return [self._keys[at] for at in sorted(self._keys) if subject is None or at[0] == subject][:limit]
+
+    async def erasures(self) -> int:
+        """See `EventStore.erasures`."""
+        self._check()
+        return sum(key.wrapped is None for key in self._keys.values())
 
     async def put_subject_key(self, key: SubjectKey) -> SubjectKey:
         """See `EventStore.put_subject_key`."""

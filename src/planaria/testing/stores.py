@@ -335,6 +335,20 @@ class EventStoreContract:
             assert not await store.save_snapshot(Snapshot("a", "turns", 1, seq, b""))
         assert not await store.save_snapshot(Snapshot("nobody", "turns", 1, 1, b""))
 
+    async def test_a_snapshot_folded_before_an_erasure_is_not_kept_after_it(self, store: EventStore) -> None:
+        await store.append([[draft(session="a")]])
+        before = await store.erasures()
+        await store.put_subject_key(SubjectKey("ada", 1, b"k"))
+        assert await store.erasures() == before == 0
+        assert await store.save_snapshot(Snapshot("a", "turns", 1, 1, b"what ada said", before))
+        assert await store.load_snapshot("a", "turns", 1) == Snapshot("a", "turns", 1, 1, b"what ada said")
+        await store.destroy_subject_keys("ada")
+        assert await store.erasures() == 1
+        assert not await store.save_snapshot(Snapshot("a", "turns", 1, 1, b"what ada said", before))
+        assert await store.load_snapshot("a", "turns", 1) is None
+        assert await store.save_snapshot(Snapshot("a", "turns", 1, 1, b"nothing of hers", 1))
+        assert await store.save_snapshot(Snapshot("a", "other", 1, 1, b"of nobody"))
+
     async def test_pruning_drops_the_snapshots_of_the_session(self, store: EventStore) -> None:
         await store.append([[draft(session="a"), draft(session="b")]])
         kept = Snapshot("b", "turns", 1, 2, b"")

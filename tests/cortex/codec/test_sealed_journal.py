@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
 from planaria.cortex.codec.chain import START, first_break
@@ -13,6 +14,7 @@ from planaria.cortex.codec.contents import plain_hash
 from planaria.cortex.codec.seal import MasterKey
 from planaria.cortex.errors import JournalUnavailable, SealError, StaleLease
 from planaria.cortex.event import Event, NewEvent
+from planaria.cortex.folded import Folded
 from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.query import Query
 from planaria.cortex.store import EventStore, Fence, Snapshot
@@ -215,6 +217,64 @@ async def test_sessions_and_snapshots_are_had_from_the_journal(node: Node) -> No
     assert await Journal.load_snapshot(journal, "room:garden", "transcript", 1) == snapshot
     assert await Journal.load_snapshot(journal, "room:garden", "transcript", 2) is None
     assert await Journal.find(journal, "nobody") is None
+
+
+async def test_a_snapshot_is_sealed_and_one_that_was_changed_is_not_loaded(node: Node, path: Path) -> None:
+    journal = await start(node, partial(SqliteStore, path))
+    await Journal.append(journal, [said("a")])
+    snapshot = Snapshot("room:garden", "transcript", 1, 1, LONG.encode())
+    assert await Journal.save_snapshot(journal, snapshot)
+    assert not anywhere(path, LONG[:20])
+    await node.run(stop, journal)
+    journal = await start(node, partial(SqliteStore, path), None)
+    assert await Journal.load_snapshot(journal, "room:garden", "transcript", 1) is None
+    await node.run(stop, journal)
+    journal = await start(node, partial(SqliteStore, path))
+    assert await Journal.load_snapshot(journal, "room:garden", "transcript", 1) == snapshot
+    for change in ("name = 'turns'", "data = x'00'", "data = substr(data, 1, 100)", "data = x'020001'"):
+        other = apsw.Connection(str(path))
+        other.execute(f"UPDATE snapshots SET {change}")
+        other.close()
+        for name in ("transcript", "turns"):
+            assert await Journal.load_snapshot(journal, "room:garden", name, 1) is None
+
+
+async def test_who_held_in_memory_what_was_erased_keeps_no_snapshot_of_it(node: Node) -> None:
+    class Sayings(Folded):
+        texts: list[str] = msgspec.field(default_factory=list)
+
+        def apply(self, event: Event) -> None:
+            self.texts.append(event.payload.get("text", "(erased)"))
+
+    journal = await start(node, MemoryStore)
+    await Journal.append(journal, [said("a secret")])
+    before = await node.run(Sayings.load, "room:garden", "sayings", journal)
+    assert await Journal.save_snapshot(journal, before.saved("room:garden", "sayings"))
+    loaded = await node.run(Sayings.load, "room:garden", "sayings", journal)
+    assert loaded.texts == ["a secret"]
+    await Journal.erase(journal, "person:ada")
+    for holder in (before, loaded):
+        assert not await Journal.save_snapshot(journal, holder.saved("room:garden", "sayings"))
+    after = await node.run(Sayings.load, "room:garden", "sayings", journal)
+    assert after.texts == ["(erased)"]
+    assert await Journal.save_snapshot(journal, after.saved("room:garden", "sayings"))
+
+
+async def test_an_erasure_that_could_not_be_ended_leaves_no_key_in_memory(node: Node, path: Path) -> None:
+    journal = await start(node, partial(SqliteStore, path, busy_timeout=0.01))
+    await Journal.append(journal, [said("before")])
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN; SELECT count(*) FROM events")
+    with pytest.raises(JournalUnavailable, match="erase again"):
+        await Journal.erase(journal, "person:ada")
+    other.close(True)
+    await Journal.append(journal, [said("after")])
+    await node.run(stop, journal)
+    journal = await start(node, partial(SqliteStore, path))
+    assert [(e.state, e.payload) for e in await Journal.read(journal)] == [
+        ("erased", {}),
+        ("whole", {"text": "after"}),
+    ]
 
 
 async def test_an_append_under_a_lost_lease_is_refused(node: Node) -> None:

@@ -25,6 +25,11 @@ class Keyring:
         self._all: dict[str, dict[int, SubjectCipher | None]] = {}
         self._erasures = 0
 
+    @property
+    def seals(self) -> bool:
+        """Whether there is a master key: what has a subject is sealed then."""
+        return self._master is not None
+
     def lacks(self, subjects: Iterable[str]) -> set[str]:
         """Those of the subjects that must be fetched before something of theirs is sealed."""
         if self._master is None:

@@ -70,7 +70,7 @@ class SubjectCipher:
         named = bytes.fromhex(address)
         try:
             return self._contents.decrypt(named[:_NONCE_SIZE], sealed[3:], named)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # the second for an address that is none
             raise NotOpened from None
 
 

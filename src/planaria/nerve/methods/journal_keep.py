@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from planaria.cortex.chronicle_events import SESSION, JournalErased
+from planaria.cortex.codec.seal import generation_of, is_sealed
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
@@ -143,12 +144,17 @@ class Erasing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Erased(msgspec.Struct, frozen=True):
-    """What of a subject cannot be read any more, or would not be: `keys` that are destroyed, `sealed` events."""
+    """What of a subject cannot be read any more, or would not be: `keys` that are destroyed, `sealed` events.
+
+    Attributes:
+        plain: events from before there were keys, which no key erases; pruned ones do not count.
+    """
 
     subject: str
     dry: bool
     events: int
     sealed: int
+    plain: int
     keys: int
     erased_before: int
 
@@ -321,9 +327,11 @@ async def erase(params: Erasing, services: Services, channel: Channel) -> Erased
     try:
         keys = await Journal.subject_keys(JOURNAL, params.subject)
         live = sum(key.wrapped is not None for key in keys)
-        events, sealed = await _count(params.subject, channel)
-        if not params.dry and live:
+        generations = {key.generation for key in keys if key.wrapped is not None}
+        events, sealed, plain = await _count(params.subject, generations, channel)
+        if not params.dry and keys:  # also if they were destroyed: an erasure that was broken off is ended
             await Journal.erase(JOURNAL, params.subject)
+        if not params.dry and live:
             note = JournalErased(params.subject, live, sealed)
             await Journal.append(JOURNAL, [note.new(session=SESSION)])
     except JournalUnavailable as error:
@@ -334,22 +342,25 @@ async def erase(params: Erasing, services: Services, channel: Channel) -> Erased
     # Rooms, sessions and runs hold it in memory still: built anew from the journal, they do not.
     if not params.dry and live and (life := whereis(LIFE)) is not None:
         await restart(life)
-    return Erased(params.subject, params.dry, events, sealed, live, len(keys) - live)
+    return Erased(params.subject, params.dry, events, sealed, plain, live, len(keys) - live)
 
 
-async def _count(subject: str, channel: Channel) -> tuple[int, int]:
-    """Events of a subject, and how many of them can still be read because its key is there."""
-    events = sealed = after = 0
+async def _count(subject: str, generations: set[int], channel: Channel) -> tuple[int, int, int]:
+    """Events of a subject; how many of them are sealed with one of these keys; how many are in plain."""
+    events = sealed = plain = after = 0
     last = (await Journal.status(JOURNAL)).last_seq
-    while page := await Journal.read(
-        JOURNAL, Query(after_seq=after, limit=MOST_ROWS, contents=False), within=30.0
-    ):
+    # As kept: damage elsewhere must not keep anybody from being erased.
+    while page := await Journal.stored(JOURNAL, Query(after_seq=after, limit=MOST_ROWS, as_found=True)):
         for event in page:
-            events += event.subject == subject
-            sealed += event.subject == subject and event.state == "whole"
+            if event.subject == subject:
+                events += 1
+                if not event.stripped and is_sealed(event.payload):
+                    sealed += generation_of(event.payload) in generations
+                elif not event.stripped:
+                    plain += 1
         after = page[-1].seq
         channel.send(Progress(after, max(last, after)))
-    return events, sealed
+    return events, sealed, plain
 
 
 def unavailable(error: JournalUnavailable) -> ControlError:

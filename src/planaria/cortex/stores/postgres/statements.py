@@ -32,6 +32,7 @@ SAVE_SNAPSHOT = """
 INSERT INTO snapshots (session, name, version, seq, digest, data)
 SELECT e.session, $2, $3, e.seq, e.digest, $5 FROM events AS e
 WHERE e.seq = $4 AND e.session = (SELECT n.id FROM names AS n WHERE n.name = $1)
+AND ($6::bigint IS NULL OR $6 = (SELECT count(*) FROM subject_keys WHERE wrapped IS NULL))
 ON CONFLICT (session, name) DO UPDATE
 SET version = excluded.version, seq = excluded.seq, digest = excluded.digest, data = excluded.data
 """
@@ -46,6 +47,8 @@ WHERE $1::bytea IS NULL OR subject = $1 ORDER BY subject, generation LIMIT $2
 """
 PUT_KEY = "INSERT INTO subject_keys VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
 GET_KEY = "SELECT wrapped FROM subject_keys WHERE subject = $1 AND generation = $2"
+ERASURES = "SELECT count(*) FROM subject_keys WHERE wrapped IS NULL"
+KEYS_LOCK = "SELECT pg_advisory_xact_lock($1, 2)"
 DESTROY_KEYS = """
 UPDATE subject_keys SET wrapped = NULL WHERE subject = $1 AND wrapped IS NOT NULL RETURNING generation
 """

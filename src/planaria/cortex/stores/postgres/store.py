@@ -232,9 +232,16 @@ class PostgresStore:
     async def save_snapshot(self, snapshot: Snapshot) -> bool:
         """See `EventStore.save_snapshot`."""
         session, name = snapshot.session.encode(), snapshot.name.encode()
-        async with self.database.reading() as connection:
+        async with self.database.reading() as connection, connection.transaction():
+            await connection.execute(sql.KEYS_LOCK, LOCK)  # no erasure goes on meanwhile
             done: str = await connection.execute(
-                sql.SAVE_SNAPSHOT, session, name, snapshot.version, snapshot.seq, snapshot.data
+                sql.SAVE_SNAPSHOT,
+                session,
+                name,
+                snapshot.version,
+                snapshot.seq,
+                snapshot.data,
+                snapshot.erasures,
             )
         return done == "INSERT 0 1"
 
@@ -251,6 +258,11 @@ class PostgresStore:
         rows = await self._fetch(sql.SUBJECT_KEYS, wanted, limit)
         return [SubjectKey(name.decode(), generation, wrapped) for name, generation, wrapped in rows]
 
+    async def erasures(self) -> int:
+        """See `EventStore.erasures`."""
+        count: int = (await self._fetch(sql.ERASURES))[0][0]
+        return count
+
     async def put_subject_key(self, key: SubjectKey) -> SubjectKey:
         """See `EventStore.put_subject_key`."""
         async with self.database.reading() as connection:
@@ -262,6 +274,7 @@ class PostgresStore:
         """See `EventStore.destroy_subject_keys`. The server's log of changes, replicas and backups keep them longer."""
         async with self.database.reading() as connection:
             async with connection.transaction():
+                await connection.execute(sql.KEYS_LOCK, LOCK)
                 rows = await connection.fetch(sql.DESTROY_KEYS, subject.encode())
                 await connection.execute("DELETE FROM snapshots")
             # Rows that were overwritten stay in a table's file until it is written anew.

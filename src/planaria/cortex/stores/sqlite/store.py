@@ -33,6 +33,7 @@ from planaria.cortex.stores.sqlite.tables import (
     acquire_lease,
     check,
     destroy_subject_keys,
+    erasures,
     held_lease,
     load_snapshot,
     put_subject_key,
@@ -149,6 +150,10 @@ class SqliteStore:
     async def subject_keys(self, subject: str | None = None, limit: int | None = None) -> list[SubjectKey]:
         """See `EventStore.subject_keys`."""
         return await self._reading(lambda rows: subject_keys(rows, subject, limit))
+
+    async def erasures(self) -> int:
+        """See `EventStore.erasures`."""
+        return await self._reading(erasures)
 
     async def put_subject_key(self, key: SubjectKey) -> SubjectKey:
         """See `EventStore.put_subject_key`."""

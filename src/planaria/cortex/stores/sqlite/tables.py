@@ -17,9 +17,13 @@ def save_snapshot(connection: apsw.Connection, snapshot: Snapshot) -> bool:
     """See `EventStore.save_snapshot`."""
     connection.execute(
         "INSERT OR REPLACE INTO snapshots (session, name, version, seq, digest, data)"
-        " SELECT s.id, ?, ?, e.seq, e.digest, ? FROM sessions s JOIN events e ON e.seq = ? AND e.session = s.id"
-        " WHERE s.name = ?",
-        (snapshot.name, snapshot.version, snapshot.data, snapshot.seq, snapshot.session),
+        " SELECT s.id, ?1, ?2, e.seq, e.digest, ?3 FROM sessions s JOIN events e ON e.seq = ?4 AND e.session = s.id"
+        " WHERE s.name = ?5"
+        " AND (?6 IS NULL OR ?6 = (SELECT count(*) FROM subject_keys WHERE wrapped IS NULL))",
+        (
+            *(snapshot.name, snapshot.version, snapshot.data, snapshot.seq, snapshot.session),
+            snapshot.erasures,
+        ),
     )
     return connection.changes() == 1
 
@@ -45,6 +49,12 @@ def subject_keys(reader: RowReader, subject: str | None, limit: int | None) -> l
         (subject, -1 if limit is None else limit),
     )
     return [SubjectKey(*row) for row in rows]
+
+
+def erasures(reader: RowReader) -> int:
+    """See `EventStore.erasures`."""
+    count: int = reader.connection.execute("SELECT count(*) FROM subject_keys WHERE wrapped IS NULL").get
+    return count
 
 
 def put_subject_key(connection: apsw.Connection, key: SubjectKey) -> SubjectKey:
