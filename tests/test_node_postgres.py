@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from planaria.config.lock import private_folder
 from planaria.config.settings import JournalSettings, Settings, WebSettings
 from planaria.cortex.journal import Journal, JournalHealth
 from planaria.node import tree
@@ -116,7 +117,7 @@ def up() -> Iterator[Callable[[Path], Up]]:
 
 
 @pytest.mark.subprocess
-def test_after_kill_9_the_same_garden_has_its_name_back_and_no_other_has_it(
+def test_after_kill_9_the_same_garden_has_its_journal_back_and_no_other_has_it(
     garden: Path, postgres: Postgres, up: Callable[[Path], Up], tmp_path: Path
 ) -> None:
     first = up(garden)
@@ -124,11 +125,14 @@ def test_after_kill_9_the_same_garden_has_its_name_back_and_no_other_has_it(
     first.end(signal.SIGKILL)
     again = up(garden)
     again.until_ready()
-    other = up(new_garden(tmp_path / "other", postgres, 1))
+    second = new_garden(tmp_path / "other", postgres, 1)
+    (second / "planaria.toml").write_text('[node]\nname = "other"\n' + (second / "planaria.toml").read_text())
+    shutil.copy(garden / ".planaria" / "journal.key", private_folder(second))
+    other = up(second)
     assert other.end() == 1
     said = other.errors.splitlines()[-1]
-    assert re.match(r"the node did not start: another node has the name 'garden' on this journal: \S+:", said)
-    assert str(garden) in said and "[node] name in planaria.toml" in said
+    assert re.match(r"the node did not start: another node works on this journal: \S+:", said)
+    assert str(garden) in said and "a database of its own" in said
     assert again.end(signal.SIGINT) == 0
     assert "Traceback" not in other.errors + again.errors
 

@@ -82,7 +82,7 @@ def tree(
     return supervisor(
         child(Chronicle, name="chronicle"),
         child(Journal, Stores(place), options, redactor, master_key(garden), name="journal"),
-        child(NodeLease, settings.node.name, place.holder, name="node_lease"),
+        child(NodeLease, place.holder, name="node_lease"),
         floor(
             child(Library, garden, name="library"),
             child(Index, garden, name="index"),

@@ -1,4 +1,4 @@
-"""A node's name on its journal: one node has it at a time, and one that has lost it writes no more. On both stores."""
+"""A journal is one node's at a time, and one that has lost it writes no more. On both stores."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -48,21 +48,21 @@ async def nodes(make_store: Callable[[], EventStore]) -> AsyncIterator[Nodes]:
 
 
 def lease(holder: str, ttl: float = 1000.0):
-    return child(NodeLease, "garden", holder, ttl, name="node_lease")
+    return child(NodeLease, holder, ttl, name="node_lease")
 
 
-async def test_a_second_node_of_the_name_is_told_who_has_it_and_what_to_do(nodes: Nodes) -> None:
+async def test_a_second_node_is_told_who_has_it_and_what_to_do(nodes: Nodes) -> None:
     node, _ = await nodes.start()
     await node.start(lease("here:/srv/garden#12"))
     other, _ = await nodes.start()
     with pytest.raises(StartFailed) as found:
         await other.start(lease("there:/srv/garden#77"))
     text = str(root_cause(found.value.reason))
-    assert "another node has the name 'garden' on this journal: here:/srv/garden, since 20" in text
-    assert "[node] name in planaria.toml" in text and "start again after" in text
+    assert "another node works on this journal: here:/srv/garden, since 20" in text
+    assert "[journal] in planaria.toml" in text and "start again after" in text
 
 
-async def test_the_same_holder_has_its_name_back_at_once(nodes: Nodes) -> None:
+async def test_the_same_holder_has_its_journal_back_at_once(nodes: Nodes) -> None:
     first, _ = await nodes.start()  # never let go of, as after kill -9
     await first.start(lease("here"))
     again, journal = await nodes.start()
@@ -76,7 +76,7 @@ async def test_what_an_earlier_life_of_the_node_still_sends_is_not_written(nodes
     await first.start(lease("here"))
     again, journal = await nodes.start()
     await again.start(lease("here"))
-    with pytest.raises(JournalUnavailable, match="another node has taken over this node's name"):
+    with pytest.raises(JournalUnavailable, match="another node has taken over this journal"):
         await Journal.append(late, SAID)
     await Journal.append(journal, SAID)
     assert len(await Journal.read(journal, Query())) == 1
@@ -89,16 +89,16 @@ async def kill(pid: Pid) -> None:
 async def test_a_journal_that_is_restarted_goes_on_under_the_same_lease(nodes: Nodes) -> None:
     node, journal = await nodes.start()
     first = await node.start(lease("here"))
-    before = await Journal.lease(journal, "node:garden")
+    before = await Journal.lease(journal, "node")
     gone = node.wait_exit(first)
     await node.run(kill, first)
     await gone
     await node.start(lease("here"))
-    assert before is not None and await Journal.guarded(journal) == Fence("node:garden", before.token)
+    assert before is not None and await Journal.guarded(journal) == Fence("node", before.token)
     assert await Journal.append(journal, SAID)
 
 
-async def test_a_name_that_was_given_back_is_free(nodes: Nodes) -> None:
+async def test_a_journal_that_was_given_back_is_free(nodes: Nodes) -> None:
     node, _ = await nodes.start()
     pid = await node.start(lease("here"))
     await node.run(stop, pid)
@@ -106,13 +106,13 @@ async def test_a_name_that_was_given_back_is_free(nodes: Nodes) -> None:
     await other.start(lease("there"))
 
 
-async def test_a_node_that_lost_its_name_writes_no_more_and_says_so(nodes: Nodes) -> None:
+async def test_a_node_that_lost_its_journal_writes_no_more_and_says_so(nodes: Nodes) -> None:
     node, journal = await nodes.start()
     await node.start(lease("here", ttl=-1.0))  # late already: anybody may take over
     await Journal.append(journal, SAID)
     other, theirs = await nodes.start()
     await other.start(lease("there"))
-    with pytest.raises(JournalUnavailable, match="another node has taken over this node's name") as found:
+    with pytest.raises(JournalUnavailable, match="another node has taken over this journal") as found:
         await Journal.append(journal, SAID)
     assert not found.value.retry
     health = (await Journal.status(journal)).health
@@ -121,25 +121,25 @@ async def test_a_node_that_lost_its_name_writes_no_more_and_says_so(nodes: Nodes
     assert len(await Journal.read(theirs, Query())) == 2
 
 
-async def test_a_name_that_is_lost_ends_its_holder(nodes: Nodes) -> None:
+async def test_a_journal_that_is_lost_ends_its_holder(nodes: Nodes) -> None:
     node, journal = await nodes.start()
     pid = await node.start(lease("here", ttl=30.0))
-    taken = await Journal.acquire(journal, "node:garden", "here", -1.0)  # as if its time had passed
+    taken = await Journal.acquire(journal, "node", "here", -1.0)  # as if its time had passed
     assert taken is not None
     other, _ = await nodes.start()
     await other.start(lease("there"))
     gone = node.wait_exit(pid)
     await node.advance(11.0)
     reason = await asyncio.wait_for(gone, 20)
-    assert "another node has taken over the name 'garden'" in str(root_cause(reason))
+    assert "another node has taken over this journal" in str(root_cause(reason))
 
 
 async def test_it_is_renewed_before_it_ends(nodes: Nodes) -> None:
     node, journal = await nodes.start()
     await node.start(lease("here", ttl=30.0))
-    before = await Journal.lease(journal, "node:garden")
+    before = await Journal.lease(journal, "node")
     assert before is not None
     for _ in range(3):
         await node.advance(10.0)
-    after = await Journal.lease(journal, "node:garden")
+    after = await Journal.lease(journal, "node")
     assert after is not None and after.token == before.token and after.expires_at > before.expires_at

@@ -1,9 +1,10 @@
-"""Holds the node's name on its journal: no other node may have it, and one that has lost it writes no more.
+"""Holds the journal for one node: no other may work on it, and one that has lost it writes no more.
 
-Started right after the journal under the name `node_lease`, with the name of the node and who holds it. Every append
-of the journal is then fenced with the lease. It is renewed three times in its time; while the store is away nobody
-can take it over either, so a node goes on when the store is back, unless another was faster.
-Options: `ttl` 15.0 s. Does badly: a node on a machine that is gone keeps its name until its lease ends.
+Rooms, sessions and runs are rebuilt from the journal and then held in memory, so two nodes that wrote to the same ones
+would each know half. Started right after the journal under the name `node_lease`. Every append of the journal is then
+fenced with the lease. It is renewed three times in its time; while the store is away nobody can take it over either,
+so a node goes on when the store is back, unless another was faster.
+Options: `ttl` 15.0 s. Does badly: a node on a machine that is gone keeps the journal until its lease ends.
 """
 
 from datetime import UTC, datetime
@@ -16,54 +17,53 @@ from planaria.otp import CallError, Down, GenServer, Task, TaskDone, TaskRef, se
 
 TTL = 15.0
 """Seconds a lease holds without being renewed."""
+LEASE = "node"
 AGAIN = 1.0
 """Seconds until a store that cannot be asked is asked again."""
 
 
-class NameTaken(CortexError):
-    """Another node has this name on the same journal."""
+class JournalTaken(CortexError):
+    """Another node works on this journal."""
 
 
-class NameLost(CortexError):
-    """Another node has taken over this node's name."""
+class JournalLost(CortexError):
+    """Another node has taken over this node's journal."""
 
 
 class NodeLease(GenServer):
-    """Takes `node:<name>` and keeps it."""
+    """Takes the lease `node` and keeps it."""
 
     trap_exit = True
 
-    async def init(self, name: str, holder: str, ttl: float = TTL) -> None:
-        """Take the name.
+    async def init(self, holder: str, ttl: float = TTL) -> None:
+        """Take the journal.
 
         Args:
-            name: of the node.
-            holder: who this is, the same after a restart: the same holder gets its name back at once.
+            holder: who this is, the same after a restart: the same holder has it back at once.
         Raises:
-            NameTaken: another node has it; the start fails with it.
+            JournalTaken: another node has it; the start fails with it.
         """
-        self.name, self.holder, self.ttl = name, holder, ttl
+        self.holder, self.ttl = holder, ttl
         self.task: TaskRef | None = None
         self.lease: Lease | None = None
         await self._take()
 
     async def _take(self) -> None:
-        """Take the name, now or when the store can be asked again; until then the journal keeps to the lease before.
+        """Take it, now or when the store can be asked again; until then the journal keeps to the lease before.
 
         When only the journal was restarted the lease before goes on. A new one ends what an earlier life of this node
         has sent to the store and did not see written.
         """
-        name = f"node:{self.name}"
         try:
             fence = await Journal.guarded("journal")
             if fence is None:
-                lease = await Journal.acquire("journal", name, self.holder, self.ttl)
+                lease = await Journal.acquire("journal", LEASE, self.holder, self.ttl)
             else:
                 lease = await Journal.renew(
                     "journal", Lease(fence.name, self.holder, fence.token, 0.0, 0.0), self.ttl
                 )
             if lease is None:
-                raise NameTaken(_taken(self.name, await Journal.lease("journal", name)))
+                raise JournalTaken(_taken(await Journal.lease("journal", LEASE)))
         except JournalUnavailable:
             send_after(AGAIN, self.pid, "take")
             return
@@ -82,14 +82,14 @@ class NodeLease(GenServer):
             case TaskDone(ref=ref, value=Lease() as lease) if ref is self.task:
                 self.task, self.lease = None, lease
             case TaskDone(ref=ref) if ref is self.task:
-                raise NameLost(f"another node has taken over the name {self.name!r}; this one writes no more")
+                raise JournalLost("another node has taken over this journal; this one writes no more")
             case Down(ref=ref) if ref is self.task:
                 self.task = None  # the store was away; the next one finds out
             case _:
                 pass
 
     async def terminate(self, reason: object) -> None:
-        """Give the name back, so that the next start need not wait."""
+        """Give it back, so that the next start need not wait."""
         if self.lease is None:
             return
         try:
@@ -106,12 +106,12 @@ async def _renew(lease: Lease, ttl: float) -> Lease | None:
         return lease
 
 
-def _taken(name: str, lease: Lease | None) -> str:
+def _taken(lease: Lease | None) -> str:
     if lease is None:
-        return f"another node has had the name {name!r} until a moment ago; start again"
+        return "another node has had this journal until a moment ago; start again"
     return (
-        f"another node has the name {name!r} on this journal: {lease.holder.partition('#')[0]}, since"
-        f" {_time(lease.since)}; give one of them another name ([node] name in planaria.toml), or end that one."
+        f"another node works on this journal: {lease.holder.partition('#')[0]}, since {_time(lease.since)};"
+        " give each garden a database of its own ([journal] in planaria.toml), or end that node."
         f" If it is dead, start again after {_time(lease.expires_at)}"
     )
 
