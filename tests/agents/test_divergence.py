@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import planaria.agents.session as sessions
-from planaria.agents.events import ModelResponded, SessionDiverged, TurnFinished
+from planaria.agents.events import ModelRequested, ModelResponded, SessionDiverged, TurnFinished
+from planaria.agents.past.replay import ledger_of, prompt_of, replay, step_of
 from planaria.agents.past.seed import trace_of_turn
 from planaria.agents.past.source import StoredSource
+from planaria.agents.request import canonical, digest_of
 from planaria.agents.state import compare, first_difference, state_digest
 from planaria.agents.turn import KINDS, Turn, take
 from planaria.cortex.durable.letters import DeadLettered
@@ -225,6 +227,8 @@ async def judge(world: World, answered: list[Turn], messages: int) -> None:
     assert await world.events(SessionDiverged.kind) == []
     events = await world.events(session=None)
     source = StoredSource(events)
+    assert isinstance(world.provider, ScriptedProvider)
+    await assert_replayed_as_it_was(source, world.provider.requests)
     people = [event for event in events if event.payload.get("author_kind") == "person"]
     ended = [TurnFinished.of(event) for event in await world.events(TurnFinished.kind)]
     assert sorted(each.turn for each in ended) == sorted(event.id for event in people)
@@ -239,6 +243,35 @@ async def judge(world: World, answered: list[Turn], messages: int) -> None:
             assert compare(held[0], whole) is None
             assert state_digest(held[0]) == state_digest(whole)
         assert_paid_once(trace)
+
+
+async def assert_replayed_as_it_was(source: StoredSource, sent: list[ModelRequest]) -> None:
+    """What was sent is rebuilt byte for byte, whoever was killed meanwhile; and each step from what came before it."""
+    ledger = await ledger_of(source, SESSION)
+    rebuilt: dict[str, ModelRequest] = {}
+    for row in ledger.rows:
+        turn, events = await trace_of_turn(source, SESSION, row.turn)
+        for event in events:
+            turn = take(turn, event)
+            if event.kind == ModelRequested.kind:
+                request, problems = await prompt_of(source, SESSION, turn)
+                assert request is not None and problems == []
+                rebuilt[request.idempotency_key] = request
+    for request in sent:  # a call that was cut off is sent again: under its key, and the same
+        assert rebuilt[request.idempotency_key] == request
+        assert canonical(rebuilt[request.idempotency_key]) == canonical(request)
+    digests = {digest_of(canonical(request)) for request in rebuilt.values()}
+    whole = await replay(source, SESSION)
+    assert all(step.prompt in ("", "exact") and not step.problems for step in whole.steps)
+    for number in range(1, whole.total + 1):
+        view = await replay(source, SESSION, to=number)
+        assert view.steps == whole.steps[:number]
+        assert view.totals.cost_micro == sum(step.cost_micro or 0 for step in view.steps)
+        assert view.totals.failures == sum(len(step.failures) for step in view.steps)
+        detail = await step_of(source, SESSION, number)
+        assert (detail.step, detail.state) == (view.steps[-1], view.state)
+        assert detail.prompt is None or detail.prompt.digest in digests
+    assert (await replay(source, SESSION, to=whole.total)).totals == whole.totals
 
 
 def assert_paid_once(trace: list[Event]) -> None:

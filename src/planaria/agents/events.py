@@ -5,11 +5,12 @@ as their cause; the tool calls between them are written by the gate. A turn is n
 behind it when it is attempt n.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import msgspec
 
-from planaria.cortex.event_type import EventType
+from planaria.cortex.event_type import EventType, with_place
 from planaria.membrane.provider import ModelResponse, ToolCall, Usage
 from planaria.rooms.message import AuthorKind
 
@@ -86,6 +87,14 @@ class ModelRequested(EventType, frozen=True, omit_defaults=True):
     def upcast(cls, version: int, payload: dict[str, Any]) -> dict[str, Any]:
         """Version 1 had the names of the tools and counts, so what was sent is not known."""
         return {name: value for name, value in payload.items() if name != "tools"}
+
+    @classmethod
+    def moved(cls, payload: dict[str, Any], place: Callable[[int], int]) -> dict[str, Any]:
+        """See `EventType.moved`."""
+        talk = payload.get("talk")
+        if not isinstance(talk, dict):
+            return payload
+        return {**payload, "talk": with_place(with_place(talk, "first", place), "last", place)}
 
     @property
     def key(self) -> str:
@@ -207,6 +216,11 @@ class SessionForked(EventType, frozen=True, omit_defaults=True):
     edit: str = ""
     answer: ModelResponse | None = None
     by: str = ""
+
+    @classmethod
+    def moved(cls, payload: dict[str, Any], place: Callable[[int], int]) -> dict[str, Any]:
+        """See `EventType.moved`."""
+        return with_place(payload, "until_seq", place)
 
     @property
     def branch(self) -> str:

@@ -13,6 +13,7 @@ makes a new `version`, and `upcast` brings older payloads up, one version at a t
 ignored, so an older program can read what a newer one added with a default.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import msgspec
@@ -55,6 +56,16 @@ class EventType(msgspec.Struct, frozen=True):
             EventMismatch: this version is not known.
         """
         raise EventMismatch(f"{cls.kind} has no way up from version {version}")
+
+    @classmethod
+    def moved(cls, payload: dict[str, Any], place: Callable[[int], int]) -> dict[str, Any]:
+        """The payload for another journal, where events have other places. Override it if it names places (`seq`).
+
+        Args:
+            payload: of any version; it is not changed.
+            place: where the other journal has what this one has up to a place; 0 if it has nothing of that.
+        """
+        return payload
 
     @classmethod
     def of(cls, event: Event) -> Self:
@@ -103,6 +114,12 @@ class EventType(msgspec.Struct, frozen=True):
             version=self.version,
             subject=subject,
         )
+
+
+def with_place(payload: dict[str, Any], name: str, place: Callable[[int], int]) -> dict[str, Any]:
+    """The payload with the place of this name moved, for `EventType.moved`; as it is if there is none."""
+    known = payload.get(name)
+    return {**payload, name: place(known)} if isinstance(known, int) and known else payload
 
 
 def event_types() -> dict[str, type[EventType]]:

@@ -4,9 +4,10 @@ A room's stream is `room:<name>`, the directory's is `rooms`. An event of a room
 the message an answer belongs to is its `cause_id`, whose data it is its `subject`.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
-from planaria.cortex.event_type import EventType
+from planaria.cortex.event_type import EventType, with_place
 from planaria.rooms.message import AuthorKind
 
 DIRECTORY = "rooms"
@@ -26,6 +27,11 @@ class RoomForked(EventType, frozen=True):
     kind: ClassVar[str] = "room.forked"
     from_room: str
     until_seq: int
+
+    @classmethod
+    def moved(cls, payload: dict[str, Any], place: Callable[[int], int]) -> dict[str, Any]:
+        """See `EventType.moved`."""
+        return with_place(payload, "until_seq", place)
 
 
 class MemberJoined(EventType, frozen=True):

@@ -4,6 +4,7 @@ The facts of one run are in its stream, `run:<id>`, in the order in which they c
 about one run is in the stream `workflows`.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from planaria.cortex.event import Event
@@ -135,6 +136,12 @@ class Checkpoint(EventType, frozen=True):
     last: dict[str, Any]
     slots: dict[str, float]
     standing: dict[str, Any]
+
+    @classmethod
+    def moved(cls, payload: dict[str, Any], place: Callable[[int], int]) -> dict[str, Any]:
+        """See `EventType.moved`. Among other events it says nothing: all are to be read."""
+        upto = payload.get("upto")
+        return payload if not isinstance(upto, int) or place(upto) == upto else {**payload, "upto": 0}
 
 
 FACTS: dict[str, type[Fact]] = {
