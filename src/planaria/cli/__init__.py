@@ -7,47 +7,67 @@ the one floor that may do so. Clients talk to the node over its control socket w
 Exit codes: see `planaria.cli.errors`.
 """
 
+import os
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 import click
 
 from planaria import __version__
+from planaria.cli.listing import Listing
 
-COMMANDS = {
-    "up": "planaria.cli.up:up",
-    "init": "planaria.cli.init:init",
-    "chat": "planaria.cli.chat:chat",
-    "rooms": "planaria.cli.rooms:rooms",
-    "notes": "planaria.cli.notes:notes",
-    "workflow": "planaria.cli.workflow:workflow",
-    "questions": "planaria.cli.questions:questions",
-    "work": "planaria.cli.work:work",
-    "dead": "planaria.cli.dead:dead",
-    "replay": "planaria.cli.replay:replay",
-    "fork": "planaria.cli.fork:fork",
-    "diff": "planaria.cli.diff:diff",
-    "status": "planaria.cli.look:status",
-    "top": "planaria.cli.live:top",
-    "sessions": "planaria.cli.live:sessions",
-    "live": "planaria.cli.live:live",
-    "tree": "planaria.cli.look:tree",
-    "processes": "planaria.cli.look:processes",
-    "inspect": "planaria.cli.look:inspect",
-    "observe": "planaria.cli.observe:observe",
-    "attach": "planaria.cli.attach:attach",
-    "kill": "planaria.cli.look:kill",
-    "restart": "planaria.cli.look:restart",
-    "stop": "planaria.cli.look:stop",
-    "doctor": "planaria.cli.doctor:doctor",
-    "trace": "planaria.cli.trace:trace",
-    "traces": "planaria.cli.trace:traces",
-    "journal": "planaria.cli.journal:journal",
+SECTIONS = {
+    "A garden and its node": {
+        "init": "planaria.cli.init:init",
+        "up": "planaria.cli.up:up",
+        "status": "planaria.cli.look:status",
+        "doctor": "planaria.cli.doctor:doctor",
+        "stop": "planaria.cli.look:stop",
+    },
+    "Talk and work": {
+        "chat": "planaria.cli.chat:chat",
+        "rooms": "planaria.cli.rooms:rooms",
+        "notes": "planaria.cli.notes:notes",
+        "workflow": "planaria.cli.workflow:workflow",
+        "work": "planaria.cli.work:work",
+    },
+    "What waits for you": {
+        "questions": "planaria.cli.questions:questions",
+        "dead": "planaria.cli.dead:dead",
+    },
+    "What goes on now": {
+        "top": "planaria.cli.live:top",
+        "sessions": "planaria.cli.live:sessions",
+        "live": "planaria.cli.live:live",
+    },
+    "What happened": {
+        "trace": "planaria.cli.trace:trace",
+        "traces": "planaria.cli.trace:traces",
+        "replay": "planaria.cli.replay:replay",
+        "fork": "planaria.cli.fork:fork",
+        "diff": "planaria.cli.diff:diff",
+        "journal": "planaria.cli.journal:journal",
+    },
+    "Processes": {
+        "tree": "planaria.cli.look:tree",
+        "processes": "planaria.cli.look:processes",
+        "inspect": "planaria.cli.look:inspect",
+        "observe": "planaria.cli.observe:observe",
+        "attach": "planaria.cli.attach:attach",
+        "restart": "planaria.cli.look:restart",
+        "kill": "planaria.cli.look:kill",
+    },
 }
-"""Name of each command and where it is; the help lists them in this order."""
+"""Name of each command and where it is, as the help lists them: by what a person wants."""
+COMMANDS = {name: place for section in SECTIONS.values() for name, place in section.items()}
 
 
-class Commands(click.Group):
+class Commands(Listing):
     """Finds commands in `COMMANDS`."""
+
+    def sections(self, ctx: click.Context) -> Mapping[str, Sequence[str]]:
+        """As `SECTIONS`."""
+        return {title: list(names) for title, names in SECTIONS.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order of the table."""
@@ -99,3 +119,5 @@ def main() -> None:
 
     The garden is --garden, else $PLANARIA_GARDEN, else the nearest folder upwards that holds planaria.toml.
     """
+    if os.environ.get("NO_COLOR"):  # Rich heeds it, click does not
+        click.get_current_context().color = False

@@ -8,13 +8,14 @@ import click
 from planaria.cli import output
 from planaria.cli.client import Client
 from planaria.cli.garden import garden_option, json_option
+from planaria.cli.listing import Listing
 from planaria.cli.who import by_option, moment
 
 LONGEST = 100
 """Characters of a reason in a list."""
 
 
-@click.group()
+@click.group(cls=Listing)
 def dead() -> None:
     """Dead letters: what was accepted and given up, with the reason."""
 

@@ -11,7 +11,8 @@ from planaria.cli.errors import REFUSED, CliError
 from planaria.cli.garden import garden_option, json_option
 from planaria.cli.who import by_option
 
-NEW = "new"
+NEW = "SESSION"
+"""The hidden command that makes a branch; called so because its usage is shown as `planaria fork SESSION`."""
 
 
 class ForkGroup(click.Group):
@@ -42,7 +43,7 @@ def fork() -> None:
 
 
 @fork.command(NEW, hidden=True)
-@click.argument("session")
+@click.argument("session", metavar="")
 @click.option(
     "--at", type=click.IntRange(min=1), required=True, metavar="N", help="The step to branch off at."
 )

@@ -58,7 +58,10 @@ def _draw(client: Client, limit: int, pause: float) -> None:
 @garden_option
 @json_option
 def sessions(pattern: str, follow: bool, garden: Path, as_json: bool) -> None:
-    """What each agent does right now: PATTERN is an agent, or AGENT@ROOM; * stands for anything."""
+    """What each agent does right now.
+
+    PATTERN is an agent, or AGENT@ROOM; * stands for anything.
+    """
     match = "" if not pattern else f"session:{pattern}" if "@" in pattern else f"session:{pattern}@*"
     with Client(garden) as client:
         if follow:
@@ -119,6 +122,8 @@ def live(
     elif rows:
         columns = list(rows[0])
         output.print_table(columns, [[_cell(name, row[name]) for name in columns] for row in rows])
+    else:
+        click.echo("no rows", err=True)
 
 
 def _tables(status: dict[str, Any], as_json: bool) -> None:

@@ -197,8 +197,9 @@ def _tokens(row: dict[str, Any]) -> str:
 
 
 def _spent(row: dict[str, Any]) -> str:
-    said = [f"{row['turns']} turns" if row["turns"] else "", f"{_tokens(row)} tokens" if _tokens(row) else ""]
-    return ", ".join(part for part in (*said, money(row["cost_micro"])) if part)
+    turns = f"{row['turns']} turn{'' if row['turns'] == 1 else 's'}" if row["turns"] else ""
+    tokens = f"{_tokens(row)} tokens" if _tokens(row) else ""
+    return ", ".join(part for part in (turns, tokens, money(row["cost_micro"])) if part)
 
 
 def _one_line(text: str, most: int, *, end: bool = False) -> str:

@@ -111,7 +111,10 @@ def _process_row(row: dict[str, Any]) -> list[object]:
 @garden_option
 @json_option
 def inspect(process: str, garden: Path, as_json: bool) -> None:
-    """Everything there is to see of one PROCESS: a name, a pid such as '<garden.7>', or 7."""
+    """Everything there is to see of one PROCESS.
+
+    PROCESS is a name, a pid such as '<garden.7>', or 7.
+    """
     with Client(garden) as client, output.working("asking the node"):
         view = client.ask("inspect", process=process)
     if as_json:

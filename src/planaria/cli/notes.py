@@ -7,9 +7,10 @@ import click
 from planaria.cli import output
 from planaria.cli.client import Client
 from planaria.cli.garden import garden_option, json_option
+from planaria.cli.listing import Listing
 
 
-@click.group()
+@click.group(cls=Listing)
 def notes() -> None:
     """The garden's notes."""
 

@@ -8,9 +8,10 @@ import click
 from planaria.cli import output
 from planaria.cli.client import Client
 from planaria.cli.garden import find_garden, garden_option, json_option
+from planaria.cli.listing import Listing
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Listing, invoke_without_command=True)
 @click.option("--garden", type=click.Path(path_type=Path), help="The garden's folder.", metavar="DIR")
 @json_option
 @click.pass_context

@@ -7,11 +7,13 @@ import click
 
 from planaria.cli import output
 from planaria.cli.client import Client
+from planaria.cli.errors import NEGATIVE
 from planaria.cli.garden import find_garden, garden_option, json_option
+from planaria.cli.listing import Listing
 from planaria.cli.who import by_option, moment
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Listing, invoke_without_command=True)
 @click.option("--garden", type=click.Path(path_type=Path), help="The garden's folder.", metavar="DIR")
 @json_option
 @click.pass_context
@@ -45,6 +47,8 @@ def cancel(work_id: str, why: str, by: str, garden: Path, as_json: bool) -> None
         output.print_json(result)
     else:
         click.echo("cancelled" if result["cancelled"] else "there is no such work going on; it may be over")
+    if not result["cancelled"]:
+        raise SystemExit(NEGATIVE)
 
 
 def _list(garden: Path, room: str | None, limit: int, as_json: bool) -> None:

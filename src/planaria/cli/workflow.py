@@ -12,6 +12,7 @@ from planaria.cli import output
 from planaria.cli.client import Client
 from planaria.cli.errors import NEGATIVE
 from planaria.cli.garden import garden_option, json_option
+from planaria.cli.listing import Listing
 
 COLORS = {
     "done": "green",
@@ -24,7 +25,7 @@ COLORS = {
 }
 
 
-@click.group()
+@click.group(cls=Listing)
 def workflow() -> None:
     """Workflows: steps that run without a model deciding the route."""
 
@@ -72,6 +73,9 @@ def runs(limit: int, garden: Path, as_json: bool) -> None:
         found = client.ask("workflow.runs", limit=limit)
     if as_json:
         output.print_json(found)
+        return
+    if not found:
+        click.echo("no workflow has run yet; `planaria workflow run NAME` runs one", err=True)
         return
     rows = [
         [run["id"], run["workflow"], run["status"], _at(run["started"]), run["error"] or ""] for run in found

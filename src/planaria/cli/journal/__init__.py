@@ -7,9 +7,10 @@ from planaria.cli.journal.forget import compact, erase, prune
 from planaria.cli.journal.keep import backup, check, restore
 from planaria.cli.journal.look import sessions, show, tail
 from planaria.cli.journal.verify import verify
+from planaria.cli.listing import Listing
 
 
-@click.group()
+@click.group(cls=Listing)
 def journal() -> None:
     """Everything that happened: read it, check it, copy it, let go of it.
 

@@ -9,10 +9,9 @@ from typing import IO, Any
 import click
 
 from planaria.cli import output
-from planaria.cli.errors import NEGATIVE, REFUSED, CliError
+from planaria.cli.errors import NEGATIVE, NO_GARDEN, REFUSED, CliError
 from planaria.cli.garden import garden_option, json_option
 from planaria.cli.journal.door import (
-    journal_file,
     lock_garden,
     need_stopped,
     open_door,
@@ -21,6 +20,7 @@ from planaria.cli.journal.door import (
 )
 from planaria.cli.journal.keep import COPIES
 from planaria.cli.journal.progress import progress
+from planaria.config.errors import SettingsError
 
 
 class Moment(click.ParamType[float]):
@@ -123,35 +123,52 @@ def import_(file: Path, garden: Path, as_json: bool) -> None:
     """Add the events of FILE, as `export` wrote it, to the journal; the node must be stopped.
 
     Ids, times, traces and the order stay; what is there already is left alone, so a second time adds nothing. The whole
-    file is checked first; the first line that does not fit is named. Persons who were erased here stay erased.
+    file is checked first; the first line that does not fit is named, and nothing is added. Persons who were erased here
+    stay erased. Broken off, it has added nothing; in a PostgreSQL database it goes on when it is done again.
     """
     import os
+    from collections.abc import AsyncGenerator
+    from contextlib import asynccontextmanager
 
     from planaria.cortex.codec.keyring import Keyring
     from planaria.cortex.errors import CortexError
     from planaria.cortex.redact import Redactor
-    from planaria.cortex.stores.place import master_key
+    from planaria.cortex.store import EventStore
+    from planaria.cortex.stores.place import JournalPlace, master_key
     from planaria.cortex.stores.sqlite.store import SqliteStore
     from planaria.cortex.upkeep.adoption import Adopted, adopt
     from planaria.cortex.upkeep.portable import Unfit, read_events
+    from planaria.cortex.upkeep.restore import rewritten
 
-    journal = journal_file(garden)
     need_stopped(garden, "events cannot be added to the past")
-    redactor = Redactor(os.environ, settings_of(garden).secret_variables())
+    settings = settings_of(garden)
+    redactor = Redactor(os.environ, settings.secret_variables())
+    try:
+        place = JournalPlace(settings.journal, garden, os.environ)
+    except SettingsError as error:
+        raise CliError(NO_GARDEN, str(error), code="settings") from error
+
+    @asynccontextmanager
+    async def journal() -> AsyncGenerator[EventStore]:
+        if place.is_database:
+            yield place()
+            return
+        async with rewritten(settings.journal.file(garden)) as copy:
+            yield SqliteStore(copy)
 
     async def work() -> Adopted:
         with file.open("rb") as lines:
             for _ in read_events(str(file), lines):
                 pass
-        store = SqliteStore(journal)
-        await store.open()
-        try:
-            with file.open("rb") as lines:
-                keyring = Keyring(store, master_key(garden))
-                await keyring.check()
-                return await adopt(store, keyring, redactor, str(file), read_events(str(file), lines))
-        finally:
-            await store.close()
+        async with journal() as store:
+            await store.open()
+            try:
+                with file.open("rb") as lines:
+                    keyring = Keyring(store, master_key(garden))
+                    await keyring.check()
+                    return await adopt(store, keyring, redactor, str(file), read_events(str(file), lines))
+            finally:
+                await store.close()
 
     with lock_garden(garden), output.working("importing"):
         try:
