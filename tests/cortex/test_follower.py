@@ -1,16 +1,18 @@
 """Nodes that share a PostgreSQL journal: each is told all events once, in order of their places."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
 
 from planaria.cortex.event import Event, NewEvent
-from planaria.cortex.journal import Journal
+from planaria.cortex.follower import PAGE
+from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.query import Query
 from planaria.cortex.stores.postgres.store import PostgresStore
 from planaria.otp import Node, Pid, child
+from planaria.testing.memory_store import MemoryStore
 from planaria.testing.node import running_node
 from tests.postgres import Postgres
 
@@ -132,3 +134,44 @@ async def test_a_journal_that_is_started_anew_goes_on_after_what_is_there(
             await three.begin()
             await one.say("new")
             assert [event.payload["text"] for event in await three.next(1)] == ["new"]
+
+
+class SharedStore(MemoryStore):
+    """A store in which others write, too: what they do is not seen until `tell`."""
+
+    def listen(self, notice: Callable[[], None]) -> None:
+        self.tell = notice
+
+
+@pytest.fixture
+async def shared() -> AsyncIterator[tuple[SharedStore, Listener, Listener]]:
+    store = SharedStore()
+    async with AsyncExitStack() as stack:
+        listeners = []
+        for name in ("writer", "follower"):
+            node = await stack.enter_async_context(running_node(name))
+            journal = await node.start(
+                child(Journal, lambda: store, JournalOptions(max_batch=5 * PAGE), name="journal")
+            )
+            listeners.append(Listener(node, journal, stack))
+        await listeners[1].begin()
+        yield store, listeners[0], listeners[1]
+
+
+async def test_what_others_wrote_before_an_own_event_is_broadcast_before_it(
+    shared: tuple[SharedStore, Listener, Listener],
+) -> None:
+    _, writer, follower = shared
+    await writer.say("one", "two")
+    await follower.say("three")
+    assert [event.payload["text"] for event in await follower.next(3)] == ["one", "two", "three"]
+
+
+async def test_more_than_a_page_of_others_events_is_broadcast_to_its_end(
+    shared: tuple[SharedStore, Listener, Listener],
+) -> None:
+    store, writer, follower = shared
+    await writer.say(*(str(number) for number in range(2 * PAGE + 1)))
+    store.tell()
+    heard = await follower.next(2 * PAGE + 1)
+    assert [event.seq for event in heard] == list(range(1, 2 * PAGE + 2))

@@ -1,5 +1,6 @@
 """A room starts from a snapshot: how much it reads does not grow with its age."""
 
+import asyncio
 from functools import partial
 from pathlib import Path
 
@@ -111,8 +112,11 @@ async def test_a_snapshot_that_does_not_fit_is_passed_over(world: World, spoil: 
 async def test_who_joins_while_the_journal_fails_is_in_no_snapshot_yet(world: World):
     await talk(world, 19)
     world.store.held = True
+    twentieth = asyncio.ensure_future(world.post("one more, so that a snapshot is due"))
+    await world.node.settle()
     member = await world.member("scout")
     world.store.release()
+    await twentieth
     await world.node.settle()
     snapshot = await kept(world)
     assert snapshot is not None
