@@ -232,7 +232,8 @@ class Room(GenServer):
             trace_id, subject = trace_id or cause.trace_id, subject or cause.subject
         trace_id = trace_id or event_id
         event = self._event(said, trace_id, id=event_id, cause_id=cause_id, subject=subject)
-        under = spoken_under(author, self.name, cause_id, attempt) if author_kind == "agent" else ""
+        answered = cause_id if author_kind == "agent" else None
+        under = spoken_under(author, self.name, answered, attempt, key)
         span = begin_span("room.say", {"planaria.room": self.name}, trace_id=trace_id, under=under)
         self._write(Entry((event,), answer, span=span))
         return answer

@@ -5,6 +5,10 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
+from opentelemetry.semconv.attributes import error_attributes, http_attributes
+
 from planaria.cortex.telemetry import conventions
 from planaria.cortex.telemetry.conventions import (
     POINT_SPECS,
@@ -12,6 +16,7 @@ from planaria.cortex.telemetry.conventions import (
     SPAN_SPECS,
     SPANS,
     caller_key,
+    spoken_under,
     title,
     turn_key,
 )
@@ -98,3 +103,23 @@ def test_a_tool_call_names_what_it_is_called_in():
     assert caller_key("session:a@r", "m~2", "") == turn_key("session:a@r", "m~2")
     assert caller_key("run:7", None, "7/fetch/1/0") == "run:7/fetch/1"
     assert caller_key("", None, "") == ""
+
+
+def test_what_is_said_names_the_turn_or_step_it_is_said_in_whatever_the_room():
+    assert spoken_under("a", "r", "m", 1, "") == turn_key("session:a@r", "m")
+    assert spoken_under("a", "r", "m", 2, "") == turn_key("session:a@r", "m~2")
+    assert spoken_under("a", "elsewhere", "m", 1, "session:a@r/m~2/0/1") == turn_key("session:a@r", "m~2")
+    assert spoken_under("w", "r", None, 1, "run:7/7/digest/1") == caller_key("run:7", None, "7/digest/1")
+    assert spoken_under("w", "r", None, 1, "01JOB") == ""
+
+
+def test_names_that_are_not_our_own_are_those_of_the_semantic_conventions():
+    modules = (error_attributes, gen_ai_attributes, http_attributes)
+    known = {value for module in modules for name, value in vars(module).items() if name.isupper()}
+    told = {name for spec in (*SPANS, *POINTS) for name in spec.attributes}
+    told |= {conventions.CONTENT_INPUT, conventions.CONTENT_OUTPUT, conventions.CONTENT_RESULT}
+    assert {name for name in told if not name.startswith("planaria.")} <= known
+    metrics = {gen_ai_metrics.GEN_AI_CLIENT_TOKEN_USAGE, gen_ai_metrics.GEN_AI_CLIENT_OPERATION_DURATION}
+    assert {name.replace(".", "_") for name in metrics} <= {
+        family.name.removesuffix("_seconds") for family in MetricsBook().families()
+    }

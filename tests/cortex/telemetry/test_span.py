@@ -1,4 +1,6 @@
 import sys
+import threading
+from collections.abc import AsyncGenerator
 from types import FrameType
 from typing import Any
 
@@ -89,6 +91,59 @@ async def test_a_failure_without_an_exception_is_said_by_its_code_and_told_once(
     await node.run(work)
     failed = seen[-1]
     assert len(seen) == 2 and isinstance(failed, SpanFailed) and failed.error_type == "timeout"
+
+
+async def test_what_is_over_stays_as_it_was_told(node: TestNode, seen: list[Signal]):
+    async def misuse() -> None:
+        with span("tool.call", {"planaria.branch": "ok"}) as s:
+            s.stop()
+            s.stop()
+            s.fail("late")
+            s.set("planaria.branch", "late")
+            s.update({"planaria.caller": "late"})
+        s.fail("later")
+        with pytest.raises(ValueError, match="entered again"), s:
+            raise ValueError("it is entered again")
+
+    await node.run(misuse)
+    (stopped,) = [signal for signal in seen if not isinstance(signal, SpanStarted)]
+    assert isinstance(stopped, SpanStopped) and stopped.attributes == {"planaria.branch": "ok"}
+
+
+async def test_a_span_in_a_generator_ends_with_it_and_leaves_others_alone(node: TestNode, seen: list[Signal]):
+    async def pieces() -> AsyncGenerator[int]:
+        with span("model.call"):
+            yield 1
+            yield 2
+
+    async def work() -> None:
+        taken = pieces()
+        with span("turn"):
+            async for _ in taken:
+                break
+        await taken.aclose()
+        with span("tool.call"):
+            pass
+
+    await node.run(work)
+    ended = {signal.name: signal for signal in seen if isinstance(signal, SpanStopped | SpanFailed)}
+    assert isinstance(ended["model.call"], SpanFailed) and ended["model.call"].error_type == "GeneratorExit"
+    assert ended["model.call"].parent == ended["turn"].id and ended["tool.call"].parent == 0
+
+
+async def test_a_thread_tells_nothing_as_it_is_no_process(node: TestNode, seen: list[Signal]):
+    def outside() -> None:
+        with span("tool.call"):
+            emit("telemetry.export_failed")
+
+    async def work() -> None:
+        with span("turn"):
+            thread = threading.Thread(target=outside)
+            thread.start()
+            thread.join()  # while this process runs, which would be taken for whose code it is
+
+    await node.run(work)
+    assert {signal.name for signal in seen} == {"turn"}
 
 
 async def test_spans_nest_within_the_code_of_a_process_across_await(node: TestNode, seen: list[Signal]):

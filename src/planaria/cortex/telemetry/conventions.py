@@ -175,11 +175,19 @@ def caller_key(session: str, cause_id: str | None, effect: str) -> str:
     return "run:" + "/".join(effect.split("/")[:3]) if session.startswith("run:") else ""
 
 
-def spoken_under(agent: str, room: str, cause_id: str | None, attempt: int) -> str:
-    """The key of the turn in which an agent speaks in a room; empty if it answers nothing."""
+def spoken_under(author: str, room: str, cause_id: str | None, attempt: int, effect: str) -> str:
+    """The key of the turn or step in which something is said in a room; empty where nobody knows.
+
+    Args:
+        effect: of the tool call that says it, in whatever room it was made: `<session>/<effect>`; empty for an answer.
+    """
+    session, _, call = effect.partition("/")
+    if session.startswith(("session:", "run:")):
+        return caller_key(session, call.partition("/")[0], call)
     if cause_id is None:
         return ""
-    return turn_key(f"session:{agent}@{room}", cause_id if attempt == 1 else f"{cause_id}~{attempt}")
+    session = f"session:{author}@{room}"
+    return turn_key(session, cause_id if attempt == 1 else f"{cause_id}~{attempt}")
 
 
 def message_key(id: str) -> str:

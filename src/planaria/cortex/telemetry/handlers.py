@@ -12,6 +12,7 @@ Source: Erlang's `:telemetry`. Differs: handlers belong to a node and go with th
 import logging
 import secrets
 from collections.abc import Callable
+from threading import get_ident
 
 from planaria.cortex.telemetry.signal import Attributes, Point, Signal, SpanFailed, SpanStarted, SpanStopped
 from planaria.otp import Node, NotAProcess, Pid
@@ -33,6 +34,7 @@ class Handlers:
         names: what any of them wants; None for everything. What nobody wants is not made.
         detached: how many were taken off since they raised.
         last_span: the number of the newest span.
+        thread: the event loop's, in which handlers run; what is told in another one is not heard.
         nonce: makes span numbers of this run of the node differ from those of another; 64 random bits.
     """
 
@@ -43,6 +45,7 @@ class Handlers:
         self.names: frozenset[str] | None = frozenset()
         self.detached = 0
         self.last_span = 0
+        self.thread = get_ident()
         self.nonce = secrets.randbits(64)
 
     def add(self, handler: Handler, starts: bool, names: frozenset[str] | None) -> None:

@@ -15,12 +15,13 @@ on. Spans nest within the code of one process, also across `await`; between proc
 by `key` and `under`. Without a handler attached to the node nothing is made: a few dozen bytecodes.
 Names and attributes: `conventions.py`, in the words of OpenTelemetry where it has them. Attributes of one span have
 the same names whether it works or not; a value that is not known yet is left out and `set` when it is.
-Source: `:telemetry.span`, OpenTelemetry. Differs: code in another OS process (a worker) is heard by nobody.
+Source: `:telemetry.span`, OpenTelemetry. Differs: code in another thread or OS process (a worker) is heard by nobody.
 """
 
 import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Self
 
@@ -99,12 +100,14 @@ class Span:
             )
 
     def set(self, name: str, value: Value) -> None:
-        """Set an attribute that was not known at the start."""
-        self.attributes[name] = value
+        """Set an attribute that was not known at the start; nothing, once it is over."""
+        if not self.over:
+            self.attributes[name] = value
 
     def update(self, attributes: Attributes) -> None:
-        """Set several attributes."""
-        self.attributes.update(attributes)
+        """Set several attributes; nothing, once it is over."""
+        if not self.over:
+            self.attributes.update(attributes)
 
     def stop(self) -> None:
         """The work is over. Only the first end of a span counts."""
@@ -233,7 +236,7 @@ def span(
     if handlers is None:
         return NO_SPAN
     names = handlers.names
-    if names is not None and name not in names:
+    if (names is not None and name not in names) or get_ident() != handlers.thread:
         return NO_SPAN
     around = _current.get()
     # A call may run at once on its caller's stack: the span around it there is another process's.
@@ -286,6 +289,8 @@ def emit(
         return
     handlers: Handlers | None = node.telemetry
     if handlers is None or (handlers.names is not None and name not in handlers.names):
+        return
+    if get_ident() != handlers.thread:
         return
     if not trace_id and process is not None and process.current is not None:
         trace_id = process.current[4] or ""
