@@ -215,6 +215,19 @@ def test_a_file_that_does_not_fit_adds_nothing_and_is_named_with_its_line(kept: 
     assert f"{text}:2: event" in kept.run("import", str(text), code=1)
 
 
+def test_an_import_that_stops_in_the_middle_adds_nothing(kept: Kept, tmp_path: Path) -> None:
+    text, many = tmp_path / "all.jsonl", [NewEvent("own.done", {"n": n}, session="b") for n in range(300)]
+    kept.add(*many)
+    kept.run("export", str(text))
+    heading, *lines, end = text.read_text().splitlines(keepends=True)
+    lines[2] = lines[2].replace('"id":"', '"id":"new-')
+    lines[280] = lines[280].replace('"n":', '"m":')
+    text.write_text("".join([heading, *lines, end]))
+    assert f"{text}:282: event" in kept.run("import", str(text), code=1)
+    assert kept.json("tail", "-n", "1")[0]["seq"] == 304
+    assert sorted(file.name for file in kept.file.parent.glob("journal.db*")) == ["journal.db"]
+
+
 def test_compacting_says_what_it_saved(kept: Kept) -> None:
     sizes = kept.json("compact")
     assert sizes["after"] <= sizes["before"]
