@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from planaria.otp.flow.stream import Stream, events_of
     from planaria.otp.flow.subscription import Subscription
     from planaria.otp.io.blocking import post_blocking, run_blocking
+    from planaria.otp.io.one_thread import OneThread
     from planaria.otp.isolation.bulk import shared_buffer
     from planaria.otp.isolation.choice import Isolation
     from planaria.otp.isolation.errors import NotAdmitted, RemoteError, Unsendable
@@ -251,6 +252,7 @@ __all__ = [
     "NotAdmitted",
     "Observer",
     "OldCodeKilled",
+    "OneThread",
     "Outcome",
     "PartitionDispatcher",
     "PartitionSupervisor",
@@ -391,6 +393,7 @@ _NAMES = {
     "flow.stream": "Stream events_of",
     "flow.subscription": "Subscription",
     "io.blocking": "post_blocking run_blocking",
+    "io.one_thread": "OneThread",
     "isolation.bulk": "shared_buffer",
     "isolation.choice": "Isolation",
     "isolation.errors": "NotAdmitted RemoteError Unsendable",

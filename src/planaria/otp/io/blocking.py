@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
+from planaria.otp.io.one_thread import OneThread
 from planaria.otp.kernel.process import running
 
 
@@ -27,14 +28,15 @@ async def run_blocking[R](fn: Callable[..., R], *args: Any, executor: Executor |
 
 
 def post_blocking[R](
-    fn: Callable[..., R], *args: Any, executor: Executor, done: Callable[[R | BaseException], None]
+    fn: Callable[..., R], *args: Any, executor: OneThread, done: Callable[[R | BaseException], None]
 ) -> None:
     """Run `fn(*args)` in a worker thread and go on; `done` gets what it returned, or the exception it raised.
 
     For work that is begun so often that a process waiting for each would be most of its cost.
 
     Args:
-        done: called in the event loop's thread, outside of any process; not at all once the loop is closed.
+        done: called in the event loop's thread, outside of any process; whoever it wakes runs next. Not at all once
+            the loop is closed.
     """
     process = running.process
     loop = asyncio.get_running_loop()
@@ -43,9 +45,11 @@ def post_blocking[R](
         node.blocking += 1
 
     def finish(outcome: R | BaseException) -> None:
-        if node is not None:
-            node.blocking_done(None)
-        done(outcome)
+        if node is None:
+            done(outcome)
+            return
+        node.blocking_done(None)
+        node.scheduler.wake_now(lambda: done(outcome))
 
     def work() -> None:
         outcome: R | BaseException
@@ -56,4 +60,4 @@ def post_blocking[R](
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
             loop.call_soon_threadsafe(finish, outcome)
 
-    executor.submit(work)
+    executor.post(work)

@@ -77,6 +77,17 @@ class Scheduler:
         self.scheduled = True
         self.loop.call_soon(self._turn)
 
+    def wake_now(self, action: Callable[[], object]) -> None:
+        """From a callback of the event loop: do what wakes processes, and let them run without another round of it."""
+        if self.scheduled:
+            action()
+            return
+        self.scheduled = True
+        try:
+            action()
+        finally:
+            self._turn()
+
     def _turn(self) -> None:
         """Activate ready processes: each goes on with its code, then handles up to `BATCH` messages."""
         node = self.node

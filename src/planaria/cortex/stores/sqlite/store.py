@@ -8,7 +8,6 @@ lie on a local disk, as the write-ahead log needs shared memory.
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apsw
@@ -45,7 +44,7 @@ from planaria.cortex.stores.sqlite.tables import (
     sweep_contents,
 )
 from planaria.cortex.stores.sqlite.writer import RowWriter
-from planaria.otp import post_blocking, run_blocking, wall_time
+from planaria.otp import OneThread, post_blocking, run_blocking, wall_time
 
 _APPLICATION = 0x506C616E  # "Plan", in the file's header
 _CHECKPOINT = 4000
@@ -74,6 +73,7 @@ class SqliteStore:
         after: "SqliteStore | None" = None,
     ) -> None:
         self.path = path
+        self._place = str(path)
         self.max_bytes = max_bytes
         self.busy_timeout = busy_timeout
         self.clock = wall_time
@@ -85,14 +85,14 @@ class SqliteStore:
         self._known: tuple[int, int] | None = (
             None if after is None else after._known
         )  # of the one first opened
-        self._write_thread: ThreadPoolExecutor | None = None
-        self._read_thread: ThreadPoolExecutor | None = None
+        self._write_thread: OneThread | None = None
+        self._read_thread: OneThread | None = None
 
     async def open(self) -> None:
         """See `EventStore.open`."""
         await self.close()
-        self._write_thread = ThreadPoolExecutor(1, "journal-write")
-        self._read_thread = ThreadPoolExecutor(1, "journal-read")
+        self._write_thread = OneThread("journal-write")
+        self._read_thread = OneThread("journal-read")
         try:
             await run_blocking(self._create, executor=self._write_thread)
             await self.migrate()
@@ -335,15 +335,18 @@ class SqliteStore:
         """One transaction, on the disk when this returns."""
         self._check_file()
         connection = self._open_writer()
+        rows = self._rows
+        assert rows is not None
         try:
             try:
                 connection.execute("BEGIN IMMEDIATE")
+                rows.begun()
                 answer = fn(connection)
                 connection.execute("COMMIT")
+                rows.committed()
                 return answer
             except BaseException:
-                if self._rows is not None:
-                    self._rows.forget()
+                rows.forget()
                 _roll_back(connection)
                 raise
         except apsw.Error as error:
@@ -440,7 +443,7 @@ class SqliteStore:
 
     def _identity(self) -> tuple[int, int]:
         try:
-            status = self.path.stat()
+            status = os.stat(self._place)  # once a commit, and quicker than the path's own
         except OSError as error:
             raise from_os(error, self.path) from error
         return status.st_dev, status.st_ino

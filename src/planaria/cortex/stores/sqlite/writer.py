@@ -60,6 +60,22 @@ class RowWriter:
             *(self._names, self._processes, self._sessions, self._traces, self._places),
         )
 
+    def begun(self) -> None:
+        """A transaction has begun: see whether what is remembered still stands in the database."""
+        version = self.connection.data_version()
+        if version != self._seen:
+            self._seen = version
+            self._next_seq = self.connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM events").get
+            for remembered in self._remembered:
+                remembered.clear()
+        for remembered in self._remembered:
+            if len(remembered) > _MOST:
+                remembered.clear()
+
+    def committed(self) -> None:
+        """The transaction is over; what others write from now on makes the database another version."""
+        self._seen = self.connection.data_version()
+
     def forget(self) -> None:
         """Let go of all that is remembered: the transaction came to nothing."""
         self._seen = -1
@@ -78,7 +94,6 @@ class RowWriter:
             check: look each id up first. Without it a duplicate of what is in the database is a `ConstraintError`, and
                 the transaction must be rolled back.
         """
-        self._remember()
         answers: list[Outcome] = []
         rows: list[tuple[Any, ...]] = []
         contents: list[tuple[int, Draft]] = []
@@ -103,17 +118,6 @@ class RowWriter:
             for seq, draft in contents:
                 self._keep_contents(seq, draft)
         return answers
-
-    def _remember(self) -> None:
-        version = self.connection.pragma("data_version")
-        if version != self._seen:
-            self._seen = version
-            self._next_seq = self.connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM events").get
-            for remembered in self._remembered:
-                remembered.clear()
-        for remembered in self._remembered:
-            if len(remembered) > _MOST:
-                remembered.clear()
 
     def _is_stale(self, fence: Fence) -> bool:
         token = self.connection.execute("SELECT token FROM leases WHERE name = ?", (fence.name,)).get
