@@ -1,6 +1,7 @@
 """The help: every command is in it once, in a section, with its whole first sentence."""
 
 import click
+import pytest
 from click.testing import CliRunner
 
 from planaria.cli import COMMANDS, SECTIONS, main
@@ -13,7 +14,7 @@ def test_the_help_lists_every_command_in_its_section():
     assert all(text.count(f"\n  {name} ") == 1 for name in COMMANDS)
 
 
-def test_no_color_is_heeded(monkeypatch):
+def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch):
     @click.command()
     def coloured() -> None:
         click.secho("red", fg="red")
