@@ -30,24 +30,20 @@ from typing import Any
 
 import msgspec
 
-from planaria.cortex.chronicle_events import JournalErased
 from planaria.cortex.codec.commit import Answer, Append, Appended, Commit, Overtaken, Unavailable
 from planaria.cortex.codec.keyring import Keyring
 from planaria.cortex.codec.prepare import Prepared, Refused, prepare
-from planaria.cortex.codec.reading import events_from
 from planaria.cortex.codec.seal import MasterKey
-from planaria.cortex.codec.snapshots import open_snapshot, seal_snapshot
 from planaria.cortex.errors import (
     EventRefused,
     JournalUnavailable,
     SealError,
     StaleLease,
-    StoreDamaged,
     StoreError,
-    StoreFailed,
 )
 from planaria.cortex.event import Event, NewEvent, new_id
 from planaria.cortex.follower import NOTICE, Follower
+from planaria.cortex.journal_tasks import ASKED, Found, Hurt, answer_query, ask_store, open_store, read_others
 from planaria.cortex.query import Query
 from planaria.cortex.redact import Redactor
 from planaria.cortex.store import (
@@ -63,13 +59,12 @@ from planaria.cortex.store import (
     SubjectKey,
 )
 from planaria.cortex.stores.stores_of import Stores
-from planaria.cortex.telemetry.span import NO_SPAN, Span, begin_span, spanned
+from planaria.cortex.telemetry.span import NO_SPAN, Span, begin_span
 from planaria.otp import (
     Deferred,
     Down,
     ExitSignal,
     GenServer,
-    Pid,
     Server,
     Task,
     TaskDone,
@@ -99,12 +94,6 @@ class JournalOptions(msgspec.Struct, frozen=True):
     max_waiting: int = 20_000
 
 
-class Found(msgspec.Struct, frozen=True):
-    """What was asked of the store, or read from it."""
-
-    value: Any
-
-
 class JournalHealth(msgspec.Struct, frozen=True):
     """Whether the store works: `trouble` is None when it does."""
 
@@ -130,21 +119,10 @@ _OVERTAKEN = JournalHealth(
     "another node has taken over this journal, so this one writes no more",
     "end one of the two, or give each garden a database of its own ([journal] in planaria.toml)",
 )
-_COMMIT_NOW = object()
-
-
-_COMMITTED = object()
-_REOPEN = object()
+_COMMIT_NOW, _COMMITTED, _REOPEN = object(), object(), object()  # to itself
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 5.0
 """Seconds between two tries to open a store; doubled from the first to the longest."""
-
-
-class _Hurt(msgspec.Struct, frozen=True):
-    """A read met damage."""
-
-    problem: str
-    mend: str
 
 
 class Journal(GenServer):
@@ -193,7 +171,7 @@ class Journal(GenServer):
         self.store = self.stores()
         self.keyring = Keyring(self.store, master_key)
         self.follower: Follower | None = None
-        opened = await _open(self.store, self.keyring)
+        opened = await open_store(self.store, self.keyring)
         if not isinstance(opened, int) and not self.stores.settled:
             raise opened
         self._opened(opened)
@@ -402,20 +380,20 @@ class Journal(GenServer):
         if self.closed is not None:
             answer.reply(_not_available(self.closed))
             return answer
-        read = partial(_read, self.store, self.keyring, query, answer, self.pid, self.stores.settled)
+        read = partial(answer_query, self.store, self.keyring, query, answer, self.pid, self.stores.settled)
         Task.start_link(read, label="journal read")
         return answer
 
     @call
     def ask_store(self, what: str, arguments: tuple[Any, ...]) -> Deferred[Found | Unavailable]:
         """What the other functions for callers ask, answered as a value: one method of the store."""
-        if what not in _ASKED:
+        if what not in ASKED:
             raise ValueError(f"{what!r} is nothing to ask the store")
         answer: Deferred[Found | Unavailable] = self.defer()
         if self.closed is not None:
             answer.reply(_not_available(self.closed))
             return answer
-        Task.start_link(_do, self.store, self.keyring, what, arguments, answer, label=f"journal {what}")
+        Task.start_link(ask_store, self.store, self.keyring, what, arguments, answer, label=f"journal {what}")
         return answer
 
     @call
@@ -471,13 +449,13 @@ class Journal(GenServer):
                 self.opening = None
                 self._opened(value)  # type: ignore[arg-type]
             case _ if message is _REOPEN:
-                self.opening = Task.start_link(_open, self.store, self.keyring, label="journal open")
+                self.opening = Task.start_link(open_store, self.store, self.keyring, label="journal open")
             case TaskDone(ref=ref, value=value) if self.follower is not None and ref is self.follower.task:
                 self._followed(self.follower.done(value))
             case _ if message is NOTICE:
                 if self.follower is not None:
                     self.follower.told()
-            case _Hurt(problem, mend):
+            case Hurt(problem, mend):
                 self.hurt = JournalHealth(problem, mend)
                 self._set_health(self.hurt)
             case TaskDone() | ExitSignal(reason="normal"):
@@ -583,7 +561,7 @@ class Journal(GenServer):
         """The store is open, and this is the last place in it; or it is not, and is tried again later."""
         if isinstance(outcome, int):
             self.last_seq, self.closed, self.pause = outcome, None, FIRST_PAUSE
-            self.follower = Follower(self.store, partial(_events, self.store, self.keyring), outcome)
+            self.follower = Follower(self.store, partial(read_others, self.store, self.keyring), outcome)
             self.health = _WELL
             broadcast("journal.health", _WELL)  # for those who saw an earlier process of the journal fail
             return
@@ -614,92 +592,8 @@ class Journal(GenServer):
         await self.store.close()
 
 
-async def _events(store: EventStore, keyring: Keyring, query: Query) -> list[Event]:
-    """Committed events, for the follower."""
-    try:
-        events = await events_from(store, keyring, await store.read(query))
-    except SealError as error:
-        raise StoreFailed(error.problem, error.mend) from error
-    for event in events:
-        if event.kind == JournalErased.kind and event.state == "whole":
-            keyring.forget(JournalErased.of(event).subject)  # another node has destroyed them
-    return events
-
-
-async def _open(store: EventStore, keyring: Keyring) -> int | StoreError | SealError:
-    """Open the store and see that it can be used: the last place in it, or why it cannot."""
-    try:
-        await store.open()
-        await keyring.check()
-        newest = await store.read(Query(limit=1, newest_first=True, as_found=True))
-    except (StoreError, SealError) as error:
-        await store.close()
-        return error
-    return newest[0].seq if newest else 0
-
-
 def _not_available(health: JournalHealth) -> Unavailable:
     return Unavailable(health.trouble or "", health.mend, True)
-
-
-@spanned("journal.read")
-async def _read(
-    store: EventStore,
-    keyring: Keyring,
-    query: Query | str,
-    answer: Deferred[Found | Unavailable],
-    journal: Pid,
-    settled: bool,
-) -> None:
-    """One read, in a task of its own. Damage is told to the journal; once the node is up it is waited for."""
-    try:
-        if isinstance(query, str):
-            row = await store.find(query)
-            answer.reply(Found(await events_from(store, keyring, [] if row is None else [row])))
-        else:
-            rows = await store.read(query)
-            answer.reply(Found(await events_from(store, keyring, rows, contents=query.contents)))
-    except StoreDamaged as error:
-        send(journal, _Hurt(error.problem, error.mend))
-        answer.reply(Unavailable(error.problem, error.mend, settled))
-    except StoreError as error:
-        answer.reply(Unavailable(error.problem, error.mend, error.retry))
-    except SealError as error:
-        answer.reply(Unavailable(error.problem, error.mend, False))
-
-
-_ASKED = frozenset(
-    {
-        *("read", "contents", "sessions", "save_snapshot", "load_snapshot", "subject_keys"),
-        "erasures",
-        *("acquire_lease", "renew_lease", "release_lease", "lease"),
-        *("destroy_subject_keys", "strip", "sweep_contents", "check", "backup", "size"),
-    }
-)
-
-
-async def _do(
-    store: EventStore,
-    keyring: Keyring,
-    what: str,
-    arguments: tuple[Any, ...],
-    answer: Deferred[Found | Unavailable],
-) -> None:
-    """One method of the store, in a task of its own."""
-    try:
-        if what == "save_snapshot":
-            arguments = (await seal_snapshot(keyring, *arguments),)
-        value = await getattr(store, what)(*arguments)
-        if what == "load_snapshot" and value is not None:
-            value = await open_snapshot(keyring, value)
-        answer.reply(Found(value))
-    except StoreError as error:
-        answer.reply(Unavailable(error.problem, error.mend, error.retry))
-    except SealError as error:
-        answer.reply(Unavailable(error.problem, error.mend, False))
-    finally:
-        if what == "destroy_subject_keys":
-            keyring.forget(*arguments)  # also after a fault: they may be destroyed all the same
 
 
 async def _ask(journal: Server, within: float | None, what: str, *arguments: Any) -> Any:
