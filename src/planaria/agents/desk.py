@@ -10,7 +10,7 @@ from planaria.agents.definition import AgentDefinition
 from planaria.agents.events import SessionForked, TurnFinished, TurnStarted
 from planaria.agents.turn import Turn
 from planaria.cortex.errors import EventRefused
-from planaria.cortex.event import Event, NewEvent, repeatable_id
+from planaria.cortex.event import FORMER_DIGITS, Event, NewEvent, former_id, repeatable_id
 from planaria.cortex.event_type import EventType
 from planaria.cortex.journal import Journal
 from planaria.cortex.patience import patiently
@@ -59,11 +59,12 @@ class Desk:
 
     def event(self, turn: Turn, payload: EventType, *place: str) -> NewEvent:
         """An event of the turn. What it is called follows from its place, so it is written once, whoever tries."""
+        made = former_id if len(turn.message.id) == FORMER_DIGITS else repeatable_id
         return payload.new(
             session=self.session,
             trace_id=turn.message.trace_id,
             cause_id=turn.id,
-            id=repeatable_id(self.session, payload.kind, *place),
+            id=made(self.session, payload.kind, *place),
             subject=turn.message.subject,
         )
 

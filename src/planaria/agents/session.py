@@ -151,6 +151,7 @@ class AgentProcess(GenServer):
         self.status: Status = "idle"
         self.doing = ""
         self.queue: deque[Delivery] = deque()
+        self.older: set[tuple[str, int]] = set()  # messages that waited when it joined: perhaps begun before
         self.turn: Turn | None = None
         self.base: Turn | None = None  # what the turn's events were folded into
         self.events: list[Event] = []  # of the turn, as they were written
@@ -268,6 +269,7 @@ class AgentProcess(GenServer):
 
     def _joined(self, waiting: list[Delivery]) -> None:
         self.joining = None
+        self.older = {(delivery.message.id, delivery.attempt) for delivery in waiting}
         for delivery in waiting:
             self._arrived(delivery)
 
@@ -301,7 +303,7 @@ class AgentProcess(GenServer):
         self.span = turn_span(self._desk, turn)
         self.crashes, self.behind, self.fault = 0, 0, ""
         self.turns += 1
-        if self._desk.fork is None:
+        if self._desk.fork is None and (delivery.message.id, delivery.attempt) not in self.older:
             self._go_on()
         else:
             self._read(delivery)
@@ -361,8 +363,8 @@ class AgentProcess(GenServer):
                 self._answer(turn, action)
 
     def _answer(self, turn: Turn, words: Say) -> None:
-        self.span.set(OUTCOME, words.outcome)
         """Speak, unless the state this comes from is not the one that the turn's events make."""
+        self.span.set(OUTCOME, words.outcome)
         assert self.base is not None
         found = compare(turn, reduce(take, sorted(self.events, key=_place), self.base))
         if found is not None:

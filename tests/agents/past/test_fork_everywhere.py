@@ -12,6 +12,7 @@ from planaria.agents.turn import take
 from planaria.membrane.errors import Overloaded
 from planaria.membrane.provider import ModelRequest
 from planaria.nerve.methods.sessions import Forking, fork
+from planaria.nerve.protocol import ControlError
 from planaria.otp import exit_signal, whereis
 from planaria.testing.models import Call, Calls, Fail, ScriptedProvider
 from tests.agents.support import SESSION, World
@@ -156,3 +157,53 @@ class Struck:
             pid = whereis(self.victim)
             if pid is not None:
                 exit_signal(pid, "kill")
+
+
+async def strip(world: World, session: str, *kinds: str) -> None:
+    """Prune all events of these kinds."""
+    events = await world.events(*kinds, session=session)
+    await world.store.strip([event.seq for event in events])
+
+
+async def test_a_branch_whose_source_was_pruned_before_is_refused(talked: World):
+    await strip(talked, SESSION, "model.responded")
+    with pytest.raises(ControlError, match="cannot be read"):
+        await talked.run(fork, Forking("scout", 4), NO_USE, NO_USE)
+    assert await talked.events("session.forked", session=None) == []
+
+
+async def test_a_branch_whose_source_is_pruned_before_its_first_turn_gives_up_aloud_and_goes_on(
+    talked: World,
+):
+    assert isinstance(talked.provider, ScriptedProvider)
+    talked.provider.add(*[anew] * 20)
+    struck = False
+
+    def trap(when: str, number: int, kind: str) -> None:
+        nonlocal struck
+        if kind == "room.message" and when == "after" and not struck:
+            struck = True
+            pid = whereis(BRANCH)
+            assert pid is not None
+            exit_signal(pid, "kill")
+            stripped.extend(
+                event.seq
+                for event in talked.store._events
+                if event.session == SESSION and event.kind == "model.responded"
+            )
+
+    stripped: list[int] = []
+    talked.store.trap = trap
+    asked = len(talked.provider.requests)
+    await talked.run(fork, Forking("scout", 4), NO_USE, NO_USE)
+    await talked.store.strip(stripped)
+    await talked.node.advance(120.0)
+    talked.store.trap = None
+    room = "room:garden-fork-1"
+    if len(talked.provider.requests) == asked:  # it had not read what it goes on from
+        assert "I could not finish this" in (await talked.answers(room))[-1]
+        letters = await talked.events("dead.lettered", session=None)
+        assert letters[-1].payload["evidence"]["session"] == BRANCH
+    await talked.post("and now?", room=room)
+    await talked.node.advance(10.0)
+    assert (await talked.answers(room))[-1] == "Anew."

@@ -1,16 +1,18 @@
 """Replay: from the journal alone every prompt as it was sent, every state as it was held, and nothing asked outside."""
 
+from contextlib import suppress
 from functools import partial
 
 import msgspec
 import pytest
 
 from planaria.agents.events import ModelRequested
+from planaria.agents.past.compare import compare_runs
 from planaria.agents.past.ledger import SNAPSHOT, SNAPSHOT_VERSION, Ledger
 from planaria.agents.past.ledgers import known_ledger
-from planaria.agents.past.replay import NoSuchStep, ledger_of, prompt_of, replay, step_of
+from planaria.agents.past.replay import NoSuchStep, ledger_of, prompt_of, replay, run_of, step_of
 from planaria.agents.past.replayed import ReplayView, StepDetail
-from planaria.agents.past.seed import trace_of_turn
+from planaria.agents.past.seed import SeedLost, trace_of_turn
 from planaria.agents.past.source import JournalSource, StoredSource
 from planaria.agents.request import canonical
 from planaria.agents.state import plain
@@ -19,6 +21,7 @@ from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.membrane.errors import Overloaded
 from planaria.membrane.provider import ModelRequest
+from planaria.nerve.methods.trace import read_here
 from planaria.testing.models import Call, Calls, Fail, Say, ScriptedProvider
 from tests.agents.support import SCOUT, SECRET, SESSION, World
 
@@ -242,8 +245,12 @@ async def test_what_was_erased_or_pruned_is_said_and_nothing_crashes(talked: Wor
             continue
         left = list(events)
         left[gone] = msgspec.structs.replace(events[gone], payload={}, state="erased")
-        view = await replay(StoredSource(left), SESSION)
-        assert view.steps
+        source = StoredSource(left)
+        view = await replay(source, SESSION)
+        assert view.total == 9  # nobody's step has another number now
+        for each in view.steps:
+            with suppress(SeedLost):
+                await step_of(source, SESSION, each.number)
         touched = [each for each in view.steps if each.problems or each.prompt == "unknown"]
         assert touched or events[gone].kind in ("turn.finished", "room.message"), events[gone].kind
 
@@ -280,6 +287,29 @@ async def test_a_late_step_of_a_long_session_is_found_without_reading_the_others
             given.append(sum(world.store.given[before:]))
     assert given[0] < 120 and given[1] < 120  # of 5 x 55 events and the room's talk
     assert await world.run(Journal.load_snapshot, "journal", SESSION, SNAPSHOT, SNAPSHOT_VERSION) is not None
+
+
+async def test_looking_at_a_run_asks_nobody_outside(talked: World, monkeypatch: pytest.MonkeyPatch):
+    assert isinstance(talked.provider, ScriptedProvider)
+    asked, made = len(talked.provider.requests), len(talked.book.runs)
+    before = len(await all_events(talked))
+    talked.models.asked.clear()
+
+    def forbidden(*args: object, **given: object) -> None:
+        raise AssertionError("somebody outside is called")
+
+    for name in ("socket.connect", "socket.connect_ex", "getaddrinfo", "create_connection"):
+        monkeypatch.setattr(f"socket.{name}", forbidden)
+    view = await replayed(talked)
+    for number in range(1, view.total + 1):
+        await step(talked, number)
+        await replayed(talked, to=number)
+    run = await talked.run(run_of, SOURCE, SESSION, await talked.run(ledger_of, SOURCE, SESSION))
+    assert compare_runs(run, run).first is None
+    for message in (each for each in await talked.said() if each.author_kind == "person"):
+        assert await talked.run(read_here, message.trace_id) is not None
+    assert (len(talked.provider.requests), len(talked.book.runs)) == (asked, made)
+    assert talked.models.asked == [] and len(await all_events(talked)) == before
 
 
 # --- size ------------------------------------------------------------------------------------------------------------

@@ -87,8 +87,8 @@ class Ledger(msgspec.Struct):
             row.kept = TurnStarted.of(event).kept
             row.answers += row.kept
         elif event.kind == ModelResponded.kind:
+            row.answers += 1  # also of one that cannot be read: the steps keep their numbers
             said = ModelResponded.of(event)
-            row.answers += 1
             row.input_tokens += said.usage.input_tokens
             row.output_tokens += said.usage.output_tokens
             if said.cost_micro is None:

@@ -199,7 +199,10 @@ async def step_of(source: Source, session: str, number: int, *, ledger: Ledger |
     position, before = found
     row = ledger.rows[position]
     base, events = await trace_of_turn(source, session, row.turn)
-    moment = moments(base, events)[number - before - 1]
+    known = moments(base, events)
+    if number - before > len(known):
+        raise SeedLost(f"step {number} of {session} cannot be read any more")
+    moment = known[number - before - 1]
     view, prompt = await _view(source, session, number, moment, base)
     return StepDetail(session, view, prompt, state_view(moment.after))
 
