@@ -5,6 +5,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from planaria.config.settings import RetentionSettings
 from planaria.cortex.errors import StoreFull
@@ -15,6 +17,7 @@ from planaria.cortex.upkeep.pruner import EVERY, FIRST, Pruned, Pruner, prune
 from planaria.cortex.upkeep.retention import CLASSES, Policy, class_of, policy_of
 from planaria.cortex.upkeep.verify import verify
 from planaria.otp import child, wall_time
+from planaria.rooms.transcript import Transcript
 from planaria.testing.memory_store import MemoryStore
 from planaria.testing.node import TestNode
 
@@ -189,6 +192,106 @@ async def test_a_message_to_somebody_who_left_or_that_was_given_up_is_over(world
     await world.add("room.message", {"author": "ada"}, session=ROOM)
     await world.age(400)
     assert (await world.prune(**ALL)).events == 2
+
+
+async def test_a_message_that_was_given_up_and_delivered_again_waits_again(world: World) -> None:
+    message = await world.add("room.message", {"author": "ada", "to": ["scout"]}, session=ROOM, trace_id="t")
+    given_up = {"session": "dead", "trace_id": "t", "cause_id": message.id}
+    await world.add("dead.lettered", {}, **given_up)
+    again = {"message": message.id, "agent": "scout", "attempt": 2}
+    await world.add("room.redelivered", again, session=ROOM, trace_id="t", cause_id=message.id)
+    await world.add("room.message", {"author": "eve"}, session=ROOM)
+    await world.age(400)
+    assert (await world.prune(**ALL)).events == 0
+    await world.add("dead.lettered", {}, **given_up)
+    assert (await world.prune(**ALL)).events == 1
+
+
+MAY_HAPPEN = (
+    "ask",
+    "ask two",
+    "answer",
+    "give up",
+    "again",
+    "begin turn",
+    "end turn",
+    "tool",
+    "leave",
+    "join",
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    done=st.lists(st.tuples(st.sampled_from(MAY_HAPPEN), st.integers(0, 3), st.booleans()), max_size=40),
+    days=st.integers(0, 3),
+)
+async def test_nothing_that_a_room_or_an_open_turn_needs_is_ever_taken(
+    done: list[tuple[str, int, bool]], days: int
+) -> None:
+    async with TestNode() as node:
+        world = await World(node).start()
+        asked: list[Event] = []
+        begun: dict[str, Event] = {}
+        for what, which, first in done:
+            agent, message = f"agent{int(first)}", asked[which % len(asked)] if asked else None
+            here: dict[str, Any] = {"session": ROOM}
+            if message is not None:
+                here |= {"trace_id": message.trace_id, "cause_id": message.id}
+            match what:
+                case "ask" | "ask two":
+                    to = ["agent0", "agent1"] if what == "ask two" else [agent]
+                    said = {"author": "ada", "author_kind": "person", "text": "?", "to": to}
+                    asked.append(await world.add("room.message", said, version=2, session=ROOM))
+                case "answer" if message is not None:
+                    said = {"author": agent, "author_kind": "agent", "text": "!", "attempt": 1 + which}
+                    await world.add("room.message", said, version=2, **here)
+                case "give up" if message is not None:
+                    said = {"author": agent, "author_kind": "notice", "text": "no", "attempt": 1 + which}
+                    await world.add("room.message", said, version=2, **here)
+                    target = {"target": f"{ROOM}/{message.id}/{agent}"}
+                    await world.add("dead.lettered", target, **(here | {"session": "dead"}))
+                case "again" if message is not None:
+                    again = {"message": message.id, "agent": agent, "attempt": 2 + which}
+                    await world.add("room.redelivered", again, **here)
+                case "begin turn" if message is not None and message.trace_id not in begun:
+                    here["session"] = SESSION
+                    begun[message.trace_id] = await world.add("turn.started", {"n": 1}, **here)
+                case "end turn" if message is not None and begun.pop(message.trace_id, None):
+                    await world.add("turn.finished", {"n": 1}, **(here | {"session": SESSION}))
+                case "tool" if message is not None:
+                    await world.add("tool.finished", {"n": 1}, **(here | {"session": SESSION}))
+                case "leave" | "join":
+                    await world.add(
+                        f"room.{'left' if what == 'leave' else 'joined'}", {"agent": agent}, session=ROOM
+                    )
+                case _:
+                    pass
+            await world.age(1)
+        await world.age(days)
+        before, events = await standing(world)
+        await world.prune(**dict.fromkeys(("conversations", "models", "tools"), "1d"))
+        after, kept = await standing(world)
+        assert after == before
+        for old, new in zip(events, kept, strict=False):  # what went is noted at the end
+            assert new == old or (new.state, new.payload) == ("pruned", {})
+            assert new == old or class_of(old.kind) != "state"
+            assert new == old or old.trace_id not in begun
+        assert (await verify(world.store)).breaks == ()
+
+
+async def standing(world: World) -> tuple[object, list[Event]]:
+    """Who is in the room and what waits for whom, with the words that wait; and all events."""
+    events = await world.node.run(partial(Journal.read, "journal"))
+    transcript = Transcript("garden")
+    for event in events:
+        transcript.take(event)
+    waiting = [
+        (agent, each.message.id, each.message.text, each.attempt)
+        for agent in ("agent0", "agent1")
+        for each in transcript.deliveries(agent)
+    ]
+    return (transcript.members, waiting), events
 
 
 async def test_a_turn_that_has_not_ended_stays(world: World) -> None:

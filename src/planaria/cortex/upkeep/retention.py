@@ -14,9 +14,9 @@ So a node that is restarted afterwards has the same work to do as before.
 Does badly: a trace that never ends (an agent that was deleted without leaving its room) is kept for ever.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -67,7 +67,7 @@ ENDS: dict[str, tuple[str, ...]] = {
 }
 """What begins something, and what ends it."""
 
-MESSAGE, LEFT, LETTER = "room.message", "room.left", "dead.lettered"
+MESSAGE, AGAIN, LEFT, LETTER = "room.message", "room.redelivered", "room.left", "dead.lettered"
 COUNTED_IN = ("workflow.run.started", "workflow.run.finished")
 CHECKPOINT = "workflow.checkpoint"
 PAGE = 200
@@ -180,7 +180,7 @@ class Looker:
         return self._taken_in
 
     async def _is_over(self, trace: str) -> bool:
-        kinds = (MESSAGE, LETTER, *ENDS, *(end for ends in ENDS.values() for end in ends))
+        kinds = (MESSAGE, AGAIN, LETTER, *ENDS, *(end for ends in ENDS.values() for end in ends))
         events = await Journal.read(self.journal, Query(trace_id=trace, kinds=kinds))
         if not all_ended(events):
             return False
@@ -208,18 +208,32 @@ def all_ended(events: Iterable[Event]) -> bool:
 
 
 def unanswered(events: Sequence[Event]) -> list[tuple[Event, list[str]]]:
-    """Messages of one trace that asked somebody who neither answered nor gave up, and whom."""
-    answered = {
-        (event.cause_id, event.payload.get("author"))
-        for event in events
-        if event.kind == MESSAGE and event.cause_id and event.payload.get("final", True)
-    }
-    given_up = {event.cause_id for event in events if event.kind == LETTER}
-    waiting: list[tuple[Event, list[str]]] = []
+    """Messages of one trace that asked somebody who neither answered nor gave up, and whom.
+
+    Args:
+        events: in order; a message that was delivered again waits again.
+    """
+    asked: dict[str, Event] = {}
+    waiting: dict[str, dict[str, int]] = {}  # by message: whom it asked, and the attempt
     for event in events:
-        asked = event.payload.get("to") if event.kind == MESSAGE else None
-        if not isinstance(asked, list) or event.id in given_up:
-            continue
-        if agents := [str(agent) for agent in asked if (event.id, agent) not in answered]:
-            waiting.append((event, agents))
-    return waiting
+        cause, said = event.cause_id or "", event.payload
+        open_ = waiting.get(cause, {})
+        if event.kind == LETTER:
+            target = str(said.get("target", ""))
+            for agent in [target.rpartition("/")[2]] if target else list(open_):
+                open_.pop(agent, None)
+        elif event.kind == AGAIN and cause in asked:
+            waiting.setdefault(cause, {})[str(said.get("agent"))] = _attempt(said)
+        elif event.kind == MESSAGE:
+            author = str(said.get("author"))
+            if said.get("final", True) and open_.get(author, 1) <= _attempt(said):
+                open_.pop(author, None)
+            asked[event.id] = event
+            if isinstance(agents := said.get("to"), list):
+                waiting[event.id] = {str(agent): 1 for agent in agents}
+    return [(asked[message], list(agents)) for message, agents in waiting.items() if agents]
+
+
+def _attempt(payload: Mapping[str, Any]) -> int:
+    attempt = payload.get("attempt", 1)
+    return attempt if isinstance(attempt, int) else 1
