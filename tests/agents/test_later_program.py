@@ -8,6 +8,7 @@ import pytest
 from planaria.agents.events import FORKS, SessionForked, TurnFinished
 from planaria.agents.keeper import Agents
 from planaria.agents.past.replay import replay, step_of
+from planaria.agents.past.seed import SeedLost
 from planaria.agents.past.source import JournalSource, StoredSource
 from planaria.agents.turn import KINDS
 from planaria.cortex.durable.letters import DeadLettered
@@ -95,4 +96,8 @@ async def test_a_replay_names_what_this_program_cannot_read(world: World):
         told = [problem for step in view.steps for problem in step.problems]
         assert f"event {event.id} ({event.kind}) has version 99" in str(told), event.kind
         for step in view.steps:
-            assert (await step_of(source, SESSION, step.number)).step == step
+            if step.problems == ("it cannot be read any more",):
+                with pytest.raises(SeedLost, match="cannot be read any more"):
+                    await step_of(source, SESSION, step.number)
+            else:
+                assert (await step_of(source, SESSION, step.number)).step == step
