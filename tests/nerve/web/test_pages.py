@@ -174,6 +174,7 @@ async def test_a_server_that_is_down_is_told_plainly(tmp_path):
     async with visiting(tmp_path) as visit:
         answer = await visit.get("/workflows")  # this node has none
     assert answer.status_code == 503
+    assert "tries again by itself" in answer.text
     assert "workflows" in answer.text
 
 
