@@ -17,7 +17,10 @@ from planaria.testing.node import TestNode
 class Closed(MemoryStore):
     """Cannot be opened either while it has a fault."""
 
+    tries = 0
+
     async def open(self) -> None:
+        self.tries += 1
         if self.fault is not None:
             raise self.fault
         await super().open()
@@ -67,6 +70,21 @@ async def test_once_the_node_was_up_a_store_is_waited_for_whatever_is_wrong(
         "test.kept",
         "test.later",
     ]
+
+
+async def test_the_longer_a_store_is_away_the_rarer_it_is_tried(node: TestNode) -> None:
+    store = Closed()
+    await start(node, store)
+    Journal.settle(node["journal"])
+    await node.settle()
+    store.fault = StoreFailed("the disk is gone", "plug it in")
+    await restart(node)
+    store.tries = 0
+    await node.advance(7.5)  # after 0.5, 1, 2 and 4 seconds
+    assert store.tries == 4
+    store.tries = 0
+    await node.advance(10 * LONGEST_PAUSE)
+    assert store.tries == 10
 
 
 async def test_before_the_node_was_up_it_refuses_to_start(node: TestNode) -> None:

@@ -262,6 +262,24 @@ async def test_a_handler_that_raises_is_detached_and_said_so_and_hurts_nobody(
     assert sum(isinstance(signal, SpanStopped) for signal in seen) == 2
 
 
+async def test_a_handler_that_raises_again_in_what_it_says_itself_is_detached_once(
+    node: TestNode, seen: list[Signal]
+):
+    def broken(signal: Signal) -> None:
+        if signal.name == "tool.call":
+            emit("telemetry.handler_says", node=node)
+        raise RuntimeError("I am broken")
+
+    async def work() -> None:
+        with span("tool.call"):
+            pass
+
+    attach(broken, node=node)
+    await node.run(work)
+    assert handlers_of(node).detached == 1
+    assert len([signal for signal in seen if signal.name == DETACHED]) == 1
+
+
 async def test_handlers_belong_to_their_node(node: TestNode, seen: list[Signal]):
     async def work() -> None:
         with span("elsewhere"):
