@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +190,22 @@ def test_an_export_is_imported_as_it_was_and_a_second_time_adds_nothing(kept: Ke
     assert first.read_text().splitlines()[1:] == again.read_text().splitlines()[1:]
     assert LONG.encode() not in kept.file.read_bytes()
     assert kept.json("verify")["breaks"] == []
+
+
+def test_what_names_places_names_the_new_ones_after_an_import(kept: Kept, tmp_path: Path) -> None:
+    """In a process of its own, which has loaded what the command loads and nothing else."""
+    forked = NewEvent("room.forked", {"from_room": "own", "until_seq": 3}, session="room:branch")
+    talk = {"talk": {"first": 1, "last": 3}, "turn": "t", "step": 0, "provider": "p", "model": "m"}
+    kept.add(forked, NewEvent("model.requested", talk, session="session:a@own", version=2))
+    text = tmp_path / "all.jsonl"
+    kept.run("export", str(text))
+    kept.file.rename(tmp_path / "old.db")
+    kept.add(*[NewEvent("test", {}, session="other")] * 10)
+    command = [sys.executable, "-m", "planaria.cli", "journal", "import", str(text), "--garden"]
+    subprocess.run([*command, str(kept.garden.path)], check=True, capture_output=True)
+    payloads = {event["kind"]: event["payload"] for event in kept.json("tail", "-n", "20")}
+    assert payloads["room.forked"]["until_seq"] == 13
+    assert payloads["model.requested"]["talk"] == {"first": 11, "last": 13}
 
 
 def test_an_export_of_sessions_and_times_and_to_standard_output(kept: Kept) -> None:

@@ -130,6 +130,7 @@ def import_(file: Path, garden: Path, as_json: bool) -> None:
     from collections.abc import AsyncGenerator
     from contextlib import asynccontextmanager
 
+    import planaria.node  # noqa: F401  every kind of event: some name places in the journal, which are others here
     from planaria.cortex.codec.keyring import Keyring
     from planaria.cortex.errors import CortexError
     from planaria.cortex.redact import Redactor
