@@ -6,9 +6,11 @@ import pytest
 
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal
+from planaria.cortex.live.follow import follow
 from planaria.cortex.live.projection import Projection
-from planaria.cortex.live.store import Live, TableChanged, follow, joined, tables_of
+from planaria.cortex.live.store import Live, TableChanged, joined
 from planaria.cortex.live.table import ALL, LiveError, Row, Select, Table
+from planaria.cortex.live.tables import tables_of
 from planaria.cortex.live.watcher import MOST_PENDING, RowsChanged, Watching
 from planaria.cortex.telemetry.signal import Signal
 from planaria.cortex.telemetry.span import span

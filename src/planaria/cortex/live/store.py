@@ -22,9 +22,8 @@ an answer on its way, a span) is not.
 Emits: `TableChanged` on `live:<table>`.
 """
 
-import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -32,9 +31,11 @@ import msgspec
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
+from planaria.cortex.live.intake import Intake
 from planaria.cortex.live.projection import Projection
 from planaria.cortex.live.table import ALL, LiveError, Select, Table
-from planaria.cortex.live.watcher import RowsChanged, Watcher, Watching
+from planaria.cortex.live.tables import LiveTables
+from planaria.cortex.live.watcher import Watcher, Watching
 from planaria.cortex.query import Query
 from planaria.cortex.telemetry.feed import READY, Feed
 from planaria.cortex.telemetry.handlers import attach
@@ -45,7 +46,6 @@ from planaria.otp import (
     GenServer,
     KernelEvent,
     Node,
-    NoProcess,
     Pid,
     Server,
     Task,
@@ -56,14 +56,11 @@ from planaria.otp import (
     cast,
     demonitor,
     monitor,
-    receive,
     self_,
     send,
     send_after,
-    sleep,
 )
-from planaria.otp.kernel.process import Monitor
-from planaria.otp.kernel.table import publish, read_table
+from planaria.otp.kernel.table import publish
 from planaria.otp.kernel.tap import tap
 
 LOOK_BACK = 2000
@@ -76,8 +73,6 @@ AGAIN = 1.0
 """Seconds until a journal that was away is read again."""
 MOST_WAITING = 20_000
 """Spans and kernel events that may wait to be taken in; beyond, they are dropped and counted."""
-
-log = logging.getLogger(__name__)
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -156,8 +151,6 @@ class Live(GenServer):
         self.watchers: dict[int, Watcher] = {}
         self.last_ref = 0
         self.past_coalesced = 0
-        self.faults = 0
-        self.faulty: set[str] = set()  # said once each
         self.telling = False
         self.looking = False
         # What comes while the look back is on its way: as many as are looked back at.
@@ -165,36 +158,21 @@ class Live(GenServer):
         self.looked_to = 0
         self.task: TaskRef | None = None
         self.taps: dict[str, Callable[[], None]] = {}  # topic -> how to stop hearing it
-        self.by_kind: dict[str, list[Projection]] = {}
-        self.by_span: dict[str, list[Projection]] = {}
-        self.by_kernel: dict[type, list[Projection]] = {}
-        self.by_class: dict[type, list[Projection]] = {}
-        for projection in self.projections:
-            self._arrange(projection)
+        self.intake = Intake(self.projections)
+        for table in (projection.table for projection in self.projections):
+            self.tables[table.name] = table
+            self.dirty[table.name] = set()
+            table.changed = self._changer(table.name)
         self.feed = Feed(self.pid, MOST_WAITING, PACE)
         publish(self.pid, LiveTables(self.tables, self._catch_up))
         tap(self.pid.node, "journal", self._event)
         self._listen()
-        if self.by_span:
-            attach(self.feed, names=frozenset(self.by_span))
+        if self.intake.spans:
+            attach(self.feed, names=frozenset(self.intake.spans))
         self.unsubscribe_events: Callable[[], None] | None = None
-        if self.by_kernel:
+        if self.intake.kernel:
             self.unsubscribe_events = self.pid.node.subscribe_events(self._kernel)
         self._look_back()
-
-    def _arrange(self, projection: Projection) -> None:
-        table = projection.table
-        self.tables[table.name] = table
-        self.dirty[table.name] = set()
-        table.changed = self._changer(table.name)
-        for kind in projection.kinds:
-            self.by_kind.setdefault(kind, []).append(projection)
-        for name in projection.spans:
-            self.by_span.setdefault(name, []).append(projection)
-        for cls in projection.kernel:
-            self.by_kernel.setdefault(cls, []).append(projection)
-        for cls in projection.hears:
-            self.by_class.setdefault(cls, []).append(projection)
 
     # --- for callers ---------------------------------------------------------------------------------------------
 
@@ -279,7 +257,7 @@ class Live(GenServer):
         ]
         coalesced = self.past_coalesced + sum(watcher.coalesced for watcher in self.watchers.values())
         return LiveStatus(
-            infos, len(self.watchers), self.feed.dropped, coalesced, self.faults, self.missed is None
+            infos, len(self.watchers), self.feed.dropped, coalesced, self.intake.faults, self.missed is None
         )
 
     def _table(self, name: str) -> Table[Any]:
@@ -323,53 +301,28 @@ class Live(GenServer):
         if not len(self.feed):
             return
         for what in self.feed.take():
-            cls = type(what)
-            if cls is Event:
+            if type(what) is Event:
                 # One that the look back has read already may still be on its way to us.
                 if what.seq > self.looked_to:
                     if self.missed is not None:
                         self.missed.append(what)
                     else:
-                        self._fold(what)
-                continue
-            try:  # as in `_fold`
-                if cls in self.by_class:
-                    for projection in self.by_class[cls]:
-                        projection.heard(what)
-                elif cls in self.by_kernel:
-                    for projection in self.by_kernel[cls]:
-                        projection.kernel_event(what)
-                else:
-                    for projection in self.by_span.get(what.name, ()):
-                        projection.signal(what)
-            except Exception as error:  # noqa: BLE001
-                self._fault(cls.__name__, error)
+                        self.intake.event(what)
+            else:
+                self.intake.other(what)
         self._listen()
 
-    def _fold(self, event: Event) -> None:
-        try:
-            for projection in self.by_kind.get(event.kind, ()):
-                projection.event(event)
-        except Exception as error:  # noqa: BLE001  event delivery: what is in the journal would crash each restart anew
-            self._fault(event.kind, error)
-
-    def _fault(self, name: str, error: Exception) -> None:
-        self.faults += 1
-        if name not in self.faulty:
-            self.faulty.add(name)
-            log.error("the live store cannot take in %s; it goes on without", name, exc_info=error)
-
     def _event(self, event: Event) -> None:
-        if event.kind in self.by_kind:
+        if event.kind in self.intake.kinds:
             self.feed(event)
 
     def _heard(self, message: Any) -> None:
-        if type(message) in self.by_class:
+        if type(message) in self.intake.classes:
             self.feed(message)
 
     def _kernel(self, event: KernelEvent) -> None:
         # Most processes are tasks without a name; their coming and going is nobody's table.
-        if type(event) in self.by_kernel and getattr(event, "name", "") is not None:
+        if type(event) in self.intake.kernel and getattr(event, "name", "") is not None:
             self.feed(event)
 
     def _listen(self) -> None:
@@ -384,14 +337,14 @@ class Live(GenServer):
 
     def _look_back(self) -> None:
         self.task = Task.start_link(
-            _latest, self.journal, tuple(self.by_kind), self.look_back, label="live looks back"
+            _latest, self.journal, tuple(self.intake.kinds), self.look_back, label="live looks back"
         )
 
     def _looked_back(self, events: list[Event]) -> None:
         missed, self.missed = self.missed or (), None
         self.looked_to = events[-1].seq if events else 0
         for event in joined(events, missed, self.look_back):
-            self._fold(event)
+            self.intake.event(event)
         for projection in self.projections:
             projection.looked_back()
         self._listen()
@@ -444,77 +397,6 @@ class Live(GenServer):
         """Stop listening."""
         if self.unsubscribe_events is not None:
             self.unsubscribe_events()
-
-
-class LiveTables:
-    """The tables, by name: for whoever wants to read them without asking."""
-
-    def __init__(self, tables: Mapping[str, Table[Any]], catch_up: Callable[[], None]) -> None:
-        self._tables = tables
-        self._catch_up = catch_up
-
-    def __getitem__(self, name: str) -> Table[Any]:
-        self._catch_up()
-        table = self._tables.get(name)
-        if table is None:
-            raise LiveError(f"no table {name!r}; tables: {', '.join(self._tables)}")
-        return table
-
-    def names(self) -> list[str]:
-        """All of them."""
-        return list(self._tables)
-
-
-def tables_of(node: Node, name: str = "live") -> LiveTables:
-    """The tables of the live store of a node, read at once: nobody is asked.
-
-    Raises:
-        NoProcess: it does not run now.
-    """
-    return read_table(name, node.whereis(name), LiveTables)
-
-
-async def follow(table: str, select: Select = ALL, live: Server = "live") -> AsyncIterator[RowsChanged]:
-    """The rows a query asks for (`whole`), then every change; for processes that are plain functions.
-
-    Goes on when the live store is restarted, with a `whole` again. Raises `LiveError` for a bad query.
-    """
-    while True:
-        seen = monitor(live)
-        try:
-            watching = await Live.subscribe(live, table, select)
-        except CallError:
-            demonitor(seen, flush=True)
-            await sleep(AGAIN)
-            continue
-        yield RowsChanged(watching.ref, watching.rows, whole=True)
-        try:
-            while True:
-                message = await receive(_concerns(watching.ref, seen))
-                if isinstance(message, Down):
-                    break
-                yield message
-                Live.ready(live, watching.ref)
-        finally:
-            demonitor(seen, flush=True)
-            try:
-                Live.unsubscribe(live, watching.ref)
-            except NoProcess:
-                pass
-        await sleep(AGAIN)
-
-
-def _concerns(ref: int, seen: Monitor) -> Callable[[object], bool]:
-    def concerns(message: object) -> bool:
-        match message:
-            case RowsChanged(ref=number):
-                return number == ref
-            case Down(ref=monitor_):
-                return monitor_ is seen
-            case _:
-                return False
-
-    return concerns
 
 
 def joined(read: Sequence[Event], missed: Iterable[Event], limit: int) -> list[Event]:

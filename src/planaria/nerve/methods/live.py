@@ -4,8 +4,10 @@ from typing import Any
 
 import msgspec
 
-from planaria.cortex.live.store import Live, LiveStatus, follow, tables_of
+from planaria.cortex.live.follow import follow
+from planaria.cortex.live.store import Live, LiveStatus
 from planaria.cortex.live.table import LiveError, Select
+from planaria.cortex.live.tables import tables_of
 from planaria.cortex.telemetry.export import export_figures
 from planaria.cortex.telemetry.handlers import handlers_of
 from planaria.nerve.methods.method import Channel, Nothing, Services

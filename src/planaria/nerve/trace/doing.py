@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from planaria.cortex.live.store import tables_of
 from planaria.cortex.live.table import LiveError, Select
+from planaria.cortex.live.tables import tables_of
 from planaria.cortex.redact import Redactor
 from planaria.nerve.live.sessions import SessionRow
 from planaria.nerve.trace.shape import Doing
