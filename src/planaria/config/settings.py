@@ -17,14 +17,12 @@ Does badly: a key set in two places of the file is reported at the first.
     [models.providers.local]  kind = "openai", base_url = "http://127.0.0.1:8080/v1", api_key_env, models = []
 """
 
-import difflib
 import ipaddress
 import os.path
 import re
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -34,10 +32,10 @@ from planaria.config.age import FOREVER, parse_age
 from planaria.config.database import check_address
 from planaria.config.errors import SettingsError
 from planaria.config.toml_lines import KeyPath, key_lines
+from planaria.config.toml_reader import TomlReader, bad_toml, shown
 
 FILE_NAME = "planaria.toml"
 
-_SECRET_KEYS = frozenset({"api_key", "apikey", "key", "token", "secret", "password"})
 _NODE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
@@ -194,8 +192,8 @@ def parse_settings(text: str, file: Path) -> Settings:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _bad_toml(error, text, file) from error
-    reader = _Reader(file, key_lines(text))
+        raise bad_toml(error, text, file) from error
+    reader = TomlReader(file, key_lines(text))
     settings: Settings = reader.struct(Settings, data, ())
     _check_node(settings, reader)
     _check_web(settings, reader)
@@ -209,78 +207,13 @@ def parse_settings(text: str, file: Path) -> Settings:
     return settings
 
 
-class _Reader:
-    """Turns parsed TOML into structs; knows the line of every key."""
-
-    def __init__(self, file: Path, lines: Mapping[KeyPath, int]) -> None:
-        self.file = file
-        self.lines = lines
-
-    def fault(self, path: KeyPath, problem: str, mend: str) -> SettingsError:
-        line = next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), None)
-        return SettingsError(self.file, problem, mend, line=line, key=".".join(path))
-
-    def struct(self, kind: type[Any], data: object, path: KeyPath) -> Any:
-        if not isinstance(data, dict):
-            name = path[-1]
-            raise self.fault(
-                path, f"{name!r} must be a table, not {_shown(data)}", f"write [{'.'.join(path)}]"
-            )
-        fields = {field.name: field for field in msgspec.structs.fields(kind)}
-        values: dict[str, Any] = {}
-        for key, value in data.items():
-            if key not in fields:
-                raise self.unknown(key, fields.keys(), path)
-            values[key] = self.value(fields[key].type, value, (*path, key))
-        return kind(**values)
-
-    def value(self, kind: Any, value: object, path: KeyPath) -> Any:
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            return self.struct(kind, value, path)
-        if get_origin(kind) is dict:
-            entry = get_args(kind)[1]
-            if not isinstance(value, dict):
-                raise self.fault(path, f"{path[-1]!r} must be a table", f"write [{'.'.join(path)}.NAME]")
-            return {name: self.value(entry, inner, (*path, name)) for name, inner in value.items()}
-        try:
-            return msgspec.convert(value, kind)
-        except msgspec.ValidationError as error:
-            wanted = str(error).split(" - at ", 1)[0].replace("`", "")
-            problem = f"{'.'.join(path)!r} is {_shown(value)}"
-            raise self.fault(path, problem, wanted[:1].lower() + wanted[1:]) from error
-
-    def unknown(self, key: str, known: Any, path: KeyPath) -> SettingsError:
-        place = f"in [{'.'.join(path)}]" if path else "at the top level"
-        if key.lower() in _SECRET_KEYS and "api_key_env" in known:
-            # The value is a secret and stays out of the message.
-            return self.fault(
-                (*path, key),
-                f"a literal key {key!r} {place}",
-                'secrets stay out of this file: write api_key_env = "NAME_OF_THE_VARIABLE" and set that variable',
-            )
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        mend = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return self.fault((*path, key), f"unknown key {key!r} {place}", mend)
-
-
-def _bad_toml(error: tomllib.TOMLDecodeError, text: str, file: Path) -> SettingsError:
-    """Python before 3.14 tells the place of a TOML error only in its message."""
-    message = str(error)
-    found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
-    line = text.count("\n") + 1
-    if found:
-        message = message[: found.start()]
-        line = int(found.group(1) or line)
-    return SettingsError(file, f"not valid TOML: {message}", "mend the syntax there", line=line)
-
-
-def _check_node(settings: Settings, reader: _Reader) -> None:
+def _check_node(settings: Settings, reader: TomlReader) -> None:
     if not _NODE_NAME.fullmatch(settings.node.name):
         mend = "use 1 to 63 of a-z, 0-9, - and _, beginning with a letter or digit"
         raise reader.fault(("node", "name"), f"node name {settings.node.name!r}", mend)
 
 
-def _check_web(settings: Settings, reader: _Reader) -> None:
+def _check_web(settings: Settings, reader: TomlReader) -> None:
     host, path = settings.web.host, ("web", "host")
     try:
         address = ipaddress.ip_address(host)
@@ -296,7 +229,7 @@ def _check_web(settings: Settings, reader: _Reader) -> None:
         raise reader.fault(path, f"'web.host' {host!r} is reachable from other machines", mend)
 
 
-def _check_journal(settings: Settings, reader: _Reader) -> None:
+def _check_journal(settings: Settings, reader: TomlReader) -> None:
     path = settings.journal.path
     if path.startswith("~"):
         raise reader.fault(
@@ -310,7 +243,7 @@ def _check_journal(settings: Settings, reader: _Reader) -> None:
             raise reader.fault(("journal", "path"), f"'journal.path' {path!r} leaves the garden", mend)
 
 
-def _check_database(settings: Settings, reader: _Reader) -> None:
+def _check_database(settings: Settings, reader: TomlReader) -> None:
     """One place for the journal, and no password in the file."""
     journal = settings.journal
     given = [key for key in ("path", "database", "database_env") if ("journal", key) in reader.lines]
@@ -331,23 +264,23 @@ def _check_database(settings: Settings, reader: _Reader) -> None:
         )
 
 
-def _check_retention(settings: Settings, reader: _Reader) -> None:
+def _check_retention(settings: Settings, reader: TomlReader) -> None:
     for name, age in msgspec.structs.asdict(settings.journal.retention).items():
         try:
             parse_age(age)
         except ValueError as error:
-            problem = f"'journal.retention.{name}' is {_shown(age)}"
+            problem = f"'journal.retention.{name}' is {shown(age)}"
             raise reader.fault(("journal", "retention", name), problem, str(error)) from error
 
 
-def _check_watchdog(settings: Settings, reader: _Reader) -> None:
+def _check_watchdog(settings: Settings, reader: TomlReader) -> None:
     warn, limit = settings.watchdog.warn, settings.watchdog.limit
     if 0 < limit < warn:
         problem = f"'watchdog.limit' is {limit:g}, below 'watchdog.warn' ({warn:g})"
         raise reader.fault(("watchdog", "limit"), problem, "write the longer time as limit, or 0 for none")
 
 
-def _check_telemetry(settings: Settings, reader: _Reader) -> None:
+def _check_telemetry(settings: Settings, reader: TomlReader) -> None:
     variables = {
         ("web", "metrics_token_env"): settings.web.metrics_token_env,
         ("telemetry", "otlp_headers_env"): settings.telemetry.otlp_headers_env,
@@ -364,7 +297,7 @@ def _check_telemetry(settings: Settings, reader: _Reader) -> None:
         raise reader.fault(("log", "file"), f"'log.file' is {settings.log.file!r}", mend)
 
 
-def _check_models(settings: Settings, reader: _Reader) -> None:
+def _check_models(settings: Settings, reader: TomlReader) -> None:
     providers = settings.models.providers
     for name, provider in providers.items():
         path = ("models", "providers", name)
@@ -381,7 +314,7 @@ def _check_models(settings: Settings, reader: _Reader) -> None:
             raise reader.fault((*path, "api_key_env"), "'api_key_env' is not the name of a variable", mend)
 
 
-def _check_address(address: str, path: KeyPath, reader: _Reader) -> None:
+def _check_address(address: str, path: KeyPath, reader: TomlReader) -> None:
     mend = "write an absolute address beginning with http:// or https://"
     shown = repr(address) if "@" not in address else "not one"  # before an @ may stand a password
     fault = reader.fault(path, f"{path[-1]!r} is {shown}", mend)
@@ -400,19 +333,9 @@ def _check_address(address: str, path: KeyPath, reader: _Reader) -> None:
         )
 
 
-def _check_zone(settings: Settings, reader: _Reader) -> None:
+def _check_zone(settings: Settings, reader: TomlReader) -> None:
     try:
         ZoneInfo(settings.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         mend = 'write an IANA name such as "Europe/Berlin" or "UTC"'
         raise reader.fault(("zone",), f"unknown time zone {settings.zone!r}", mend) from error
-
-
-def _shown(value: object) -> str:
-    """A value as its writer would know it again: TOML's words, cut short."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "a table"
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
