@@ -34,6 +34,26 @@ def test_a_variable_the_settings_name_is_secret_whatever_its_name() -> None:
     assert masked([KEY], Redactor({"PLAIN": KEY})) == [KEY]
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://bob:hunter2@example.org/v1?x=1", "https://[secret]@example.org/v1?x=1"),
+        ("postgresql://bob:a%40b@db/garden", "postgresql://[secret]@db/garden"),
+        ("see https://:token@example.org.", "see https://[secret]@example.org."),
+        ("https://example.org/v1?api_key=abcdefgh12&x=1", "https://example.org/v1?api_key=[secret]&x=1"),
+        (
+            "https://example.org/?a=1&access_token=abcdefgh12#top",
+            "https://example.org/?a=1&access_token=[secret]#top",
+        ),
+        ("http://127.0.0.1:8080/a@b", "http://127.0.0.1:8080/a@b"),
+        ("https://example.org/?token=short", "https://example.org/?token=short"),
+        ("at https://example.org: ask bob@example.org", "at https://example.org: ask bob@example.org"),
+    ],
+)
+def test_what_an_address_has_of_a_secret_is_masked(address: str, shown: str) -> None:
+    assert masked({"url": address}) == {"url": shown}
+
+
 def test_a_short_value_is_left_alone() -> None:
     assert masked("a test", Redactor({"API_KEY": "test"})) == "a test"
 

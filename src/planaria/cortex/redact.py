@@ -17,6 +17,17 @@ type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 _SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:key|token|secret|password|passwd|credentials?)$")
 _SHORTEST = 8  # a shorter value, `test`, would be masked all over ordinary text
 
+_PARAMETERS = (
+    "api_key",
+    "apikey",
+    "api-key",
+    "access_token",
+    "auth_token",
+    "token",
+    "client_secret",
+    "password",
+)
+"""Of addresses: `?api_key=...`. In small letters."""
 _SHAPES = "|".join(
     (
         r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}",  # OpenAI, Anthropic, OpenRouter
@@ -29,6 +40,8 @@ _SHAPES = "|".join(
         r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}",  # Google
         r"(?<![0-9])[0-9]{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",  # Telegram bots
         r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",  # JSON web tokens
+        r"(?<=://)[^\s/:@\"'<>]*:[^\s/@\"'<>]+(?=@)",  # https://name:password@host
+        *(rf"(?<=[?&]{name}=)[^\s&#\"'<>]{{8,}}" for name in _PARAMETERS),
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----|[\s\S]*)",
     )
 )
@@ -37,10 +50,12 @@ _SHAPES = "|".join(
 _HINTS: tuple[str, ...] = (
     *("sk-", "earer ", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "xapp-"),
     *("akia", "asia", "aiza", "eyj", "private key-----"),
+    *(f"{name}=" for name in _PARAMETERS),
 )
 _COMMON = 'jzqx-kvywbgpf_cumdlhsnoirate" '
 """Signs of JSON texts in small letters, the rarest first; what is not among them is rarer still."""
-_TELEGRAM_HINT = re.compile(r":[A-Za-z0-9_-]{35}")
+_COLON_HINT = re.compile(r":(?:[A-Za-z0-9_-]{35}|//[^\s/:@]*:[^\s/@]+@)")
+"""What the keys of Telegram's bots and passwords in addresses cannot do without."""
 _NAMES = frozenset(
     {
         "api_key",
@@ -64,7 +79,7 @@ _NAMES = frozenset(
 _MASK = "[secret]"
 _BREAK = re.compile(r"[^!-~]")
 """What a key of no shape above has in it, but for the two below."""
-_BEARER = re.compile(r"[Bb]earer +[!-~]*\Z")
+_BEARER = re.compile(r"(?<![A-Za-z0-9])[Bb]earer +[!-~]*\Z")
 _KEY_BEGUN = re.compile(
     r"-----BEGIN (?:[A-Z ]*-{0,5}\Z|[A-Z ]*PRIVATE KEY-----(?![\s\S]*-----END [A-Z ]*PRIVATE KEY-----))"
 )
@@ -102,7 +117,7 @@ class Redactor:
         """Mask the secrets in a JSON text. Text without any is handed back as it is."""
         text = encoded.decode()
         small = text.lower()
-        if _TELEGRAM_HINT.search(text) or self._has_hint(small):
+        if _COLON_HINT.search(text) or self._has_hint(small):
             return msgspec.json.encode(self.value(msgspec.json.decode(encoded)))
         return encoded
 

@@ -100,6 +100,26 @@ def test_a_payload_that_contains_itself_is_refused() -> None:
     assert "nested too deep" in refusal(payload)
 
 
+@pytest.mark.parametrize("levels", [101, 900, 100_000])
+@pytest.mark.parametrize("leaf", ["x" * 2000, "sk-proj-AbCdEf0123456789AbCdEf", {"$content": 1}])
+def test_a_payload_that_is_nested_too_deep_is_refused(levels: int, leaf: Any) -> None:
+    for wrap in (lambda value: [value], lambda value: {"a": value}):
+        payload = leaf
+        for _ in range(levels - 1 - isinstance(leaf, dict)):
+            payload = wrap(payload)
+        assert "nested too deep" in refusal({"p": payload})
+
+
+def test_many_brackets_are_not_taken_for_a_deep_payload() -> None:
+    noise = {"n": [{"text": "[[{"}] * 200, "t": '{\\"[' * 200}
+    assert isinstance(prepared(NewEvent("a.b", noise)), Prepared)
+
+
+def test_an_integer_of_any_size_may_stand_beside_nothing() -> None:
+    assert isinstance(prepared(NewEvent("a.b", {"n": 2**70, "nothing": None})), Prepared)
+    assert "payload.f is inf" in refusal({"n": 2**70, "f": float("inf")})
+
+
 def test_a_huge_payload_is_refused() -> None:
     assert "bytes, at most" in refusal({"text": "x" * MAX_PAYLOAD})
 

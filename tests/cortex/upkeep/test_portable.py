@@ -36,6 +36,25 @@ def test_events_are_read_back_as_they_were() -> None:
     assert read(file(*events)) == events
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"version": 0}, "has the version 0"),
+        ({"version": 40_000}, "has the version 40000"),
+        ({"payload": {"text": "x" * 9_000_000}}, "bytes, at most"),
+    ],
+)
+def test_what_the_journal_would_not_take_is_not_read(fields: dict[str, object], said: str) -> None:
+    assert said in refused(file(event(1, **fields)))
+
+
+@pytest.mark.parametrize("depth", [150, 100_000])
+def test_what_is_nested_too_deep_is_not_read(depth: int) -> None:
+    lines = file(event(1))
+    lines[1] = lines[1].replace(b'{"n":1}', b'{"n":' + b"[" * depth + b"]" * depth + b"}")
+    assert refused(lines).startswith("j.jsonl:2:")
+
+
 def test_an_empty_journal_is_a_file_too() -> None:
     assert read(file()) == []
 

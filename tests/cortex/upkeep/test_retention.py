@@ -238,6 +238,7 @@ async def test_nothing_that_a_room_or_an_open_turn_needs_is_ever_taken(
             here: dict[str, Any] = {"session": ROOM}
             if message is not None:
                 here |= {"trace_id": message.trace_id, "cause_id": message.id}
+            said: dict[str, Any]
             match what:
                 case "ask" | "ask two":
                     to = ["agent0", "agent1"] if what == "ask two" else [agent]
@@ -249,15 +250,16 @@ async def test_nothing_that_a_room_or_an_open_turn_needs_is_ever_taken(
                 case "give up" if message is not None:
                     said = {"author": agent, "author_kind": "notice", "text": "no", "attempt": 1 + which}
                     await world.add("room.message", said, version=2, **here)
-                    target = {"target": f"{ROOM}/{message.id}/{agent}"}
-                    await world.add("dead.lettered", target, **(here | {"session": "dead"}))
+                    letter = {"target": f"{ROOM}/{message.id}/{agent}", "attempt": 1 + which}
+                    await world.add("dead.lettered", letter, **(here | {"session": "dead"}))
                 case "again" if message is not None:
                     again = {"message": message.id, "agent": agent, "attempt": 2 + which}
                     await world.add("room.redelivered", again, **here)
                 case "begin turn" if message is not None and message.trace_id not in begun:
                     here["session"] = SESSION
                     begun[message.trace_id] = await world.add("turn.started", {"n": 1}, **here)
-                case "end turn" if message is not None and begun.pop(message.trace_id, None):
+                case "end turn" if message is not None and message.trace_id in begun:
+                    del begun[message.trace_id]
                     await world.add("turn.finished", {"n": 1}, **(here | {"session": SESSION}))
                 case "tool" if message is not None:
                     await world.add("tool.finished", {"n": 1}, **(here | {"session": SESSION}))

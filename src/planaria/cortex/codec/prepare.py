@@ -27,6 +27,9 @@ _set = msgspec.structs.force_setattr
 
 MAX_PAYLOAD = 8 * 1024 * 1024
 """Bytes of JSON one event's payload may have."""
+DEEPEST = 100
+"""Objects and arrays in each other that a payload may have, itself included."""
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -108,7 +111,7 @@ def prepare(
         fault = _fault(event)
         if fault is not None:
             return Refused(f"event {number} of {len(events)} {fault.reason}", fault.mend)
-        encoded = _encode(event.payload)
+        encoded = encode_payload(event.payload)
         if isinstance(encoded, str):
             where = f"event {number} of {len(events)} ({event.kind})"
             return Refused(f"{where}: {encoded}", "put only what JSON can say into the payload")
@@ -153,7 +156,7 @@ def _fault(event: Any) -> Refused | None:
     if not event.kind or event.kind != event.kind.strip():
         return Refused(f"has the kind {event.kind!r}", "name what happened, such as 'tool.started'")
     version: Any = event.version
-    if type(version) is not int or not 1 <= version < 2**31:
+    if type(version) is not int or not 1 <= version < 2**15:
         return Refused(f"({event.kind}) has the version {version!r}", "count versions from 1")
     payload: Any = event.payload
     if not isinstance(payload, dict):
@@ -172,21 +175,43 @@ def _all_ascii(texts: tuple[Any, ...]) -> bool:
         return False
 
 
-def _encode(payload: dict[str, Any]) -> bytes | str:
+def encode_payload(payload: dict[str, Any]) -> bytes | str:
     """The payload as JSON, or what stands in the way."""
     try:
         encoded = _to_json(payload)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return _unsayable(payload, "payload", 0) or str(error)
     # JSON has no word for nan and the infinities; the encoder writes null for them. In MessagePack they can be seen.
-    if b"null" in encoded and _NOT_FINITE.search(_to_msgpack(payload)):
+    if b"null" in encoded and _may_be_infinite(payload):
         return _unsayable(payload, "payload", 0) or encoded
+    if encoded.count(b"{") + encoded.count(b"[") > DEEPEST and _depth(encoded) > DEEPEST:
+        return _unsayable(payload, "payload", 0) or "payload is nested too deep"
     return encoded
+
+
+def _may_be_infinite(payload: dict[str, Any]) -> bool:
+    try:
+        return _NOT_FINITE.search(_to_msgpack(payload)) is not None
+    except (TypeError, ValueError, OverflowError, RecursionError):  # an integer of more than 64 bits
+        return True
+
+
+def _depth(encoded: bytes) -> int:
+    """How deep objects and arrays of a JSON text are nested; what walks payloads calls itself so often."""
+    depth = deepest = 0
+    for found in _BRACKETS.finditer(encoded):
+        sign = encoded[found.start()]
+        if sign in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif sign in b"}]":
+            depth -= 1
+    return deepest
 
 
 def _unsayable(value: object, path: str, depth: int) -> str | None:
     """The place in a payload that JSON cannot say, in words; None if there is none."""
-    if depth > 100:
+    if depth >= DEEPEST:
         return f"{path[:60]}... is nested too deep"
     match value:
         case float() if not math.isfinite(value):

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from planaria.cortex.codec.prepare import MAX_PAYLOAD, encode_payload
 from planaria.cortex.event import Event
 
 FORMAT = 1
@@ -99,10 +100,19 @@ def _check_heading(file: str, line: bytes) -> None:
 def _read(file: str, number: int, line: bytes) -> Event:
     try:
         event = _event.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Unfit(file, number, f"no event: {error}".replace("`", "'")) from error
     if not event.id or not event.kind:
         raise Unfit(file, number, "an event without id or kind")
+    if not 1 <= event.version < 2**15:
+        raise Unfit(file, number, f"event {event.id} has the version {event.version}")
+    payload = encode_payload(event.payload)
+    if isinstance(payload, str):
+        raise Unfit(file, number, f"event {event.id}: {payload}")
+    if len(payload) > MAX_PAYLOAD:
+        raise Unfit(
+            file, number, f"event {event.id} has {len(payload)} bytes, at most {MAX_PAYLOAD} are allowed"
+        )
     if event.state != "whole" and event.payload:
         raise Unfit(file, number, f"event {event.id} is {event.state} and has a payload all the same")
     return event

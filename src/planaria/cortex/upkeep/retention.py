@@ -220,7 +220,9 @@ def unanswered(events: Sequence[Event]) -> list[tuple[Event, list[str]]]:
         open_ = waiting.get(cause, {})
         if event.kind == LETTER:
             target = str(said.get("target", ""))
-            for agent in [target.rpartition("/")[2]] if target else list(open_):
+            if not target:  # erased, and so is the message
+                open_.clear()
+            elif open_.get(agent := target.rpartition("/")[2], 1) <= _attempt(said):
                 open_.pop(agent, None)
         elif event.kind == AGAIN and cause in asked:
             waiting.setdefault(cause, {})[str(said.get("agent"))] = _attempt(said)
