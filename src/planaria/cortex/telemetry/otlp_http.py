@@ -77,8 +77,8 @@ class _HttpHandler(urllib.request.HTTPHandler):
         super().__init__()
         self.opened = opened
 
-    def http_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(partial(_Http, self.opened), request)
+    def http_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(partial(_Http, self.opened), req)
 
 
 class _HttpsHandler(urllib.request.HTTPSHandler):
@@ -87,9 +87,9 @@ class _HttpsHandler(urllib.request.HTTPSHandler):
         super().__init__(context=self.tls)
         self.opened = opened
 
-    def https_open(self, request: urllib.request.Request) -> Any:
+    def https_open(self, req: urllib.request.Request) -> Any:
         connection = partial(_Https, self.opened)
-        return self.do_open(connection, request, context=self.tls)
+        return self.do_open(connection, req, context=self.tls)
 
 
 class OtlpEndpoint:
