@@ -59,6 +59,7 @@ class Desk:
 
     def event(self, turn: Turn, payload: EventType, *place: str) -> NewEvent:
         """An event of the turn. What it is called follows from its place, so it is written once, whoever tries."""
+        # Of a message that an earlier release took, what was noted then is found again.
         made = former_id if len(turn.message.id) == FORMER_DIGITS else repeatable_id
         return payload.new(
             session=self.session,

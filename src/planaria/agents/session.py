@@ -151,7 +151,6 @@ class AgentProcess(GenServer):
         self.status: Status = "idle"
         self.doing = ""
         self.queue: deque[Delivery] = deque()
-        self.older: set[tuple[str, int]] = set()  # messages that waited when it joined: perhaps begun before
         self.turn: Turn | None = None
         self.base: Turn | None = None  # what the turn's events were folded into
         self.events: list[Event] = []  # of the turn, as they were written
@@ -269,7 +268,6 @@ class AgentProcess(GenServer):
 
     def _joined(self, waiting: list[Delivery]) -> None:
         self.joining = None
-        self.older = {(delivery.message.id, delivery.attempt) for delivery in waiting}
         for delivery in waiting:
             self._arrived(delivery)
 
@@ -303,7 +301,7 @@ class AgentProcess(GenServer):
         self.span = turn_span(self._desk, turn)
         self.crashes, self.behind, self.fault = 0, 0, ""
         self.turns += 1
-        if self._desk.fork is None and (delivery.message.id, delivery.attempt) not in self.older:
+        if self._desk.fork is None:
             self._go_on()
         else:
             self._read(delivery)

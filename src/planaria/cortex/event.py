@@ -180,6 +180,12 @@ def repeatable_id(*parts: str) -> str:
     return text
 
 
+def former_id(*parts: str) -> str:
+    """What `repeatable_id` answered in the first release, whose journals have such ids: 32 hexadecimal digits."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:FORMER_DIGITS]
+
+
+FORMER_DIGITS = 32
 _LED_BY_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}(?![0-9A-Za-z])")
 
 

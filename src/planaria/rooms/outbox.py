@@ -29,6 +29,7 @@ class Entry:
         keep: whether it is tried until it is written, since nobody would try again.
         value: what they are told; None: the place of the first event, as `Accepted`.
         span: what is over when they are told.
+        former: the id under which an earlier release may have written the first of them.
     """
 
     events: tuple[NewEvent, ...]
@@ -36,6 +37,7 @@ class Entry:
     keep: bool = False
     value: object = None
     span: Span | None = None
+    former: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,11 @@ def take_batch(waiting: deque[Entry]) -> list[Entry]:
 
 
 async def write(
-    session: str, entries: Sequence[tuple[NewEvent, ...]], kinds: tuple[str, ...], unsure_after: int | None
+    session: str,
+    entries: Sequence[tuple[NewEvent, ...]],
+    kinds: tuple[str, ...],
+    unsure_after: int | None,
+    former: Sequence[str] = (),
 ) -> Written:
     """Write entries in order, in one commit; one that is in the journal already is looked up instead.
 
@@ -83,10 +89,14 @@ async def write(
         unsure_after: the last place the room has taken in, if an earlier write may have come through unseen;
             then everything after it is read too. The journal takes writes in order, so what is not there
             after this one never will be.
+        former: for each entry the id under which an earlier release may have written it, or nothing.
     Raises:
         JournalUnavailable, CallError: nothing may be taken for written.
     """
     outcomes: dict[int, Event | Refused] = {}
+    for number, known in enumerate(former):
+        if known and (written_before := await Journal.find("journal", known)) is not None:
+            outcomes[number] = written_before
     events: list[Event] = []
     together = True
     while left := [number for number in range(len(entries)) if number not in outcomes]:

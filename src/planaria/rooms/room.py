@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from planaria.cortex.errors import JournalUnavailable
-from planaria.cortex.event import Event, NewEvent, new_id, repeatable_id
+from planaria.cortex.event import Event, NewEvent, former_id, new_id, repeatable_id
 from planaria.cortex.event_type import EventType
 from planaria.cortex.fold import events_of
 from planaria.cortex.journal import Journal
@@ -190,7 +190,8 @@ class Room(GenServer):
             events.append(self._notice(not_running(gone), trace_id))
         key = message_key(event_id)
         span = begin_span("room.post", {"planaria.room": self.name}, trace_id=trace_id, key=key)
-        self._write(Entry(tuple(events), answer, span=span))
+        former = self._former("post", author, client_id) if client_id else ""
+        self._write(Entry(tuple(events), answer, span=span, former=former))
         return answer
 
     @call
@@ -235,7 +236,8 @@ class Room(GenServer):
         answered = cause_id if author_kind == "agent" else None
         under = spoken_under(author, self.name, answered, attempt, key)
         span = begin_span("room.say", {"planaria.room": self.name}, trace_id=trace_id, under=under)
-        self._write(Entry((event,), answer, span=span))
+        former = self._former("key", author, key) if key and (cause_id is None or not final) else ""
+        self._write(Entry((event,), answer, span=span, former=former))
         return answer
 
     def _cause(self, author: str, cause_id: str | None) -> RoomMessage | None:
@@ -397,6 +399,10 @@ class Room(GenServer):
             subject=subject,
         )
 
+    def _former(self, *parts: str) -> str:
+        """The id that the first release would have given, if it has written anything here."""
+        return former_id(self.topic, *parts) if self.transcript_.former else ""
+
     def _write(self, entry: Entry) -> None:
         self.waiting.append(entry)
         self._begin()
@@ -406,8 +412,9 @@ class Room(GenServer):
             self.writing = take_batch(self.waiting)
             entries = tuple(entry.events for entry in self.writing)
             after = self.last_seq if self.unsure else None
+            former = tuple(entry.former for entry in self.writing)
             self.task = Task.start_link(
-                _write_or_say, self.topic, entries, after, label=f"{self.topic} write"
+                _write_or_say, self.topic, entries, after, former, label=f"{self.topic} write"
             )
 
     def handle_info(self, message: Any) -> None:
@@ -537,11 +544,14 @@ class Room(GenServer):
 
 
 async def _write_or_say(
-    session: str, entries: tuple[tuple[NewEvent, ...], ...], unsure_after: int | None
+    session: str,
+    entries: tuple[tuple[NewEvent, ...], ...],
+    unsure_after: int | None,
+    former: tuple[str, ...],
 ) -> Written | str:
     """Write; the reason in words if that is not possible now."""
     try:
-        return await write(session, entries, KINDS, unsure_after)
+        return await write(session, entries, KINDS, unsure_after, former)
     except (JournalUnavailable, CallError, LookupError) as error:
         return str(error)
 

@@ -9,7 +9,7 @@ from collections import OrderedDict
 
 import msgspec
 
-from planaria.cortex.event import Event
+from planaria.cortex.event import FORMER_DIGITS, Event
 from planaria.cortex.event_type import EventMismatch
 from planaria.rooms.events import MemberJoined, MemberLeft, MessageRedelivered, MessageSaid, RoomForked
 from planaria.rooms.message import Delivery, RoomMessage, room_name
@@ -43,6 +43,7 @@ class Standing(msgspec.Struct, frozen=True):
     members: dict[str, bool]
     pending: dict[str, list[tuple[str, int]]]
     origin: tuple[str, int] | None
+    former: bool = False
 
 
 class Transcript:
@@ -53,6 +54,7 @@ class Transcript:
         members: agent -> whether it is the host.
         pending: agent -> what it has not answered, by id, oldest first.
         origin: the room and the place this one was forked from.
+        former: whether it has messages whose ids were made by `former_id`.
     """
 
     def __init__(self, room: str) -> None:
@@ -61,6 +63,7 @@ class Transcript:
         self.members: dict[str, bool] = {}
         self.pending: dict[str, OrderedDict[str, Pending]] = {}
         self.origin: tuple[str, int] | None = None
+        self.former = False
         self._lent: dict[str, RoomMessage] = {}
 
     def take(self, event: Event) -> RoomMessage | None:
@@ -95,6 +98,7 @@ class Transcript:
 
     def _said(self, event: Event) -> RoomMessage:
         said = _read(event)
+        self.former = self.former or len(event.id) == FORMER_DIGITS
         message = self._keep(_message(self.room, event, said))
         if said is None:
             self._settle_unread(event.cause_id)
@@ -182,12 +186,13 @@ class Transcript:
             for agent, waiting in self.pending.items()
             if waiting
         }
-        return Standing(dict(self.members), pending, self.origin)
+        return Standing(dict(self.members), pending, self.origin, self.former)
 
     def stand(self, standing: Standing) -> None:
         """Begin where a snapshot was made. Messages are not in it: see `unread`, `recall`, `remember`."""
         self.members = dict(standing.members)
         self.origin = standing.origin
+        self.former = standing.former
         for agent, waiting in standing.pending.items():
             for message_id, attempt in waiting:
                 self._wait(agent, Pending(message_id, attempt))

@@ -26,7 +26,7 @@ from planaria.cortex.event import NewEvent, repeatable_id
 from planaria.cortex.event_type import EventMismatch
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.membrane.events import ToolFinished
+from planaria.membrane.events import ToolFinished, ToolStarted
 from planaria.membrane.gate import Gate
 from planaria.membrane.outcome import outcome_of
 from planaria.membrane.prepared import Ended, Prepared
@@ -118,6 +118,7 @@ class Run(GenServer):
         self.cause_id: str | None = None
         self.task: TaskRef | None = None
         self.calling: Call | None = None
+        self.cut_off: frozenset[str] = frozenset()  # calls that were begun before it and have no end
         self.begun = ""  # the call that is begun in the journal and waits to be made
         self.unsaved: tuple[NewEvent, ...] | None = None
         self.answered = False  # whether what is not saved has the end of a call in it
@@ -189,7 +190,8 @@ class Run(GenServer):
         if known is None:
             self.stop("normal")
             return
-        self.workflow, self.state, self.answers = known.workflow, known.state, known.answers
+        self.workflow, self.state = known.workflow, known.state
+        self.answers, self.cut_off = known.answers, frozenset(known.begun - known.answers.keys())
         self.trace_id, self.cause_id, self.count = known.trace_id, known.cause_id, known.facts
         self.spans.begin(known.state, known.trace_id)
         if self.cancelled is not None:
@@ -337,7 +339,8 @@ class Run(GenServer):
         prepared = self._prepared(wanted) if begun else None
         context, grants = self._context(wanted)
         self.task = Task.start_link(
-            call_tool, self.gate, wanted, context, grants, prepared, label=f"{self.session}/{wanted.step}"
+            *(call_tool, self.gate, wanted, context, grants, prepared, wanted.id in self.cut_off),
+            label=f"{self.session}/{wanted.step}",
         )
         send_after(wanted.timeout, self.pid, TimeUp(wanted.id))
 
@@ -368,7 +371,7 @@ class Run(GenServer):
 
 
 class Rebuilt(NamedTuple):
-    """A run as its session tells it: `facts` of them; `answers` are the calls that were finished, by id."""
+    """A run as its session tells it: `facts` of them; its calls `begun`, and `answers` of those finished, by id."""
 
     workflow: Workflow
     state: State
@@ -376,6 +379,7 @@ class Rebuilt(NamedTuple):
     cause_id: str
     facts: int
     answers: dict[str, Outcome]
+    begun: set[str]
 
 
 def fact_id(run_id: str, place: int) -> str:
@@ -400,21 +404,29 @@ def rebuild(events: Iterable[JournalEvent], *, tolerant: bool = False) -> Rebuil
                 raise
             continue
         if isinstance(fact, RunStarted):
-            known = Rebuilt(unpack(fact.definition), begin(fact), event.trace_id, event.id, 1, {})
+            known = Rebuilt(unpack(fact.definition), begin(fact), event.trace_id, event.id, 1, {}, set())
         elif known is not None and fact is not None:
             known = known._replace(state=apply(known.state, fact), cause_id=event.id, facts=known.facts + 1)
         elif known is not None and event.kind == ToolFinished.kind and event.state == "whole":
             known.answers[str(event.payload.get("call_id"))] = outcome_of(event)
+        elif known is not None and event.kind == ToolStarted.kind:
+            known.begun.add(str(event.payload.get("call_id")))
     return known
 
 
 async def call_tool(
-    gate: Gate, wanted: Call, context: Context, grants: tuple[str, ...], prepared: Prepared | None
+    gate: Gate,
+    wanted: Call,
+    context: Context,
+    grants: tuple[str, ...],
+    prepared: Prepared | None,
+    cut_off: bool = False,
 ) -> Ended:
     """Call a tool, in the task's process; gives its outcome, and the events of its end if they are not written yet.
 
     Args:
         prepared: of a call whose beginning is in the journal; None: it may or may not be.
+        cut_off: its beginning is there, and the process that made it has ended.
 
     The room of the workflow is opened first if nobody has done so.
     """
@@ -422,7 +434,7 @@ async def call_tool(
         await open_room(context.room)
     if prepared is not None:
         return await gate.execute(prepared)
-    return Ended(await gate.call(wanted.tool, wanted.arguments, context, grants), ())
+    return Ended(await gate.call(wanted.tool, wanted.arguments, context, grants, begun=cut_off), ())
 
 
 def _result(outcome: Outcome) -> tuple[Result, bool]:
