@@ -94,9 +94,9 @@ async def write(
         JournalUnavailable, CallError: nothing may be taken for written.
     """
     outcomes: dict[int, Event | Refused] = {}
-    for number, known in enumerate(former):
-        if known and (written_before := await Journal.find("journal", known)) is not None:
-            outcomes[number] = written_before
+    for entry, known in enumerate(former):
+        if known and (before := await Journal.find("journal", known)) is not None:
+            outcomes[entry] = before
     events: list[Event] = []
     together = True
     while left := [number for number in range(len(entries)) if number not in outcomes]:
