@@ -32,8 +32,8 @@ def _drafts(rows: Iterator[tuple[Any, ...]]) -> Iterator[Draft]:
         encoded = text.encode()
         try:
             payload = _from_json(encoded)
-        except msgspec.DecodeError:  # damaged before: it stays so, and whoever reads it is told
-            yield Draft(name, at, trace_id, cause_id, node, process, session, kind, pack(encoded))
-            continue
-        event = Event(0, name, at, trace_id, cause_id, node, process, session, kind, payload)
-        yield draft_of(event, encoded, None)
+            event = Event(0, name, at, trace_id, cause_id, node, process, session, kind, payload)
+            draft = draft_of(event, encoded, None)
+        except (msgspec.DecodeError, RecursionError):  # damaged before: it stays so, and whoever reads it is told
+            draft = Draft(name, at, trace_id, cause_id, node, process, session, kind, pack(encoded))
+        yield draft
