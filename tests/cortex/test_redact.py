@@ -29,6 +29,27 @@ def test_a_secret_that_json_writes_otherwise_is_masked(secret: str) -> None:
     assert masked({"a": f"<{secret}>"}, Redactor({"DB_PASSWORD": secret})) == {"a": "<[secret DB_PASSWORD]>"}
 
 
+def test_a_secret_whose_small_letters_depend_on_what_follows_is_masked() -> None:
+    redactor = Redactor(
+        {"A_KEY": "geheim-\u0391\u03a3"}
+    )  # ends in a sigma, which is another letter within a word
+    assert redactor.json('{"text":"geheim-\u0391\u03a3x"}'.encode()) == b'{"text":"[secret A_KEY]x"}'
+
+
+@given(
+    st.sampled_from(
+        ['hunter2\n"\\hunter2', "\u0391\u03a3\u0391\u03a3\u0391\u03a3\u0391\u03a3", "H\u0130UNTER2xyz"]
+    ),
+    st.text(max_size=60),
+)
+def test_a_long_text_is_masked_like_a_short_one(secret: str, around: str) -> None:
+    redactor = Redactor({"A_KEY": secret})
+    assert secret not in redactor.text(around + secret + around + "." * 40)
+    for text in (around + secret + around, around + " sk-" + "a" * 20 + " " + around):
+        long = text + " " * 40
+        assert redactor.text(long) == redactor._secret.sub(redactor._mask, long)
+
+
 def test_a_variable_the_settings_name_is_secret_whatever_its_name() -> None:
     assert masked([KEY], Redactor({"PLAIN": KEY}, ["PLAIN"])) == ["[secret PLAIN]"]
     assert masked([KEY], Redactor({"PLAIN": KEY})) == [KEY]

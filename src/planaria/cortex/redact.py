@@ -52,6 +52,7 @@ _HINTS: tuple[str, ...] = (
     *("akia", "asia", "aiza", "eyj", "private key-----"),
     *(f"{name}=" for name in _PARAMETERS),
 )
+_ASCII = re.compile(r"[\x00-\x7f]+")
 _COMMON = 'jzqx-kvywbgpf_cumdlhsnoirate" '
 """Signs of JSON texts in small letters, the rarest first; what is not among them is rarer still."""
 _COLON_HINT = re.compile(r":(?:[A-Za-z0-9_-]{35}|//[^\s/:@]*:[^\s/@]+@)")
@@ -107,21 +108,23 @@ class Redactor:
         self._names = dict(sorted(secrets.items(), key=lambda pair: -len(pair[0])))
         self._secret = re.compile("|".join((*map(re.escape, self._names), _SHAPES)))
         self._spaced = [value for value in self._names if _BREAK.search(value)]
-        within_json = (msgspec.json.encode(value)[1:-1].decode().lower() for value in self._names)
-        self._hints = _by_rarest((*within_json, *_HINTS, *sorted({f'{name[-6:]}"' for name in _NAMES})))
+        known = {_plainest(form) for value in self._names for form in (value, _within_json(value))}
+        self._hints = _by_rarest((*sorted(known), *_HINTS, *sorted({f'{name[-6:]}"' for name in _NAMES})))
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._names)} known secrets)"
 
     def json(self, encoded: bytes) -> bytes:
         """Mask the secrets in a JSON text. Text without any is handed back as it is."""
-        text = encoded.decode()
-        small = text.lower()
-        if _COLON_HINT.search(text) or self._has_hint(small):
+        if self._has_hint(encoded.decode()):
             return msgspec.json.encode(self.value(msgspec.json.decode(encoded)))
         return encoded
 
-    def _has_hint(self, small: str) -> bool:
+    def _has_hint(self, text: str) -> bool:
+        """Whether there may be a secret in a text, or a JSON text: asked for a tenth of what finding one costs."""
+        if _COLON_HINT.search(text):
+            return True
+        small = text.lower()
         for sign, hints in self._hints:
             if sign in small:
                 for hint in hints:
@@ -148,6 +151,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Mask the secrets in a text."""
+        if not self._has_hint(text):
+            return text
         return self._secret.sub(self._mask, text)
 
     def settled(self, text: str) -> int:
@@ -201,5 +206,14 @@ def _by_rarest(hints: Iterable[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Hints by the sign in them that texts have most rarely: where it is missing, none of them need be looked for."""
     groups: dict[str, list[str]] = {}
     for hint in hints:
-        groups.setdefault(min(hint, key=_COMMON.find), []).append(hint)
+        groups.setdefault(min(hint, key=_COMMON.find, default=""), []).append(hint)
     return tuple((sign, tuple(found)) for sign, found in groups.items())
+
+
+def _within_json(value: str) -> str:
+    return msgspec.json.encode(value)[1:-1].decode()
+
+
+def _plainest(value: str) -> str:
+    """The longest piece of a secret that has the same small letters wherever it stands: a final sigma has others."""
+    return max(_ASCII.findall(value), key=len, default="").lower()
