@@ -82,6 +82,13 @@ async def test_what_an_earlier_life_of_the_node_still_sends_is_not_written(nodes
     assert len(await Journal.read(journal, Query())) == 1
 
 
+async def test_a_lease_that_ended_in_order_can_be_taken_again_by_the_same_node(nodes: Nodes) -> None:
+    node, journal = await nodes.start()
+    await node.run(stop, await node.start(lease("here")))
+    await node.start(lease("here"))
+    assert await Journal.append(journal, SAID)
+
+
 async def kill(pid: Pid) -> None:
     exit_signal(pid, "kill")
 

@@ -56,12 +56,11 @@ class NodeLease(GenServer):
         """
         try:
             fence = await Journal.guarded("journal")
-            if fence is None:
-                lease = await Journal.acquire("journal", LEASE, self.holder, self.ttl)
-            else:
-                lease = await Journal.renew(
-                    "journal", Lease(fence.name, self.holder, fence.token, 0.0, 0.0), self.ttl
-                )
+            lease = None
+            if fence is not None:
+                before = Lease(fence.name, self.holder, fence.token, 0.0)
+                lease = await Journal.renew("journal", before, self.ttl)
+            lease = lease or await Journal.acquire("journal", LEASE, self.holder, self.ttl)
             if lease is None:
                 raise JournalTaken(_taken(await Journal.lease("journal", LEASE)))
         except JournalUnavailable:
