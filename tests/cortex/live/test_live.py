@@ -363,6 +363,42 @@ async def test_the_topic_says_that_a_table_changed_at_most_ten_times_a_second(no
     assert len(told) == 1
 
 
+async def test_a_topic_heard_late_tells_of_the_next_change_too(node: TestNode):
+    await start(node)
+    await see(node, "wren")
+    await node.advance(0.2)
+    told: list[TableChanged] = []
+
+    async def listener() -> None:
+        subscribe("live:counts")
+        while True:
+            told.append(await receive(TableChanged))
+
+    node.spawn(listener)
+    await node.settle()
+    await see(node, "wren")
+    await node.advance(0.2)
+    assert len(told) == 1
+
+
+async def test_rows_nobody_follows_are_made_when_somebody_looks(node: TestNode):
+    await start(node)
+    (counts,) = made
+    built: list[str] = []
+
+    def build(key: str) -> Count:
+        built.append(key)
+        return Count(key, "built", len(built))
+
+    counts.table.build = build
+    counts.event = lambda event: counts.table.touch(event.payload["name"])  # type: ignore[method-assign]
+    for _ in range(3):
+        await see(node, "wren")
+        await node.advance(0.2)
+    assert built == []
+    assert await node.run(Live.query, "live", "counts", ALL) == [Count("wren", "built", 1)]
+
+
 async def test_a_bad_question_is_an_answer_not_a_crash(node: TestNode):
     await start(node)
     before = node["live"]

@@ -59,12 +59,15 @@ from planaria.otp import (
     self_,
     send,
     send_after,
+    subscribers,
 )
 from planaria.otp.kernel.table import publish
 from planaria.otp.kernel.tap import tap
 
 LOOK_BACK = 2000
 """Events of the journal that are read at a start, of the kinds the projections ask for."""
+MOST_UNMADE = 1000
+"""Rows of one table that may be out of date while nobody follows it."""
 PACE = 0.1
 """Seconds between two tellings of changes."""
 LOOK_EVERY = 1.0
@@ -213,6 +216,7 @@ class Live(GenServer):
         except LiveError as error:
             return Watched(None, str(error))
         self._tell()  # so that what is in the snapshot is not told as a change
+        self.dirty[table].clear()
         self.last_ref += 1
         watcher = Watcher(self.last_ref, subscriber, monitor(subscriber), table, select)
         watcher.told = {row.key for row in rows}
@@ -369,7 +373,8 @@ class Live(GenServer):
 
     def _tell(self) -> None:
         for name, keys in self.dirty.items():
-            if keys:
+            # Rows that nobody asks for are not made: most are another before somebody does.
+            if keys and (self._is_followed(name) or len(keys) >= MOST_UNMADE):
                 self.tables[name].settle()
                 for watcher in self.watchers.values():
                     if watcher.table == name:
@@ -382,6 +387,11 @@ class Live(GenServer):
                 if changes is not None:
                     watcher.waits = False
                     send(watcher.pid, changes)
+
+    def _is_followed(self, name: str) -> bool:
+        return any(watcher.table == name for watcher in self.watchers.values()) or bool(
+            subscribers(f"live:{name}")
+        )
 
     def _look(self) -> None:
         followed = {watcher.table for watcher in self.watchers.values()}
