@@ -129,8 +129,8 @@ def import_(file: Path, garden: Path, as_json: bool) -> None:
     import os
     from collections.abc import AsyncGenerator
     from contextlib import asynccontextmanager
+    from importlib import import_module
 
-    import planaria.node  # noqa: F401  every kind of event: some name places in the journal, which are others here
     from planaria.cortex.codec.keyring import Keyring
     from planaria.cortex.errors import CortexError
     from planaria.cortex.redact import Redactor
@@ -141,6 +141,9 @@ def import_(file: Path, garden: Path, as_json: bool) -> None:
     from planaria.cortex.upkeep.portable import Unfit, read_events
     from planaria.cortex.upkeep.restore import rewritten
 
+    import_module(
+        "planaria.node"
+    )  # every kind of event: some name places in the journal, which are others here
     need_stopped(garden, "events cannot be added to the past")
     settings = settings_of(garden)
     redactor = Redactor(os.environ, settings.secret_variables())

@@ -112,7 +112,10 @@ def policy_of(settings: RetentionSettings) -> Policy:
 
 def class_of(kind: str) -> Class:
     """The class of a kind."""
-    return next((cls for pattern, cls in CLASSES if fnmatchcase(kind, pattern)), "other")
+    for pattern, cls in CLASSES:
+        if fnmatchcase(kind, pattern):
+            return cls
+    return "other"
 
 
 class Looker:
