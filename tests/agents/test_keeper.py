@@ -103,8 +103,23 @@ async def test_a_deleted_agent_leaves_in_the_middle_of_a_turn_and_the_room_says_
     await world.post()
     await world.node.settle()
     await world.save("agents/scout.md", None)
-    assert await world.answers() == ["scout has left; a message to it stays unanswered"]
+    assert await world.answers() == ["scout has left; a message to it stays unanswered (`planaria dead list`)"]
     assert world.node.whereis(SESSION) is None
+
+
+async def test_one_that_comes_back_ends_the_turn_it_left_and_there_is_one_letter(world: World):
+    assert isinstance(world.provider, ScriptedProvider)
+    world.provider.add(Call("work.once", {"what": "x"}))
+    world.book.held = {"once"}
+    await world.start()
+    await world.post()
+    await world.node.settle()
+    await world.save("agents/scout.md", None)
+    await world.save("agents/scout.md", SCOUT)
+    (ended,) = await world.events("turn.finished")
+    assert ended.payload["outcome"] == "failed"
+    (letter,) = await world.events(session="dead")
+    assert letter.payload["reason"] == "scout left the room before it had answered"
 
 
 async def test_a_changed_list_of_rooms_moves_an_agent(echoing: World):

@@ -1,6 +1,6 @@
-"""A node of the first release, killed in the middle of a turn and of a run: the present one goes on with both.
+"""A node of an earlier build, killed in the middle of a turn and of a run: the present one goes on with both.
 
-`first_release.sql` is the journal it left. In it an agent was asked by `question-1`, its model was called once and
+`earlier_build.sql` is the journal it left. In it an agent was asked by `question-1`, its model was called once and
 wanted two tools: `deed.again` has finished, `deed.once` has not; the workflow's first step, `deed.once` too, has not.
 """
 
@@ -23,7 +23,7 @@ from planaria.rooms.room import Room
 from planaria.testing.model_server import Answer, ModelServer
 from tests.crash.boundary import world
 
-LEFT = Path(__file__).with_name("first_release.sql")
+LEFT = Path(__file__).with_name("earlier_build.sql")
 QUESTION = "396d7eadec510c8387fbbc145017e8cf"
 OVER = {"turn.finished", "workflow.run.finished"}
 
@@ -55,7 +55,7 @@ async def go_on(garden: Path) -> list[Event]:
         return await node.run(work)
 
 
-async def test_what_a_node_of_the_first_release_began_is_finished_once(garden: Path):
+async def test_what_a_node_of_an_earlier_build_began_is_finished_once(garden: Path):
     said = Answer(text="Both are done.", usage=Usage(100, 20))
     async with ModelServer(said, models=("fake-large",)) as server:
         settings = garden / "planaria.toml"

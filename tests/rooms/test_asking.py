@@ -184,6 +184,9 @@ async def test_a_message_posted_later_is_for_who_it_is_for(rig: Rig) -> None:
         "author_kind": "workflow",
         "to": ["scout"],
     }
+    with pytest.raises(GiveUp, match="scout sits in the room 'garden' no more"):
+        await rig.run(partial(post, job(payload)))
+    await rig.run(partial(Room.join, "room:garden", "scout", rig.node["room:garden"]))
     for _ in range(2):
         await rig.run(partial(post, job(payload)))
     assert await rig.said() == [("timer", "look")]

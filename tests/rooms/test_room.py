@@ -312,7 +312,7 @@ async def test_a_member_that_leaves_has_its_open_messages_told_and_gets_no_more(
     world.store.release()
     await posting
     assert await world.run(Room.pending, GARDEN, "scout") == []
-    assert "scout has left; a message to it stays unanswered" in await world.texts()
+    assert "scout has left; a message to it stays unanswered (`planaria dead list`)" in await world.texts()
     assert await world.run(Room.members, GARDEN) == []
 
 

@@ -59,7 +59,7 @@ class Desk:
 
     def event(self, turn: Turn, payload: EventType, *place: str) -> NewEvent:
         """An event of the turn. What it is called follows from its place, so it is written once, whoever tries."""
-        # Of a message that an earlier release took, what was noted then is found again.
+        # Of a message that an earlier build took, what was noted then is found again.
         made = former_id if len(turn.message.id) == FORMER_DIGITS else repeatable_id
         return payload.new(
             session=self.session,
@@ -168,3 +168,8 @@ async def note(events: Sequence[NewEvent]) -> None:
 async def read(query: Query) -> list[Event]:
     """Read the journal; while it is away, wait."""
     return await patiently(lambda: Journal.read("journal", query))
+
+
+async def find(id: str) -> Event | None:
+    """The event of this id; while the journal is away, wait."""
+    return await patiently(lambda: Journal.find("journal", id))

@@ -12,13 +12,12 @@ from functools import reduce
 
 import msgspec
 
-from planaria.agents.desk import Desk, Known, append, append_after, note, read
+from planaria.agents.desk import Desk, Known, append, append_after, find, note, read
 from planaria.agents.events import SessionDiverged, SessionForked, TurnFinished, TurnStarted
 from planaria.agents.past.seed import seeded
 from planaria.agents.past.source import JournalSource
 from planaria.agents.state import compare
 from planaria.agents.turn import KINDS, Say, ToolRun, Turn, take
-from planaria.cortex.durable.letters import letter
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.event_type import EventMismatch
@@ -28,6 +27,9 @@ from planaria.membrane.events import ToolFinished, ToolStarted
 from planaria.membrane.prepared import Prepared
 from planaria.membrane.tool import FAILED
 from planaria.otp import CallError, Pid, sleep
+from planaria.rooms.admission import unanswered_by
+from planaria.rooms.events import MessageSaid
+from planaria.rooms.giving_up import given_up, reply_id
 from planaria.rooms.message import Delivery, RoomMessage, room_name
 from planaria.rooms.room import Room, RoomRefused
 
@@ -115,11 +117,7 @@ async def _end(desk: Desk, event: Event, waiting: Sequence[Delivery]) -> None:
         return
     if any((each.message.id, each.attempt) == (started.message, started.attempt) for each in waiting):
         return
-    replies = [
-        message
-        for message in await Room.transcript(room_name(desk.room))
-        if message.author == desk.agent and message.cause_id == started.message
-    ]
+    reply = await find(reply_id(desk.room, desk.agent, started.message, started.attempt))
     message = RoomMessage(
         started.message,
         *(0, event.at, desk.room, started.author, "person", ""),
@@ -127,10 +125,21 @@ async def _end(desk: Desk, event: Event, waiting: Sequence[Delivery]) -> None:
         subject=event.subject,
     )
     turn = Turn(message, started.attempt, begun=True)
-    if replies and replies[-1].author_kind == "notice":
-        await note(ending(desk, turn, Say(replies[-1].text, None, "failed")))
-    else:
-        await note(ending(desk, turn, Say("", None)))
+    if reply is not None:
+        await note(ending(desk, turn, _said(reply)))
+    elif (question := await find(started.message)) is None or question.state != "whole":
+        await note([desk.finished(turn, "erased")])
+    else:  # it was taken out of the room meanwhile
+        await note(ending(desk, turn, Say(unanswered_by(desk.agent), None, "failed")))
+
+
+def _said(reply: Event) -> Say:
+    """What an answer in the room says about the turn it came from."""
+    try:
+        said = MessageSaid.of(reply)
+    except EventMismatch:  # erased since
+        return Say("", None)
+    return Say(said.text, None, "failed" if said.author_kind == "notice" else "answered")
 
 
 async def begin(desk: Desk, message: RoomMessage, attempt: int, ahead: Sequence[NewEvent]) -> Begun:
@@ -258,20 +267,11 @@ def ending(desk: Desk, turn: Turn, words: Say) -> tuple[NewEvent, ...]:
     finished = desk.finished(turn, words.outcome)
     if not words.failed:
         return (*first, finished)
-    message = turn.message
-    evidence = {
-        "room": desk.room,
-        "message": message.id,
-        "agent": desk.agent,
-        "author": message.author,
-        "session": desk.session,
-        "turn": turn.id,
-        "steps": len(turn.steps),
-    }
-    target = f"{room_name(desk.room)}/{message.id}/{desk.agent}"
-    given_up = letter("room.message", words.text, target=target, evidence=evidence, attempt=turn.attempt)
-    return (
-        *first,
-        finished,
-        given_up.new(trace_id=message.trace_id, cause_id=turn.id, subject=message.subject),
+    letter = given_up(
+        *(desk.room, turn.message, desk.agent, words.text),
+        attempt=turn.attempt,
+        turn=turn.id,
+        session=desk.session,
+        steps=len(turn.steps),
     )
+    return (*first, finished, letter)

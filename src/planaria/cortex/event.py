@@ -181,7 +181,7 @@ def repeatable_id(*parts: str) -> str:
 
 
 def former_id(*parts: str) -> str:
-    """What `repeatable_id` answered in the first release, whose journals have such ids: 32 hexadecimal digits."""
+    """What `repeatable_id` answered in builds before 0.1, whose journals have such ids: 32 hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:FORMER_DIGITS]
 
 

@@ -40,7 +40,12 @@ def not_running(gone: Sequence[str]) -> str:
 def has_left(agent: str, unanswered: int) -> str:
     """What is said when a member leaves work behind."""
     what = "a message to it stays" if unanswered == 1 else f"{unanswered} messages to it stay"
-    return f"{agent} has left; {what} unanswered"
+    return f"{agent} has left; {what} unanswered (`planaria dead list`)"
+
+
+def unanswered_by(agent: str) -> str:
+    """Why a message to a member that left is given up."""
+    return f"{agent} left the room before it had answered"
 
 
 def _listed(names: Sequence[str]) -> str:

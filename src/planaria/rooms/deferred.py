@@ -12,6 +12,7 @@ from planaria.cortex.durable.letters import DeadLettered
 from planaria.cortex.durable.work import GiveUp
 from planaria.cortex.journal import Journal
 from planaria.otp import whereis
+from planaria.rooms.giving_up import LETTER as LETTER
 from planaria.rooms.message import AuthorKind, room_name
 from planaria.rooms.past import redelivery_id
 from planaria.rooms.room import Room, RoomRefused
@@ -19,8 +20,6 @@ from planaria.rooms.rooms import list_rooms
 
 SAY: Literal["room.say"] = "room.say"
 POST: Literal["room.post"] = "room.post"
-LETTER: Literal["room.message"] = "room.message"
-"""The kind of the dead letters of messages that were given up."""
 
 
 class LaterSaid(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,9 +55,11 @@ async def say(job: Job) -> dict[str, str]:
 
 
 async def post(job: Job) -> dict[str, str]:
-    """Say something that agents are to answer."""
+    """Say something that agents are to answer. If none of them is there any more, nobody would: it is given up."""
     said = msgspec.convert(job.payload, LaterSaid)
     place = await _place(said.room)
+    if said.to and not set(said.to) & set(await Room.members(place)):
+        raise GiveUp(f"{', '.join(said.to)} sits in the room {said.room!r} no more")
     try:
         accepted = await Room.post(place, said.author, said.text, job.id, said.author_kind, said.to)
     except RoomRefused as error:

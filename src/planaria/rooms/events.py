@@ -43,7 +43,7 @@ class MemberJoined(EventType, frozen=True):
 
 
 class MemberLeft(EventType, frozen=True):
-    """An agent is no member any more; what it has not answered stays unanswered."""
+    """An agent is no member any more; what it has not answered is given up."""
 
     kind: ClassVar[str] = "room.left"
     agent: str

@@ -29,7 +29,7 @@ class Entry:
         keep: whether it is tried until it is written, since nobody would try again.
         value: what they are told; None: the place of the first event, as `Accepted`.
         span: what is over when they are told.
-        former: the id under which an earlier release may have written the first of them.
+        former: the id under which an earlier build may have written the first of them.
     """
 
     events: tuple[NewEvent, ...]
@@ -89,7 +89,7 @@ async def write(
         unsure_after: the last place the room has taken in, if an earlier write may have come through unseen;
             then everything after it is read too. The journal takes writes in order, so what is not there
             after this one never will be.
-        former: for each entry the id under which an earlier release may have written it, or nothing.
+        former: for each entry the id under which an earlier build may have written it, or nothing.
     Raises:
         JournalUnavailable, CallError: nothing may be taken for written.
     """
@@ -109,7 +109,7 @@ async def write(
             double = error.duplicate_of
             number = next((n for n in batch if any(e.id == double for e in entries[n])), None)
             if double is not None and number is not None:
-                outcomes[number] = await _find(session, double)
+                outcomes[number] = await _find(entries[number], double)
             elif len(batch) == 1:
                 outcomes[batch[0]] = Refused(str(error))
             else:
@@ -134,8 +134,9 @@ async def _since(session: str, kinds: tuple[str, ...], after: int) -> list[Event
     return await patiently(read)
 
 
-async def _find(session: str, id: str) -> Event:
+async def _find(entry: Sequence[NewEvent], id: str) -> Event:
     event = await Journal.find("journal", id)
+    session = next(each.session for each in entry if each.id == id)
     if event is None or event.session != session:
         raise LookupError(f"event {id} is in the journal, but not in session {session}")
     return event

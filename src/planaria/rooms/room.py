@@ -50,8 +50,9 @@ from planaria.otp import (
     set_trace,
 )
 from planaria.rooms.addressing import addressed, strangers
-from planaria.rooms.admission import fault, has_left, not_here, not_running
+from planaria.rooms.admission import fault, has_left, not_here, not_running, unanswered_by
 from planaria.rooms.events import MemberJoined, MemberLeft, MessageRedelivered, MessageSaid
+from planaria.rooms.giving_up import given_up, reply_id
 from planaria.rooms.message import (
     Accepted,
     AuthorKind,
@@ -138,6 +139,7 @@ class Room(GenServer):
             self.earlier = first + 1
         for message_id, message in (await messages(self.transcript_.unread())).items():
             self.transcript_.recall(message_id, message)
+        self._give_up_left()
 
     # --- people, gateways, workflows ----------------------------------------------------------------------------
 
@@ -223,8 +225,7 @@ class Room(GenServer):
         """
         answer: Deferred[Accepted] = self.defer()
         if cause_id is not None and final:
-            count = () if attempt == 1 else (str(attempt),)
-            event_id = repeatable_id(self.topic, "reply", author, cause_id, *count)
+            event_id = reply_id(self.name, author, cause_id, attempt)
         else:
             event_id = repeatable_id(self.topic, "key", author, key) if key else new_id()
         said = MessageSaid(author, author_kind, text, model=model, final=final, attempt=attempt)
@@ -357,7 +358,7 @@ class Room(GenServer):
 
     @call
     def leave(self, agent: str) -> None:
-        """Stop being a member: what it has not answered stays unanswered, with a notice."""
+        """Stop being a member: what it has not answered is given up, with a notice and a dead letter each."""
         before = self.present.pop(agent, None)
         if before is not None:
             demonitor(before[1], flush=True)
@@ -400,7 +401,7 @@ class Room(GenServer):
         )
 
     def _former(self, *parts: str) -> str:
-        """The id that the first release would have given, if it has written anything here."""
+        """The id that an earlier build would have given, if one has written anything here."""
         return former_id(self.topic, *parts) if self.transcript_.former else ""
 
     def _write(self, entry: Entry) -> None:
@@ -497,6 +498,7 @@ class Room(GenServer):
                 self.last_seq = event.seq
                 self.since_kept += 1
                 self._take(event)
+        self._give_up_left()
         self._keep_if_due()
         for entry, outcome in zip(entries, written.outcomes, strict=True):
             if entry.answer is None:
@@ -508,6 +510,16 @@ class Room(GenServer):
                 entry.answer.reply(place)
                 if entry.span is not None:
                     entry.span.stop()
+
+    def _give_up_left(self) -> None:
+        """Write the dead letters about what those who left had not answered; one that is there already stays one."""
+        for agent, each in self.transcript_.left:
+            if each.message is not None:
+                why = unanswered_by(agent)
+                self._write(
+                    Entry((given_up(self.name, each.message, agent, why, attempt=each.attempt),), keep=True)
+                )
+        self.transcript_.left.clear()
 
     def _not_written(self, problem: str) -> None:
         entries, self.writing = self.writing, []

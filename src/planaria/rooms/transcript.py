@@ -54,6 +54,7 @@ class Transcript:
         members: agent -> whether it is the host.
         pending: agent -> what it has not answered, by id, oldest first.
         origin: the room and the place this one was forked from.
+        left: members that left, and what each had not answered; for the room to give up.
         former: whether it has messages whose ids were made by `former_id`.
     """
 
@@ -63,6 +64,7 @@ class Transcript:
         self.members: dict[str, bool] = {}
         self.pending: dict[str, OrderedDict[str, Pending]] = {}
         self.origin: tuple[str, int] | None = None
+        self.left: list[tuple[str, Pending]] = []
         self.former = False
         self._lent: dict[str, RoomMessage] = {}
 
@@ -84,10 +86,11 @@ class Transcript:
         elif event.kind == MemberLeft.kind:
             left = MemberLeft.of(event)
             self.members.pop(left.agent, None)
-            self.pending.pop(left.agent, None)
+            self.left += [(left.agent, each) for each in self.pending.pop(left.agent, {}).values()]
         elif event.kind == MessageRedelivered.kind:
             again = MessageRedelivered.of(event)
             message = self._lent.pop(again.message, None) or self.messages.get(again.message)
+            self._answered(again.agent, again.message, again.attempt)
             if message is None or message.author_kind != "notice":  # those, and what is gone, nobody answers
                 self._wait(again.agent, Pending(again.message, again.attempt, message))
         else:
@@ -106,11 +109,19 @@ class Transcript:
         for agent in message.to:
             self._wait(agent, Pending(message.id, 1, message))
         if event.cause_id is not None and said.final:
-            waiting = self.pending.get(message.author, OrderedDict())
-            open_ = waiting.get(event.cause_id)
-            if open_ is not None and open_.attempt <= said.attempt:
-                del waiting[event.cause_id]
+            self._answered(message.author, event.cause_id, said.attempt)
         return message
+
+    def _answered(self, agent: str, message_id: str, attempt: int) -> None:
+        waiting = self.pending.get(agent, OrderedDict())
+        open_ = waiting.get(message_id)
+        if open_ is not None and open_.attempt <= attempt:
+            del waiting[message_id]
+        self.left = [
+            (who, each)
+            for who, each in self.left
+            if (who, each.id) != (agent, message_id) or each.attempt > attempt
+        ]
 
     def _settle_unread(self, cause_id: str | None) -> None:
         # Who spoke is gone with what was said. Better a question too few than one that is answered, and paid, twice.
@@ -158,9 +169,8 @@ class Transcript:
 
     def unread(self) -> set[str]:
         """Ids of messages that wait for an answer and were not read yet."""
-        return {
-            each.id for waiting in self.pending.values() for each in waiting.values() if each.message is None
-        }
+        every = [each for waiting in self.pending.values() for each in waiting.values()]
+        return {each.id for each in (*every, *(each for _, each in self.left)) if each.message is None}
 
     def recall(self, id: str, message: RoomMessage | None) -> None:
         """Give a waiting message its text; None: there is none any more, so nobody waits for an answer."""
@@ -169,6 +179,11 @@ class Transcript:
                 del waiting[id]
             elif id in waiting:
                 waiting[id] = msgspec.structs.replace(waiting[id], message=message)
+        self.left = [
+            (who, msgspec.structs.replace(each, message=message) if each.id == id else each)
+            for who, each in self.left
+            if each.id != id or message is not None
+        ]
 
     def remember(self, earlier: list[RoomMessage]) -> None:
         """Put messages before all others, oldest first; as many as memory has room for."""
