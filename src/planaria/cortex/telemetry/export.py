@@ -1,7 +1,7 @@
 """What there is to know of an exporter without importing one, and how the node gets one.
 
-An exporter needs an extra (`otel`), which is imported here and only when the settings name an endpoint: its libraries
-are 20 MB a node without it does not pay for.
+An exporter needs an extra (`otel`), which is imported here and only when the settings name an endpoint: a node without
+one neither has its libraries nor pays for them.
 """
 
 import importlib
