@@ -34,6 +34,7 @@ def _drafts(rows: Iterator[tuple[Any, ...]]) -> Iterator[Draft]:
             payload = _from_json(encoded)
             event = Event(0, name, at, trace_id, cause_id, node, process, session, kind, payload)
             draft = draft_of(event, encoded, None)
-        except (msgspec.DecodeError, RecursionError):  # damaged before: it stays so, and whoever reads it is told
+        except (msgspec.DecodeError, RecursionError):
+            # Damaged before: it stays so, and whoever reads it is told.
             draft = Draft(name, at, trace_id, cause_id, node, process, session, kind, pack(encoded))
         yield draft
