@@ -152,7 +152,7 @@ async def test_a_message_delivered_again_is_a_turn_of_its_own(world: World):
         again,
     ]
     assert world.book.runs == [("once", f"{again}/0/0")]
-    assert provider.requests[-1].idempotency_key == f"{again}/1/1"
+    assert provider.requests[-1].idempotency_key == f"{SESSION}/{again}/1/1"
     view = await world.run(replay, JournalSource(), SESSION)
     assert [step.turn for step in view.steps] == [posted.id, again, again, again]
     assert [(step.attempt, step.outcome) for step in view.steps] == [
@@ -177,10 +177,19 @@ async def test_a_call_cut_off_by_a_kill_is_made_again_as_it_was_under_its_key(wo
     assert "Hello." in await world.until_answered(2)
     (asked,) = [ModelRequested.of(event) for event in await world.events(ModelRequested.kind)]
     (request,) = provider.requests
-    assert request.idempotency_key == asked.key
+    assert request.idempotency_key == f"{SESSION}/{asked.key}"
     assert [message.content for message in request.messages][1:] == ["hello"]
     view = await world.run(replay, JournalSource(), SESSION)
     assert view.steps[1].prompt == "exact"
+
+
+async def test_agents_that_answer_the_same_message_have_keys_of_their_own(world: World):
+    provider = script(world, "I am here.", "So am I.")
+    await world.start()
+    await world.save("agents/moss.md", SCOUT.replace("scout", "moss"))
+    await world.post("@all hello")
+    await world.until_answered(2)
+    assert len({request.idempotency_key for request in provider.requests}) == 2
 
 
 async def test_a_call_cut_off_is_not_repeated_to_another_model(world: World):

@@ -98,7 +98,7 @@ class ModelRequested(EventType, frozen=True, omit_defaults=True):
 
     @property
     def key(self) -> str:
-        """The idempotency key of the call: the same whenever this try is repeated."""
+        """The name of this try in its session, the same whenever it is repeated."""
         return f"{self.turn}/{self.step}/{self.attempt}"
 
 

@@ -81,10 +81,11 @@ def talk_of(shown: Sequence[RoomMessage], hidden: Iterable[RoomMessage]) -> Talk
     return Talk(first, last, tuple(message.id for message in hidden if first < message.seq < last))
 
 
-def request_of(asked: ModelRequested, messages: tuple[Message, ...]) -> ModelRequest:
+def request_of(session: str, asked: ModelRequested, messages: tuple[Message, ...]) -> ModelRequest:
     """The request to send.
 
     Args:
+        session: who asks. It is part of the key: several agents may answer one message, and ask one provider.
         asked: nothing of it left out.
         messages: as `agents/prompt.py` builds them.
     Raises:
@@ -96,7 +97,7 @@ def request_of(asked: ModelRequested, messages: tuple[Message, ...]) -> ModelReq
         tools=read_specs(asked.tools or "[]"),
         max_tokens=asked.max_tokens,
         temperature=asked.temperature,
-        idempotency_key=asked.key,
+        idempotency_key=f"{session}/{asked.key}",
     )
 
 

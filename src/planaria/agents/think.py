@@ -179,7 +179,9 @@ def _request(desk: Desk, turn: Turn, brief: Brief, choice: Choice) -> tuple[Mode
     """What to ask: the request that was cut off, if it can be made again as it was, else a new one."""
     before = turn.asked
     if before is not None and turn.open and before.digest:
-        request = request_of(before, compose(desk.agent, turn, brief.shown, before.system or ""))
+        request = request_of(
+            desk.session, before, compose(desk.agent, turn, brief.shown, before.system or "")
+        )
         same_model = (before.provider, before.model) == (choice.provider.name, choice.model)
         if same_model and digest_of(canonical(request)) == before.digest:
             return before, request
@@ -198,7 +200,7 @@ def _request(desk: Desk, turn: Turn, brief: Brief, choice: Choice) -> tuple[Mode
         temperature=definition.temperature,
     )
     messages = compose(desk.agent, turn, brief.shown, asked.system or "")
-    request = request_of(asked, messages)
+    request = request_of(desk.session, asked, messages)
     digest = digest_of(canonical(request))
     return msgspec.structs.replace(asked, messages=len(messages), digest=digest), request
 

@@ -184,7 +184,7 @@ class _Run:
             )
         if self.agent is not None:
             self._offer(where, turn, asked, room, shown)
-        request = request_of(asked, compose(self.name, before, shown, asked.system or ""))
+        request = request_of(self.session, asked, compose(self.name, before, shown, asked.system or ""))
         if digest_of(canonical(request)) != asked.digest:
             messages = "\n".join(f"  {m.role}: {m.content}" for m in request.messages)
             raise Differs(

@@ -125,7 +125,7 @@ async def prompt_of(source: Source, session: str, asked: Turn) -> tuple[ModelReq
     agent, room = names_of(session)
     shown, problems = await stretch(source, room, said.talk)
     try:
-        request = request_of(said, compose(agent, asked, shown, said.system))
+        request = request_of(session, said, compose(agent, asked, shown, said.system))
     except msgspec.DecodeError as error:
         return None, [f"the tools that were offered cannot be read: {error}"]
     if digest_of(canonical(request)) != said.digest and not problems:
