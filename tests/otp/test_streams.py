@@ -175,3 +175,19 @@ async def test_a_connection_taken_while_its_server_is_killed_is_closed(tmp_path,
                     assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 5.0) == b""
     finally:
         gc.enable()
+
+
+async def test_what_is_written_after_the_other_side_is_gone_is_dropped_without_a_word(tmp_path, caplog):
+    """A program that is killed leaves its connection; a burst for it comes before the end is told."""
+    other = socket.socket(socket.AF_UNIX)
+    other.bind(str(tmp_path / "s.sock"))
+    other.listen()
+    stream = await open_unix(str(tmp_path / "s.sock"), within=10)
+    other.accept()[0].close()
+    for _ in range(20):
+        stream.write(b"news\n")
+    other.close()
+    with pytest.raises(OSError, match=r"(?i)broken pipe"):
+        while True:
+            await stream.read()
+    assert caplog.messages == []

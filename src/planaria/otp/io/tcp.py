@@ -91,8 +91,9 @@ class Stream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Hand bytes to the socket; they are sent in the background. After the end they are dropped."""
-        if self._transport is not None and not self._ended:
-            self._transport.write(data)
+        transport = self._transport
+        if transport is not None and not self._ended and not transport.is_closing():
+            transport.write(data)
 
     async def drain(self, within: float | None = None) -> None:
         """Wait until the socket has taken enough of what was written.
