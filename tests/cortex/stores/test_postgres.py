@@ -532,6 +532,23 @@ async def test_a_database_that_does_not_exist_is_to_be_created(postgres: Postgre
     await refused(PostgresStore(address).open(), StoreFailed, r"/nowhere does not exist .*createdb")
 
 
+async def test_events_have_all_characters_whatever_the_encoding_of_the_database(postgres: Postgres) -> None:
+    postgres.server.sql(
+        f"DROP DATABASE {postgres.database}; CREATE DATABASE {postgres.database} TEMPLATE template0"
+        " ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    store = store_of(postgres)
+    await store.open()
+    said = draft("ö.庭", "room:\x00庭", "id\x00庭")
+    assert await store.append([[said]]) == [Written(1)]
+    (kept,) = await store.read(Query(session="room:\x00庭"))
+    assert (kept.id, kept.kind, kept.payload) == (said.id, said.kind, said.payload)
+    await refused(
+        store.acquire_lease("node", "host:/srv/庭", 15.0), StoreFailed, "make it with ENCODING 'UTF8'"
+    )
+    await store.close()
+
+
 async def test_a_host_that_does_not_exist_cannot_be_reached() -> None:
     await refused(
         PostgresStore("postgresql://u@nowhere.invalid/d").open(),

@@ -31,6 +31,11 @@ _BY_STATE: dict[str, tuple[type[StoreError], str, str]] = {
         "raise max_connections there, or end some who are connected",
     ),
     "53400": (StoreFailed, "has met a limit of its configuration", "see the server's log"),
+    "22P05": (
+        StoreFailed,
+        "has an encoding without some of these characters",
+        "make it with ENCODING 'UTF8'",
+    ),
     "25006": (StoreReadOnly, "can only be read", "connect to the server that takes writes"),
     "28P01": (StoreFailed, "refuses the user or the password", "set PGPASSWORD, or mend the address"),
     "28000": (StoreFailed, "refuses the user", "see pg_hba.conf there, or mend the address"),

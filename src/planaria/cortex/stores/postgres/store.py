@@ -341,7 +341,7 @@ class PostgresStore:
 
     async def backup(self, path: Path) -> None:
         """Not this store's work."""
-        mend = f"copy it with pg_dump --schema=planaria --format=custom --file={path.name} DATABASE"
+        mend = "copy it with pg_dump --schema=planaria --format=custom --file=FILE DATABASE"
         raise StoreFailed(f"{self.database.shown} is backed up by PostgreSQL's own means", mend)
 
     async def size(self) -> int:
