@@ -399,6 +399,7 @@ def test_without_a_listener_a_span_costs_a_few_bytecodes():
     counted = [0]
 
     def trace(frame: FrameType, event: str, arg: object) -> Any:
+        # Python 3.12 counts only if some frame wants it when tracing begins.
         frame.f_trace_opcodes = True
         if event == "opcode":
             counted[0] += 1
