@@ -23,9 +23,11 @@ class End(msgspec.Struct, frozen=True):
 
     Attributes:
         events: the whole journal, of a life that came to rest.
+        breaks: where its chains do not hold.
     """
 
     killed: bool
     commits: int = 0
     fault: str = ""
     events: list[Event] = []
+    breaks: list[str] = []

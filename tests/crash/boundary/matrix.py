@@ -2,9 +2,10 @@
 
     python -m tests.crash.boundary.matrix [--store sqlite|postgres] [--every 1] [--twice 0]
 
-The run is one question to an agent that calls two tools, and one workflow of two steps. The model is a server that
-outlives the node and keeps the bill; the tools' effects are lines of a file. What is in one commit is there or not as a
-whole, so the boundaries between events are those between commits.
+The run: a message for two agents, of which one calls tools of every policy, plans something and asks a person;
+a message that is given up at first, and whose dead letter is replayed; a workflow with a step that is tried again. The
+model is a server that outlives the node and keeps the bill; the tools' effects are lines of a file. What is in one
+commit is there or not as a whole, so the boundaries between events are those between commits.
 """
 
 import argparse
@@ -12,26 +13,22 @@ import asyncio
 import socket
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
 import msgspec
 
-from planaria.cortex.event import Event
-from planaria.membrane.provider import ToolCall, Usage
-from planaria.testing.model_server import Answer, ModelServer
 from tests.crash.boundary import world
+from tests.crash.boundary.judge import judge, news
 from tests.crash.boundary.life import End, Life
+from tests.crash.boundary.model import CaseModel
 from tests.postgres import Postgres, the_server
 
 ROOT = Path(__file__).parents[3]
-CALLS = (
-    ToolCall("call-1", "deed.once", {"what": "letter"}),
-    ToolCall("call-2", "deed.again", {"what": "look"}),
-)
+LONGEST_END = 1 << 24
+"""Bytes in which one tells how it ended."""
 MOST_LIVES = 4
 """A node that was not killed by us and is not at rest after so many starts never will be."""
 
@@ -59,6 +56,7 @@ async def template() -> AsyncIterator[Template]:
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        limit=LONGEST_END,
     )
     try:
         yield Template(process)
@@ -87,92 +85,23 @@ class Result(msgspec.Struct, frozen=True):
 
 async def one(template: Template, case: Case | None, garden: Path, database: str | None) -> Result:
     """Let a garden live through a case, and judge it."""
-    usage = Usage(100, 20)
-    asked = Answer(text="", tool_calls=CALLS, usage=usage)
-    said = Answer(text="Both are done.", usage=usage)
-    # Whatever is asked without a key is charged again, and so is found.
-    async with ModelServer(asked, said, models=("fake-large",)) as server:
-        server.fallback = said
-        world.plant(garden, free_port(), server.url, database)
+    async with CaseModel() as model:
+        world.plant(garden, free_port(), model.url, database)
         traps = [] if case is None else [case.first, *([case.second] if case.second else [])]
-        kills = lives = commits = 0
-        fault = ""
+        kills = lives = 0
+        end = End(False, fault="it was killed each time")
         for at, after in [*traps, *[(-1, False)] * MOST_LIVES]:
             lives += 1
             end = await template.live(Life(str(garden), at, after))
             kills += end.killed
-            if not end.killed:
-                commits, fault = end.commits, end.fault
-                if at == -1 or not fault:
-                    break
-        quiet = await template.live(Life(str(garden)))
+            if not end.killed and (at == -1 or not end.fault):
+                break
         again = await template.live(Life(str(garden)))
-        faults = [f"it did not come to rest: {fault}"] if fault else []
-        faults += [f"a further start failed: {end.fault}" for end in (quiet, again) if end.fault]
-        faults += judge(quiet.events, world.effects(garden), server)
-        faults += news(quiet.events, again.events)
-    return Result(case, kills, lives, commits, faults)
-
-
-def judge(events: list[Event], effects: list[tuple[str, str]], server: ModelServer) -> list[str]:
-    """What is wrong after all lives: nothing lost, nothing doubled, spend equal to the provider's own count."""
-    faults: list[str] = []
-
-    def of(*kinds: str) -> list[Event]:
-        return [event for event in events if event.kind in kinds]
-
-    said = of("room.message")
-    questions = [event for event in said if event.payload["author"] == "ada"]
-    replies = [event for event in said if event.payload["author"] == "doer"]
-    if len(questions) != 1:
-        faults.append(f"the question is there {len(questions)} times")
-    if len(replies) != 1:
-        faults.append(f"the question has {len(replies)} answers")
-    elif replies[0].payload["text"] != "Both are done.":
-        faults.append(f"the answer is {replies[0].payload['text']!r}")
-    for kind in ("turn.started", "turn.finished", "workflow.run.started", "workflow.run.finished"):
-        if (number := len(of(kind))) != 1:
-            faults.append(f"{kind} is there {number} times")
-    faults += _tools(of("tool.started"), of("tool.finished"), effects)
-    spent = [event.payload["usage"] for event in of("model.responded")]
-    tokens = sum(usage["input_tokens"] + usage["output_tokens"] for usage in spent)
-    charged = server.charged.input_tokens + server.charged.output_tokens
-    if tokens != charged:
-        asked = dict(server.keys) | {"without a key": server.calls - sum(server.keys.values())}
-        faults.append(f"{tokens} tokens are in the journal, the provider charged {charged}: {asked}")
-    faults += [f"a dead letter: {event.payload}" for event in of("dead.lettered")]
-    ids = Counter(event.id for event in events)
-    faults += [f"the id {name} is there {number} times" for name, number in ids.items() if number > 1]
-    return faults
-
-
-def _tools(started: list[Event], finished: list[Event], effects: list[tuple[str, str]]) -> Iterator[str]:
-    done = Counter(event.payload["call_id"] for event in finished)
-    yield from (f"{call} finished {number} times" for call, number in done.items() if number > 1)
-    begun = {event.payload["call_id"] for event in started}
-    yield from (f"{call} was begun and has no end" for call in begun - done.keys())
-    happened = Counter(effects)
-    for (name, call), number in happened.items():
-        if name == "once" and number > 1:
-            yield f"{call}, which must not be done twice, was done {number} times"
-        if call not in begun:
-            yield f"{call} was done and is not in the journal"
-    calls_of_once = {call for name, call in happened if name == "once"}
-    # One in the turn, one in the workflow; a call whose end nobody knows is not made under another name.
-    if len(calls_of_once) > 2:
-        yield f"the deeds that must not be done twice were done as {len(calls_of_once)} calls"
-    for event in finished:
-        name = event.payload["tool"].rpartition(".")[2]
-        if event.payload.get("outcome") is not None and (name, event.payload["call_id"]) not in happened:
-            yield f"{event.payload['call_id']} is said to be done and has no effect"
-
-
-def news(before: list[Event], after: list[Event]) -> Iterator[str]:
-    """A node at rest that starts once more has nothing to do."""
-    known = {event.id for event in before}
-    for event in after:
-        if event.id not in known and event.session != "node":
-            yield f"another start wrote {event.kind} in {event.session}"
+        faults = [f"it did not come to rest: {end.fault}"] if end.fault else []
+        faults += [f"a further start failed: {again.fault}"] if again.fault else []
+        faults += judge(again.events, world.effects(garden), model)
+        faults += [*news(end.events, again.events), *again.breaks]
+    return Result(case, kills, lives, end.commits, faults)
 
 
 def free_port() -> int:
@@ -194,6 +123,7 @@ async def matrix(
     tell: Callable[[Result], None] = lambda result: None,
     *,
     every: int = 1,
+    begin: int = 0,
     twice: int = 0,
     seed: int = 1,
 ) -> list[Result]:
@@ -202,7 +132,7 @@ async def matrix(
     Args:
         databases: gives each garden its own; None for a file.
         tell: of each result as it comes.
-        every: only every so manieth boundary.
+        every: only every so manieth boundary, from the one of number `begin`.
         twice: cases in which the second life is killed too; which, says the seed.
     """
     results: list[Result] = []
@@ -219,7 +149,7 @@ async def matrix(
 
         whole = await run(None)
         edges = boundaries(whole.commits)
-        for boundary in edges[::every]:
+        for boundary in edges[begin::every]:
             await run(Case(boundary))
         for _ in range(twice):
             first = chance.choice(edges)

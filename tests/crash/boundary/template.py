@@ -10,6 +10,8 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +20,22 @@ import msgspec
 import planaria.node
 import planaria.tools
 from planaria.config.settings import load_settings
-from planaria.cortex.event import Event
+from planaria.cortex.durable.dead import Dead, DeadRefused
+from planaria.cortex.durable.question import Question
+from planaria.cortex.durable.questions import QuestionRefused, Questions
+from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
+from planaria.cortex.store import SessionRow, Stored
 from planaria.cortex.stores.postgres.store import PostgresStore
 from planaria.cortex.stores.sqlite.store import SqliteStore
-from planaria.membrane.tool import Tool
+from planaria.cortex.upkeep.verify import verify
+from planaria.membrane.unknown import AGAIN
 from planaria.otp import CallError, Node, receive, sleep, subscribe
 from planaria.rooms.room import Room
-from tests.crash.boundary import world
+from tests.crash.boundary import rest, world
 from tests.crash.boundary.life import End, Life
 
-OVER = ("turn.finished", "workflow.run.finished")
 PATIENCE = 25.0
 """Seconds a life may take to come to rest."""
 
@@ -79,8 +85,8 @@ class Trap:
         PostgresStore.append = trapped  # type: ignore[method-assign, assignment]
 
 
-async def live(life: Life) -> list[Event]:
-    """Start a node of the garden, let it do the work, stop it in order; what its journal has."""
+async def live(life: Life) -> End:
+    """Start a node of the garden, let it do the work, stop it in order; how its journal stands."""
     garden = Path(life.garden)
     settings = load_settings(garden)
     async with Node("garden") as node:
@@ -90,24 +96,72 @@ async def live(life: Life) -> list[Event]:
             return await node.run(work)
 
 
-async def work() -> list[Event]:
-    """Ask one question in the room, as a client that got no answer before; back when its turn and the run are over."""
+async def work() -> End:
+    """Ask, as a client that got no answer before, answer what is asked; back when all is over."""
     subscribe("journal")
+    for text, client_id in rest.POSTS:
+        await persist(partial(Room.post, "room:garden", "ada", text, client_id))
+    while not rest.is_over(events := await Journal.read("journal")):
+        for question in rest.open_questions(events):
+            await answer(question)
+        for letter in rest.open_letters(events):
+            await replay(letter)
+        try:
+            await receive(timeout=0.2)
+        except TimeoutError:
+            pass
+    verdict = await verify(Chains(), read=unreadable)
+    return End(False, events=events, breaks=[str(each) for each in verdict.breaks])
+
+
+async def persist(ask: Callable[[], Awaitable[object]]) -> None:
+    """Ask until there is an answer: whoever is asked may not be there yet."""
     while True:
         try:
-            await Room.post("room:garden", "ada", "do both", "question-1")
-            break
+            await ask()
+            return
         except CallError:
             await sleep(0.05)
-    while not await at_rest():
-        await receive()
-    return await Journal.read("journal")
 
 
-async def at_rest() -> bool:
-    """Whether the turn and the run are over, as the journal says."""
-    events = await Journal.read("journal", Query(kinds=OVER))
-    return {event.kind for event in events} == set(OVER)
+async def answer(question: str) -> None:
+    """Answer a question as a person would: do it again, and yes."""
+    try:
+        found = await Questions.find("questions", question)
+        if isinstance(found, Question):
+            text = AGAIN if AGAIN in found.options else "yes"
+            await Questions.answer("questions", question, text, by="ada", via="test")
+    except (CallError, QuestionRefused):
+        pass
+
+
+async def replay(letter: str) -> None:
+    """Have it done again what was given up."""
+    try:
+        await Dead.replay("dead", letter, by="ada")
+    except (CallError, DeadRefused):
+        pass
+
+
+class Chains:
+    """The journal as what `verify` walks."""
+
+    async def read(self, query: Query) -> list[Stored]:
+        """See `EventStore.read`."""
+        return await Journal.stored("journal", query)
+
+    async def sessions(self, prefix: str = "", limit: int | None = None) -> list[SessionRow]:
+        """See `EventStore.sessions`."""
+        return await Journal.sessions("journal", prefix, limit)
+
+
+async def unreadable(query: Query) -> str | None:
+    """What hinders reading these events."""
+    try:
+        await Journal.read("journal", query)
+    except JournalUnavailable as error:
+        return error.cause
+    return None
 
 
 def child(life: Life, report: int) -> None:
@@ -116,7 +170,7 @@ def child(life: Life, report: int) -> None:
     trap.set_in_file()
     trap.set_in_database()
     try:
-        end = End(False, events=asyncio.run(live(life)))
+        end = asyncio.run(live(life))
     except BaseException as error:  # noqa: BLE001 - told to the parent, whatever it is
         end = End(False, fault=f"{type(error).__name__}: {error}")
     with os.fdopen(report, "wb") as pipe:
@@ -149,9 +203,8 @@ def main() -> None:
     """Live as asked."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    tools: list[Tool] = [world.once, world.again]
     load = planaria.node.load_tools  # type: ignore[attr-defined]
-    planaria.node.load_tools = lambda *sources: [*load(*sources), *tools]  # type: ignore[attr-defined]
+    planaria.node.load_tools = lambda *sources: [*load(*sources), *world.TOOLS]  # type: ignore[attr-defined]
     for line in sys.stdin:
         answers.write(msgspec.json.encode(run(msgspec.json.decode(line, type=Life))) + b"\n")
 

@@ -1,9 +1,9 @@
-"""What the killed node works with: a garden with an agent, a workflow and tools whose effects outlive the node."""
+"""What the killed node works with: a garden with agents, a workflow and tools whose effects outlive the node."""
 
 import os
 from pathlib import Path
 
-from planaria.membrane.tool import Context, Done, Failed, tool
+from planaria.membrane.tool import Context, Done, Failed, Tool, tool
 
 EFFECTS = "effects.log"
 """One line an effect, in the garden: the tool's name and the call's id. What is in it has happened."""
@@ -12,8 +12,8 @@ AGENT = """\
 ---
 class: agent
 model: far/fake-large
-host: true
-tools: [deed.*]
+host: {host}
+tools: [deed.*, time.later, people.ask]
 ---
 You do what you are asked.
 """
@@ -37,8 +37,10 @@ on: {ok: second, failed: second}
 ## second
 
 ```yaml
-tool: deed.again
+tool: deed.reluctant
 with: {what: second}
+retry: 2
+backoff: 0.01
 on: {ok: end, failed: fail}
 ```
 """
@@ -74,9 +76,39 @@ async def again(context: Context, what: str = "") -> Done | Failed:
     return Done(f"did {what} again")
 
 
+@tool(name="deed.asked", on_unknown="ask")
+async def asked(context: Context, what: str = "") -> Done | Failed:
+    """Do something of which a person says whether it is done again.
+
+    Args:
+        what: a word.
+    """
+    _note(context, "asked")
+    return Done(f"did {what} as asked")
+
+
+@tool(name="deed.reluctant", idempotent=True)
+async def reluctant(context: Context, what: str = "") -> Done | Failed:
+    """Do something, but not at the first attempt.
+
+    Args:
+        what: a word.
+    """
+    if context.call_id.endswith("/1"):
+        return Failed("not yet", retry=True)
+    _note(context, "reluctant")
+    return Done(f"did {what} after all")
+
+
+TOOLS: list[Tool] = [once, again, asked, reluctant]
+
+
 def plant(garden: Path, port: int, model_url: str, database: str | None) -> None:
     """Write the garden's files."""
-    for name, text in {"agents/doer.md": AGENT, "workflows/chores.md": WORKFLOW}.items():
+    agents = {f"agents/{name}.md": AGENT for name in ("helper", "fragile")}
+    agents = {name: text.format(host="false") for name, text in agents.items()}
+    agents["agents/doer.md"] = AGENT.format(host="true")
+    for name, text in {**agents, "workflows/chores.md": WORKFLOW}.items():
         file = garden / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)

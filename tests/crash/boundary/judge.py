@@ -1,0 +1,107 @@
+"""What must be true of a journal when all is over, wherever the node was killed."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from planaria.cortex.event import Event
+from tests.crash.boundary import rest
+from tests.crash.boundary.model import HELPED, MENDED, SAID, CaseModel
+
+ANSWERS = {"doer": [SAID], "helper": [HELPED], "fragile": [MENDED]}
+ONCE = {
+    "turn.started": rest.TURNS,
+    "turn.finished": rest.TURNS,
+    "workflow.run.started": 1,
+    "workflow.run.finished": 1,
+    "workflow.step.retried": 1,
+    "dead.lettered": 1,
+    "dead.replayed": 1,
+    "room.redelivered": 1,
+    "work.submitted": rest.JOBS,
+    "work.finished": rest.JOBS,
+}
+"""How often each of these happened, whatever was killed."""
+
+
+def judge(events: list[Event], effects: list[tuple[str, str]], model: CaseModel) -> list[str]:
+    """What is wrong after all lives."""
+    kinds = Counter(event.kind for event in events)
+    faults = [
+        f"{kind} is there {kinds[kind]} times" for kind, number in ONCE.items() if kinds[kind] != number
+    ]
+    faults += _talk([event for event in events if event.kind == "room.message"])
+    faults += _calls(events, effects)
+    faults += _money(events, model)
+    (run,) = [e.payload["status"] for e in events if e.kind == "workflow.run.finished"] or [""]
+    faults += [] if run == "done" else [f"the run is {run!r}"]
+    ids = Counter(event.id for event in events)
+    faults += [f"the id {name} is there {number} times" for name, number in ids.items() if number > 1]
+    return faults
+
+
+def _talk(said: list[Event]) -> Iterator[str]:
+    """Every message is there once, and has one answer of each it was for."""
+    asked = [event for event in said if event.payload["author"] == "ada"]
+    if sorted(event.payload["text"] for event in asked) != sorted(text for text, _ in rest.POSTS):
+        yield f"ada said {[event.payload['text'] for event in asked]}"
+    messages = {event.id for event in asked}
+    final = [e for e in said if e.cause_id in messages and e.payload.get("final", True)]
+    for agent, texts in ANSWERS.items():
+        replies = [
+            event.payload["text"]
+            for event in final
+            if event.payload["author"] == agent and event.payload["author_kind"] == "agent"
+        ]
+        if replies != texts:
+            yield f"{agent} answered {replies}"
+    given_up = [event for event in final if event.payload["author_kind"] == "notice"]
+    if [event.payload["author"] for event in given_up] != ["fragile"]:
+        yield f"given up were {[event.payload for event in given_up]}"
+    later = [event for event in said if event.payload["text"] == "The tea is ready."]
+    if len(later) != 1:
+        yield f"what was to be said later is there {len(later)} times"
+
+
+def _money(events: list[Event], model: CaseModel) -> Iterator[str]:
+    spent = [event.payload["usage"] for event in events if event.kind == "model.responded"]
+    tokens = sum(usage["input_tokens"] + usage["output_tokens"] for usage in spent)
+    charged = model.charged.input_tokens + model.charged.output_tokens
+    if tokens != charged:
+        asked = dict(model.keys) | {"without a key": model.calls - sum(model.keys.values())}
+        yield f"{tokens} tokens are in the journal, the provider charged {charged}: {asked}"
+    if model.strangers:
+        yield f"requests of other cases came here: {model.strangers}"
+
+
+def _calls(events: list[Event], effects: list[tuple[str, str]]) -> Iterator[str]:
+    started = {
+        event.payload["call_id"]: event.payload["tool"] for event in events if event.kind == "tool.started"
+    }
+    finished = [event for event in events if event.kind == "tool.finished"]
+    done = Counter(event.payload["call_id"] for event in finished)
+    yield from (f"{call} finished {number} times" for call, number in done.items() if number > 1)
+    yield from (f"{call} was begun and has no end" for call in started.keys() - done.keys())
+    allowed = Counter(event.payload["call_id"] for event in events if event.kind == "tool.repeated")
+    happened = Counter(effects)
+    for (name, call), number in happened.items():
+        if name in ("once", "asked") and number > 1 + allowed[call]:
+            yield f"{call}, which must not be done twice unasked, was done {number} times"
+        if call not in started:
+            yield f"{call} was done and is not in the journal"
+    # One of each in the turn, one in the workflow; a call whose end nobody knows is not made under another name.
+    for name, most in (("once", 2), ("asked", 1)):
+        if len(calls := {call for each, call in happened if each == name}) > most:
+            yield f"what must not be done twice was done as {calls}"
+    for event in finished:
+        tool, call = event.payload["tool"], event.payload["call_id"]
+        if tool.startswith("deed.") and event.payload.get("outcome") is not None:
+            if (tool.removeprefix("deed."), call) not in happened:
+                yield f"{call} is said to be done and has no effect"
+
+
+def news(before: list[Event], after: list[Event]) -> Iterator[str]:
+    """A node at rest that starts once more has nothing to do."""
+    known = {event.id for event in before}
+    for event in after:
+        if event.id not in known and event.session != "node":
+            yield f"another start wrote {event.kind} in {event.session}"
