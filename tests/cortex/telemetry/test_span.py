@@ -410,7 +410,9 @@ def test_without_a_listener_a_span_costs_a_few_bytecodes():
             pass
 
     before = sys.gettrace()
-    sys._getframe().f_trace_opcodes = True  # Python 3.12 counts only if some frame wants it when tracing begins
+    sys._getframe().f_trace_opcodes = (
+        True  # Python 3.12 counts only if some frame wants it when tracing begins
+    )
     sys.settrace(trace)
     try:
         work()
