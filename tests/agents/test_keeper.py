@@ -103,7 +103,9 @@ async def test_a_deleted_agent_leaves_in_the_middle_of_a_turn_and_the_room_says_
     await world.post()
     await world.node.settle()
     await world.save("agents/scout.md", None)
-    assert await world.answers() == ["scout has left; a message to it stays unanswered (`planaria dead list`)"]
+    assert await world.answers() == [
+        "scout has left; a message to it stays unanswered (`planaria dead list`)"
+    ]
     assert world.node.whereis(SESSION) is None
 
 
