@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from planaria.cortex.event import Event
 from planaria.cortex.folded import LEAST_EVENTS
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.otp import child, exit_signal, hang, sleep, supervisor, wait_down, whereis
+from planaria.otp import NoProcess, child, exit_signal, hang, sleep, supervisor, wait_down, whereis
 from planaria.testing.memory_store import MemoryStore
 from planaria.testing.node import TestNode, running_node
 
@@ -97,6 +98,26 @@ async def rig(node: TestNode) -> Rig:
     rig = Rig(node, MemoryStore())
     await rig.start()
     return rig
+
+
+async def test_a_job_submitted_while_the_queue_is_being_started_is_taken(node: TestNode) -> None:
+    rig = Rig(node, MemoryStore())
+    await rig.node.start(child_journal(rig.store))
+    submitting = asyncio.ensure_future(rig.submit("early"))
+    await rig.node.advance(3.0)
+    await rig.node.start(child_work({"note": Handler(rig.note)}))
+    await rig.node.advance(3.0)
+    await submitting
+    assert rig.done == ["early"]
+
+
+async def test_a_job_for_a_queue_that_does_not_come_is_refused_in_the_end(node: TestNode) -> None:
+    rig = Rig(node, MemoryStore())
+    await rig.node.start(child_journal(rig.store))
+    submitting = asyncio.ensure_future(rig.submit("early"))
+    await rig.node.advance(11.0)
+    with pytest.raises(NoProcess):
+        await submitting
 
 
 async def test_work_without_a_time_is_done_at_once_and_once(rig: Rig) -> None:

@@ -75,6 +75,10 @@ LONGEST_SLEEP = 60.0
 """Seconds until the clocks are looked at again."""
 CLOCK_WAS_SET = 0.5
 """Seconds by which the wall clock may part from the steady one before all is planned anew."""
+LONGEST_START = 10.0
+"""Seconds the queue may be away before a job is not taken."""
+START_LOOK = 0.1
+"""Seconds between two looks for it."""
 CUT_OFF = "cut off: its process, or the node, ended while it ran"
 
 
@@ -181,6 +185,8 @@ class Work(GenServer):
     ) -> str:
         """Have something done; the job's id. It is accepted, and survives anything, when this returns.
 
+        Waits up to 10 seconds for a queue that is just being started, as it is the last to be.
+
         Args:
             kind: who does it: a key of the handlers.
             payload: at most 64 kB of JSON.
@@ -193,7 +199,7 @@ class Work(GenServer):
             WorkRefused: nobody does this, too much is planned, or the payload is too large.
             JournalUnavailable, CallError: it is not certain that it was accepted; submit it again with its key.
         """
-        if problem := await Work.refusal(work, kind):
+        if problem := await _refusal(work, kind):
             raise WorkRefused(problem)
         event = submission(
             kind,
@@ -409,6 +415,18 @@ class Work(GenServer):
         ref = Task.start_link(what, *args, label=f"work {job.work}")
         self.attempts[job.id] = _Attempt(ref, job.id, job.work, job.attempt + 1)
         self.busy[job.work] += 1
+
+
+async def _refusal(work: Server, kind: str) -> str:
+    """What `Work.refusal` answers; asked again while the queue is being started."""
+    until = now() + LONGEST_START
+    while True:
+        try:
+            return await Work.refusal(work, kind)
+        except CallError:
+            if now() >= until:
+                raise
+        await sleep(START_LOOK)
 
 
 async def _attempt(job: Job, handler: Handler) -> _Failed | None:
