@@ -62,6 +62,7 @@ from planaria.otp import (
     reason_text,
     send_after,
     set_trace,
+    sleep,
     subscribe,
     wall_time,
 )
