@@ -187,7 +187,11 @@ async def test_what_is_written_after_the_other_side_is_gone_is_dropped_without_a
     for _ in range(20):
         stream.write(b"news\n")
     other.close()
-    with pytest.raises(OSError, match=r"(?i)broken pipe"):
+
+    async def read_to_the_end() -> None:
         while True:
             await stream.read()
+
+    with pytest.raises(OSError, match=r"(?i)broken pipe"):
+        await read_to_the_end()
     assert caplog.messages == []
