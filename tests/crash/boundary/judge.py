@@ -30,8 +30,12 @@ def judge(events: list[Event], effects: list[tuple[str, str]], model: CaseModel)
         f"{kind} is there {kinds[kind]} times" for kind, number in ONCE.items() if kinds[kind] != number
     ]
     faults += _talk([event for event in events if event.kind == "room.message"])
-    faults += _calls(events, effects)
-    faults += _money(events, model)
+    faults += judge_calls(events, effects)
+    faults += judge_money(events, model)
+    # One of each in the turn, one in the workflow; a call whose end nobody knows is not made under another name.
+    for name, most in (("once", 2), ("asked", 1)):
+        if len(calls := {call for each, call in effects if each == name}) > most:
+            faults.append(f"what must not be done twice was done as {calls}")
     (run,) = [e.payload["status"] for e in events if e.kind == "workflow.run.finished"] or [""]
     faults += [] if run == "done" else [f"the run is {run!r}"]
     ids = Counter(event.id for event in events)
@@ -62,7 +66,8 @@ def _talk(said: list[Event]) -> Iterator[str]:
         yield f"what was to be said later is there {len(later)} times"
 
 
-def _money(events: list[Event], model: CaseModel) -> Iterator[str]:
+def judge_money(events: list[Event], model: CaseModel) -> Iterator[str]:
+    """What was spent is what the provider charged, and it was asked by nobody else."""
     spent = [event.payload["usage"] for event in events if event.kind == "model.responded"]
     tokens = sum(usage["input_tokens"] + usage["output_tokens"] for usage in spent)
     charged = model.charged.input_tokens + model.charged.output_tokens
@@ -73,7 +78,8 @@ def _money(events: list[Event], model: CaseModel) -> Iterator[str]:
         yield f"requests of other cases came here: {model.strangers}"
 
 
-def _calls(events: list[Event], effects: list[tuple[str, str]]) -> Iterator[str]:
+def judge_calls(events: list[Event], effects: list[tuple[str, str]]) -> Iterator[str]:
+    """Every call has one end, every effect a call, and none was had twice unless that is allowed."""
     started = {
         event.payload["call_id"]: event.payload["tool"] for event in events if event.kind == "tool.started"
     }
@@ -88,10 +94,6 @@ def _calls(events: list[Event], effects: list[tuple[str, str]]) -> Iterator[str]
             yield f"{call}, which must not be done twice unasked, was done {number} times"
         if call not in started:
             yield f"{call} was done and is not in the journal"
-    # One of each in the turn, one in the workflow; a call whose end nobody knows is not made under another name.
-    for name, most in (("once", 2), ("asked", 1)):
-        if len(calls := {call for each, call in happened if each == name}) > most:
-            yield f"what must not be done twice was done as {calls}"
     for event in finished:
         tool, call = event.payload["tool"], event.payload["call_id"]
         if tool.startswith("deed.") and event.payload.get("outcome") is not None:

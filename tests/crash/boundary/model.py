@@ -58,7 +58,7 @@ def answer_to(messages: list[dict[str, Any]], key: str) -> Answer:
     if "You are helper" in system:
         return Answer(HELPED, usage=USAGE)
     if "You are fragile" in system:
-        return Answer(MENDED, usage=USAGE) if "~2/" in key else Answer(status=400, body={"error": "I cannot"})
+        return Answer(MENDED, usage=USAGE) if "~" in key else Answer(status=400, body={"error": "I cannot"})
     results = sum(message["role"] == "tool" for message in messages)
     calls = FIRST if results == 0 else THEN if results == len(FIRST) else ()
     return Answer("" if calls else SAID, tool_calls=calls, usage=USAGE)

@@ -10,7 +10,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,21 +19,13 @@ import msgspec
 import planaria.node
 import planaria.tools
 from planaria.config.settings import load_settings
-from planaria.cortex.durable.dead import Dead, DeadRefused
-from planaria.cortex.durable.question import Question
-from planaria.cortex.durable.questions import QuestionRefused, Questions
-from planaria.cortex.errors import JournalUnavailable
-from planaria.cortex.journal import Journal
-from planaria.cortex.query import Query
-from planaria.cortex.store import SessionRow, Stored
 from planaria.cortex.stores.postgres.store import PostgresStore
 from planaria.cortex.stores.sqlite.store import SqliteStore
-from planaria.cortex.upkeep.verify import verify
-from planaria.membrane.unknown import AGAIN
-from planaria.otp import CallError, Node, receive, sleep, subscribe
+from planaria.otp import Node, subscribe
 from planaria.rooms.room import Room
 from tests.crash.boundary import rest, world
 from tests.crash.boundary.life import End, Life
+from tests.crash.boundary.person import attend, broken_chains, persist
 
 PATIENCE = 25.0
 """Seconds a life may take to come to rest."""
@@ -97,71 +88,12 @@ async def live(life: Life) -> End:
 
 
 async def work() -> End:
-    """Ask, as a client that got no answer before, answer what is asked; back when all is over."""
+    """Ask, as a client that got no answer before; back when all is over."""
     subscribe("journal")
     for text, client_id in rest.POSTS:
         await persist(partial(Room.post, "room:garden", "ada", text, client_id))
-    while not rest.is_over(events := await Journal.read("journal")):
-        for question in rest.open_questions(events):
-            await answer(question)
-        for letter in rest.open_letters(events):
-            await replay(letter)
-        try:
-            await receive(timeout=0.2)
-        except TimeoutError:
-            pass
-    verdict = await verify(Chains(), read=unreadable)
-    return End(False, events=events, breaks=[str(each) for each in verdict.breaks])
-
-
-async def persist(ask: Callable[[], Awaitable[object]]) -> None:
-    """Ask until there is an answer: whoever is asked may not be there yet."""
-    while True:
-        try:
-            await ask()
-            return
-        except CallError:
-            await sleep(0.05)
-
-
-async def answer(question: str) -> None:
-    """Answer a question as a person would: do it again, and yes."""
-    try:
-        found = await Questions.find("questions", question)
-        if isinstance(found, Question):
-            text = AGAIN if AGAIN in found.options else "yes"
-            await Questions.answer("questions", question, text, by="ada", via="test")
-    except (CallError, QuestionRefused):
-        pass
-
-
-async def replay(letter: str) -> None:
-    """Have it done again what was given up."""
-    try:
-        await Dead.replay("dead", letter, by="ada")
-    except (CallError, DeadRefused):
-        pass
-
-
-class Chains:
-    """The journal as what `verify` walks."""
-
-    async def read(self, query: Query) -> list[Stored]:
-        """See `EventStore.read`."""
-        return await Journal.stored("journal", query)
-
-    async def sessions(self, prefix: str = "", limit: int | None = None) -> list[SessionRow]:
-        """See `EventStore.sessions`."""
-        return await Journal.sessions("journal", prefix, limit)
-
-
-async def unreadable(query: Query) -> str | None:
-    """What hinders reading these events."""
-    try:
-        await Journal.read("journal", query)
-    except JournalUnavailable as error:
-        return error.cause
-    return None
+    events = await attend(rest.is_over)
+    return End(False, events=events, breaks=await broken_chains())
 
 
 def child(life: Life, report: int) -> None:
