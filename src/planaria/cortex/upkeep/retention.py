@@ -189,7 +189,9 @@ class Looker:
             return False
         for message, agents in unanswered(events):
             for agent in agents:
-                query = Query(session=message.session, kinds=(LEFT,), after_seq=message.seq)
+                again = (e.seq for e in events if e.kind == AGAIN and e.payload.get("agent") == agent)
+                since = max(again, default=message.seq)  # who left before it was delivered again has it still
+                query = Query(session=message.session, kinds=(LEFT,), after_seq=since)
                 left = await Journal.read(self.journal, query)
                 if not any(event.payload.get("agent") == agent for event in left):
                     return False
