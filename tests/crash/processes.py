@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -20,6 +21,8 @@ import msgspec
 import pytest
 
 import planaria.node
+from planaria.agents.events import session_name
+from planaria.agents.session import AgentProcess
 from planaria.config.settings import load_settings
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
@@ -40,6 +43,7 @@ PATIENCE = 90.0
 LONGEST = 0.5
 """Seconds between two kills, at most."""
 ASKED = {"question-1": ("doer", "helper"), "question-2": ("fragile",)}
+AGENTS = ("doer", "helper", "fragile")
 RUNS = ("workflow.run.started", "workflow.run.finished")
 
 
@@ -78,14 +82,14 @@ async def run(
                     root = await node.start(whole(garden))
                     hunt = asyncio.ensure_future(hunting(node, root, chance, kills, among, killed))
                     try:
-                        await node.run(lambda: asking(rounds))
+                        await node.run(partial(asking, rounds))
                         await hunt
-                        events = await node.run(lambda: resting(rounds))
+                        events = await node.run(partial(resting, rounds))
                     finally:
                         hunt.cancel()
                 async with Node("garden") as node:
                     await node.start(whole(garden))
-                    again, breaks = await node.run(lambda: looking(rounds))
+                    again, breaks = await node.run(looking)
             faults += [*judge(events, rounds), *judge_calls(again, world.effects(garden)), *breaks]
             faults += [*news(events, again), *judge_money(again, model)]
         except (TimeoutError, CallError, RuntimeError) as error:
@@ -102,7 +106,7 @@ def whole(garden: Path) -> planaria.otp.ChildSpec:
 async def hunting(
     node: Node, root: Pid, chance: Random, kills: int, among: Sequence[str], killed: list[str]
 ) -> None:
-    """Kill one process after the other; those of the harness are none of them."""
+    """Kill one process after the other; those of this harness have no parent."""
 
     async def kill(victim: Pid) -> None:
         exit_signal(victim, "kill")
@@ -115,21 +119,21 @@ async def hunting(
         found = [
             each
             for each, name in names.items()
-            if each is not root and each.parent is not None and "harness" not in name
+            if each is not root and each.parent is not None
             if not among or any(part in name for part in among)
         ]
         if found:
             victim = chance.choice(sorted(found, key=lambda each: names[each]))
             killed.append(names[victim])
-            await node.run(lambda victim=victim: kill(victim))
+            await node.run(partial(kill, victim))
 
 
 async def asking(rounds: int) -> None:
     """Ask, round by round, each time as soon as the last was accepted."""
     for number in range(rounds):
         for text, client_id in rest.POSTS:
-            await persist(lambda t=text, c=f"{client_id}/{number}": Room.post("room:garden", "ada", t, c))
-        await persist(lambda key=f"round/{number}": starting(key))
+            await persist(partial(Room.post, "room:garden", "ada", text, f"{client_id}/{number}"))
+        await persist(partial(starting, f"round/{number}"))
         await sleep(0.2)
 
 
@@ -146,11 +150,21 @@ async def resting(rounds: int) -> list[Event]:
     return await attend(lambda events: not list(judge(events, rounds)) and is_over(events))
 
 
-async def looking(rounds: int) -> tuple[list[Event], list[str]]:
-    """The journal of a node that has nothing to do, after a while."""
-    await persist(lambda: Room.members("room:garden"))
-    await sleep(1.0)
+async def looking() -> tuple[list[Event], list[str]]:
+    """The journal of a node that has nothing to do, when everybody has come and found so."""
+    for agent in AGENTS:
+        while not await idle(agent):
+            await sleep(0.05)
     return await Journal.read("journal"), await broken_chains()
+
+
+async def idle(agent: str) -> bool:
+    """Whether an agent has joined its room and has nothing to do."""
+    try:
+        view = await AgentProcess.view(session_name(agent, "garden"))
+        return (view.status, view.waiting) == ("idle", 0) and agent not in await Room.absent("room:garden")
+    except CallError:
+        return False
 
 
 def is_over(events: Sequence[Event]) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from planaria.cortex.durable.questions import Questions
 from planaria.membrane.tool import Context, Done, Failed, OnUnknown, Tool, tool
-from planaria.otp import child, hang
+from planaria.otp import child, exit_signal, hang
 from tests.workflows.support import graph
 from tests.workflows.test_run import begin, kill
 from tests.workflows.world import World, world
@@ -58,6 +58,29 @@ async def test_a_call_that_was_cut_off_and_may_not_be_repeated_fails(garden):
     view = await garden.finished(run_id)
     assert view.status == "failed"
     assert len(garden.calls) == 1
+
+
+async def kill_call(garden: World) -> None:
+    """Kill the task that makes the call."""
+    (task,) = [
+        each for each in garden.node.processes() if each.label.startswith("run:") and "/" in each.label
+    ]
+
+    async def end() -> None:
+        exit_signal(task, "kill")
+
+    await garden.node.run(end)
+    await garden.node.settle()
+
+
+@pytest.mark.parametrize(("policy", "status", "calls"), [("fail", "failed", 1), ("retry", "done", 2)])
+async def test_a_call_whose_task_is_killed_alone_is_one_that_was_cut_off(garden, policy, status, calls):
+    with_policy(garden, policy)
+    run_id = await start(garden)
+    await kill_call(garden)
+    assert (await garden.finished(run_id)).status == status
+    assert len(garden.calls) == calls
+    assert len(await garden.events("tool.finished", session=f"run:{run_id}")) == 1
 
 
 async def test_a_person_is_asked_for_as_long_as_it_takes(garden):

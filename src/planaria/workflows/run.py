@@ -148,10 +148,14 @@ class Run(GenServer):
                 self.task = self.calling = None
                 result, retry = _result(outcome)
                 await self._go(Answer(at=wall_time(), result=result, retry=retry), events)
-            case Down(ref=ref, reason=reason) if ref is self.task:
-                self.task = self.calling = None
+            case Down(ref=ref, reason=reason) if ref is self.task and self.calling is not None:
+                cut_off, self.task, self.calling = self.calling.id, None, None
                 if _journal_is_out(reason):
                     self._pause()
+                    return
+                if reason in ("kill", "killed"):  # nobody knows of it, as when this process is killed
+                    self.cut_off |= {cut_off}
+                    await self._go(Begin(at=wall_time()))
                     return
                 crashed = Result(FAILED, error=f"the tool crashed: {reason}")
                 await self._go(Answer(at=wall_time(), result=crashed))
