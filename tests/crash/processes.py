@@ -82,8 +82,7 @@ async def run(
                     root = await node.start(whole(garden))
                     hunt = asyncio.ensure_future(hunting(node, root, chance, kills, among, killed))
                     try:
-                        await node.run(partial(asking, rounds))
-                        await hunt
+                        await asyncio.gather(node.run(partial(asking, rounds)), hunt)
                         events = await node.run(partial(resting, rounds))
                     finally:
                         hunt.cancel()

@@ -24,5 +24,12 @@ async def test_every_promise_is_kept_whichever_boundary_the_node_is_killed_at(
     assert {str(result.case): result.faults for result in results if result.faults} == {}
     whole, *killed = results
     assert whole.commits >= 25
-    # One that finds less to commit than the undisturbed run may end before its trap.
-    assert sum(result.kills > 0 for result in killed) >= 0.9 * len(killed)
+    # Commits join when the machine is slow: a run may end before its trap, and then it had fewer commits than that.
+    escaped = [(str(result.case), result.commits) for result in killed if not result.kills]
+    early = [
+        result
+        for result in killed
+        if not result.kills and result.case and result.commits > result.case.first[0]
+    ]
+    assert early == [], "went past its trap alive"
+    assert len(escaped) <= len(killed) / 2, escaped
