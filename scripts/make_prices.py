@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write `src/planaria/membrane/prices.json` from the genai-prices package (MIT).
+"""Write `src/planaria/membrane/models/prices.json` from the genai-prices package (MIT).
 
 Run by hand when prices change: `pip install genai-prices` into some environment, then
 `python scripts/make_prices.py 2026-11-21`. The date is the day the prices are taken for.
@@ -20,7 +20,7 @@ from typing import Any
 from genai_prices import data  # type: ignore[import-not-found]  # not a dependency: installed for this script
 from genai_prices.types import TieredPrices  # type: ignore[import-not-found]
 
-TARGET = Path(__file__).parent.parent / "src" / "planaria" / "membrane" / "prices.json"
+TARGET = Path(__file__).parent.parent / "src" / "planaria" / "membrane" / "models" / "prices.json"
 OURS = {
     "openai": "openai",
     "anthropic": "anthropic",

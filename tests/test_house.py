@@ -43,6 +43,11 @@ CORTEX = (
 )
 """The files and rooms of `cortex`, lowest first: what everybody speaks of, what a journal is made of, the journal and
 those who read it, and what is built on them."""
+MEMBRANE = (
+    *("ids", "errors", "docstring", "provider", "parameters", "tool", "events", "commands"),
+    *("wire", "providers", "models", "sandbox", "web", "gate", "mcp"),
+)
+"""The files and rooms of `membrane`, lowest first: what everybody speaks of, models, then tools."""
 EVERYWHERE = frozenset({"__init__", "__main__"})  # the package's own files: `planaria.__version__`
 EVENT_LOOP_FLOORS = frozenset({"otp", "testing"})
 IMPORTERS = frozenset({"LazyModule", "import_module"})  # what they are given the name of, they import
@@ -144,6 +149,8 @@ def _room_faults(file: Path, module: str) -> Iterator[str]:
             rooms, known = OTP_ROOMS, "OTP_ROOMS"
         case "cortex" if rest != ["__init__"]:
             rooms, known = CORTEX, "CORTEX"
+        case "membrane" if rest != ["__init__"]:
+            rooms, known = MEMBRANE, "MEMBRANE"
         case _:
             return
     parts = module.split(".")

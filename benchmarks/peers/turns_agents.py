@@ -18,9 +18,9 @@ from planaria.cortex.durable.questions import Questions
 from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.live.store import Live
 from planaria.cortex.redact import Redactor
-from planaria.membrane.directory import Latest, ModelDirectory
-from planaria.membrane.gate import Gate
-from planaria.membrane.models import Choice
+from planaria.membrane.gate.gate import Gate
+from planaria.membrane.models.directory import Latest, ModelDirectory
+from planaria.membrane.models.models import Choice
 from planaria.membrane.provider import (
     ModelInfo,
     ModelRequest,

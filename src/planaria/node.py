@@ -38,8 +38,8 @@ from planaria.cortex.telemetry.log_writer import LogWriter
 from planaria.cortex.telemetry.logs import log_processes, logging_to
 from planaria.cortex.upkeep.pruner import Pruner
 from planaria.cortex.upkeep.retention import policy_of
-from planaria.membrane.directory import Latest, ModelDirectory
-from planaria.membrane.gate import Gate, load_tools
+from planaria.membrane.gate.gate import Gate, load_tools
+from planaria.membrane.models.directory import Latest, ModelDirectory
 from planaria.nerve.control import serve_control
 from planaria.nerve.draw import tree_text
 from planaria.nerve.live import projections

@@ -16,9 +16,9 @@ from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.query import Query
 from planaria.cortex.redact import Redactor
 from planaria.cortex.store import Draft, Fence, Outcome
-from planaria.membrane.directory import ModelDirectory
-from planaria.membrane.gate import Gate
-from planaria.membrane.models import Choice
+from planaria.membrane.gate.gate import Gate
+from planaria.membrane.models.directory import ModelDirectory
+from planaria.membrane.models.models import Choice
 from planaria.membrane.provider import ModelRequest, ModelResponse, Piece, Provider, Usage
 from planaria.membrane.tool import Context, Done, Failed, Tool, tool
 from planaria.otp import ChildSpec, child, exit_signal, supervisor, whereis

@@ -21,7 +21,7 @@ from planaria.cortex.durable.work import Handler, Work
 from planaria.cortex.journal import Journal
 from planaria.cortex.live.store import Live
 from planaria.cortex.redact import Redactor
-from planaria.membrane.gate import Gate
+from planaria.membrane.gate.gate import Gate
 from planaria.nerve.control import serve_control
 from planaria.nerve.live import projections
 from planaria.nerve.methods import Services

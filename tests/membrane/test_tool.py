@@ -4,9 +4,9 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from planaria.membrane.outside import outside
 from planaria.membrane.parameters import ArgumentError, ToolDefinitionError
 from planaria.membrane.tool import Context, Done, Failed, MissingService, Tool, tool
+from planaria.membrane.web.outside import outside
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planaria.cortex.redact import Redactor
-from planaria.membrane.secret import Secret
+from planaria.membrane.wire.secret import Secret
 from planaria.nerve.show import public_attributes, show, show_named
 from tests.otp.observe.test_show import HOSTILE, Meta
 

@@ -13,9 +13,9 @@ from planaria import tools
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.membrane.gate import Gate, load_tools
-from planaria.membrane.outbound import WebRules
+from planaria.membrane.gate.gate import Gate, load_tools
 from planaria.membrane.tool import Context, Done, Failed
+from planaria.membrane.web.outbound import WebRules
 from planaria.otp import Node, child, supervisor
 from planaria.records.index import Index
 from planaria.records.library import Library

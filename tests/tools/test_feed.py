@@ -2,7 +2,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from planaria.membrane.outbound import WebRules
+from planaria.membrane.web.outbound import WebRules
 
 from .conftest import Garden, Site
 

@@ -1,5 +1,5 @@
 from planaria.config.settings import ModelSettings
-from planaria.membrane.directory import ModelDirectory
+from planaria.membrane.models.directory import ModelDirectory
 from planaria.otp import child
 from planaria.records.library import Library
 

@@ -1,7 +1,7 @@
 import pytest
 
 from planaria import tools
-from planaria.membrane.gate import load_tools
+from planaria.membrane.gate.gate import load_tools
 from planaria.tools.notes import note_path
 
 from .conftest import Garden

@@ -9,7 +9,7 @@ import pytest
 from planaria.cortex.durable.questions import Questions
 from planaria.cortex.durable.work import Handler, Work
 from planaria.cortex.journal import Journal
-from planaria.membrane.gate import Gate, load_tools
+from planaria.membrane.gate.gate import Gate, load_tools
 from planaria.membrane.tool import Context, Done, Failed
 from planaria.otp import child, exit_signal, supervisor, wait_down, whereis
 from planaria.rooms.deferred import POST, SAY, post, say

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import planaria.tools
-from planaria.membrane.gate import load_tools
+from planaria.membrane.gate.gate import load_tools
 from planaria.records.record import parse_record
 from planaria.workflows.check import EACH_FIELDS, RUN_FIELDS, check
 from planaria.workflows.events import FACTS, Checkpoint, ScheduleSet, SlotSkipped

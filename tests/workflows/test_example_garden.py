@@ -11,7 +11,7 @@ import planaria.tools
 from planaria.agents.definition import read_agent
 from planaria.config.settings import load_settings
 from planaria.cortex.journal import Journal
-from planaria.membrane.gate import Gate, load_tools
+from planaria.membrane.gate.gate import Gate, load_tools
 from planaria.otp import Node, Port, child, supervisor
 from planaria.records.index import Index
 from planaria.records.library import Library

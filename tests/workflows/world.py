@@ -13,7 +13,7 @@ from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.cortex.store import Draft, Fence
 from planaria.cortex.store import Outcome as Written
-from planaria.membrane.gate import Gate
+from planaria.membrane.gate.gate import Gate
 from planaria.membrane.tool import Context, Done, Failed, Outcome, Tool, tool
 from planaria.otp import child, supervisor
 from planaria.records.library import Library

@@ -16,7 +16,7 @@ from planaria.cortex.journal import Journal
 from planaria.cortex.patience import patiently
 from planaria.cortex.query import Query
 from planaria.cortex.redact import Flow, Redactor
-from planaria.membrane.gate import Gate
+from planaria.membrane.gate.gate import Gate
 from planaria.membrane.tool import Context
 
 

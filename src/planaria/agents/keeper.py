@@ -28,7 +28,7 @@ from planaria.agents.events import SessionForked, session_name
 from planaria.agents.past.branches import Branches, read_branches
 from planaria.agents.session import AgentProcess, SessionView, WhoAmI
 from planaria.agents.trees import TREES, agent_tree, session_tree, session_tree_name, terminate, tree_of
-from planaria.membrane.gate import Gate
+from planaria.membrane.gate.gate import Gate
 from planaria.otp import (
     CallError,
     ChildSpec,

@@ -47,8 +47,8 @@ from planaria.agents.work import (
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.telemetry.span import NO_SPAN, Span
-from planaria.membrane.gate import Gate
-from planaria.membrane.prepared import Prepared
+from planaria.membrane.gate.gate import Gate
+from planaria.membrane.gate.prepared import Prepared
 from planaria.otp import (
     CallFailed,
     Crash,

@@ -21,7 +21,7 @@ from planaria.cortex.telemetry.conventions import (
 )
 from planaria.cortex.telemetry.signal import Value
 from planaria.cortex.telemetry.span import Span, begin_span, span
-from planaria.membrane.models import Models
+from planaria.membrane.models.models import Models
 from planaria.membrane.provider import ModelResponse
 
 OUTCOME = "planaria.outcome"

@@ -20,10 +20,10 @@ from planaria.agents.work import Behind
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import Event, NewEvent, repeatable_id
 from planaria.cortex.event_type import EventType
-from planaria.membrane.directory import ModelDirectory
 from planaria.membrane.errors import ProviderError, StreamCut, TimedOut
-from planaria.membrane.models import Choice
-from planaria.membrane.prepared import Prepared
+from planaria.membrane.gate.prepared import Prepared
+from planaria.membrane.models.directory import ModelDirectory
+from planaria.membrane.models.models import Choice
 from planaria.membrane.provider import ModelRequest, ModelResponse, Piece, TextDelta
 from planaria.otp import now, sleep
 from planaria.records.library import Library

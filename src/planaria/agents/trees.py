@@ -6,7 +6,7 @@ from pathlib import Path
 from planaria.agents.definition import AgentDefinition
 from planaria.agents.events import SessionForked, session_name
 from planaria.agents.session import AgentProcess
-from planaria.membrane.gate import Gate
+from planaria.membrane.gate.gate import Gate
 from planaria.otp import ChildError, ChildSpec, DynamicSupervisor, Pid, child, dynamic, supervisor, whereis
 
 TREES = "agent_trees"

@@ -19,7 +19,7 @@ from planaria.agents.events import (
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch
 from planaria.membrane.events import ToolFinished, ToolStarted
-from planaria.membrane.outcome import outcome_of, spoken
+from planaria.membrane.gate.outcome import outcome_of, spoken
 from planaria.membrane.provider import ModelResponse, ToolCall
 from planaria.membrane.tool import Failed
 from planaria.rooms.message import RoomMessage

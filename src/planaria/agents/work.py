@@ -24,7 +24,7 @@ from planaria.cortex.event_type import EventMismatch
 from planaria.cortex.patience import PATIENCE
 from planaria.cortex.query import Query
 from planaria.membrane.events import ToolFinished, ToolStarted
-from planaria.membrane.prepared import Prepared
+from planaria.membrane.gate.prepared import Prepared
 from planaria.membrane.tool import FAILED
 from planaria.otp import CallError, Pid, sleep
 from planaria.rooms.admission import unanswered_by

@@ -19,7 +19,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from planaria.cortex.redact import Redactor
-from planaria.membrane.secret import Secret
+from planaria.membrane.wire.secret import Secret
 from planaria.otp import Pid
 from planaria.otp.observe.show import (
     PATHS,

@@ -26,7 +26,7 @@ from planaria.agents.turn import UNREADABLE, Act, Action, Say, Think, Turn, next
 from planaria.cortex.event import Event
 from planaria.cortex.query import Query
 from planaria.membrane.events import ToolFinished, ToolStarted
-from planaria.membrane.gate import Gate
+from planaria.membrane.gate.gate import Gate
 from planaria.membrane.parameters import ArgumentError
 from planaria.membrane.tool import Tool
 from planaria.rooms.message import RoomMessage, room_name

@@ -15,10 +15,10 @@ import msgspec
 from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.membrane.outbound import FetchFailed, WebRules
-from planaria.membrane.outbound import fetch as fetch_page
-from planaria.membrane.outside import outside
 from planaria.membrane.tool import Context, Done, Failed, tool
+from planaria.membrane.web.outbound import FetchFailed, WebRules
+from planaria.membrane.web.outbound import fetch as fetch_page
+from planaria.membrane.web.outside import outside
 from planaria.otp import run_blocking
 from planaria.records.errors import RecordsError
 from planaria.records.paths import inside, read_file

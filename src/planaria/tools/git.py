@@ -14,8 +14,8 @@ import msgspec
 
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.membrane.outside import outside
 from planaria.membrane.tool import Context, Done, Failed, tool
+from planaria.membrane.web.outside import outside
 from planaria.otp import run_blocking
 from planaria.otp.io.subprocess import Completed, run_command
 from planaria.records.errors import RecordsError

@@ -6,7 +6,7 @@ Only looks; asks no process that might be busy, except the directories of rooms,
 from collections import Counter
 from typing import Any
 
-from planaria.membrane.directory import ModelDirectory
+from planaria.membrane.models.directory import ModelDirectory
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import node_, whereis
 from planaria.records.library import Library

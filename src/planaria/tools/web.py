@@ -4,10 +4,10 @@ Bounded in size, time and redirects; addresses of this machine and its network a
 says is marked as from outside wherever a model reads it.
 """
 
-from planaria.membrane.outbound import FetchFailed, Page, WebRules, decode
-from planaria.membrane.outbound import fetch as fetch_page
-from planaria.membrane.outside import outside
 from planaria.membrane.tool import Context, Done, Failed, tool
+from planaria.membrane.web.outbound import FetchFailed, Page, WebRules, decode
+from planaria.membrane.web.outbound import fetch as fetch_page
+from planaria.membrane.web.outside import outside
 from planaria.tools._apart import PageText, UnreadableError, read_page
 
 MAX_MARKUP = 1_000_000  # characters of HTML that are read; the rest is left out

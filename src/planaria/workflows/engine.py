@@ -23,7 +23,7 @@ from planaria.cortex.event_type import EventType
 from planaria.cortex.fold import events_of
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.membrane.gate import Gate
+from planaria.membrane.gate.gate import Gate
 from planaria.membrane.tool import Context
 from planaria.otp import (
     CallError,

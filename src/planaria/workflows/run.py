@@ -27,9 +27,9 @@ from planaria.cortex.event_type import EventMismatch
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.membrane.events import ToolFinished, ToolStarted
-from planaria.membrane.gate import Gate
-from planaria.membrane.outcome import outcome_of
-from planaria.membrane.prepared import Ended, Prepared
+from planaria.membrane.gate.gate import Gate
+from planaria.membrane.gate.outcome import outcome_of
+from planaria.membrane.gate.prepared import Ended, Prepared
 from planaria.membrane.tool import Context, Done, Failed, Outcome
 from planaria.otp import (
     CallError,

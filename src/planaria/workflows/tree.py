@@ -12,7 +12,7 @@ If `runs` is lost, `workflows` starts anew after it and takes up every run that 
 from collections.abc import Mapping
 from pathlib import Path
 
-from planaria.membrane.gate import Gate
+from planaria.membrane.gate.gate import Gate
 from planaria.otp import ChildSpec, child, dynamic, supervisor, task_child
 from planaria.workflows.engine import Workflows
 from planaria.workflows.messages import RUNS

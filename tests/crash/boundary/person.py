@@ -11,7 +11,7 @@ from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.cortex.store import SessionRow, Stored
 from planaria.cortex.upkeep.verify import verify
-from planaria.membrane.unknown import AGAIN
+from planaria.membrane.gate.unknown import AGAIN
 from planaria.otp import CallError, receive, sleep
 from tests.crash.boundary import rest
 

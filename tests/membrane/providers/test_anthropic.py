@@ -17,8 +17,8 @@ from planaria.membrane.errors import (
 )
 from planaria.membrane.provider import Message, ModelRequest, ToolCall, ToolSpec, Usage, complete
 from planaria.membrane.providers.anthropic import DEFAULT_MAX_TOKENS, Anthropic, request_body
-from planaria.membrane.secret import Secret
-from planaria.membrane.wire_names import WireNames
+from planaria.membrane.wire.secret import Secret
+from planaria.membrane.wire.wire_names import WireNames
 from planaria.testing.model_server import Answer, ModelServer
 
 KEY = "sk-ant-a-very-secret-key"

@@ -3,9 +3,9 @@ import re
 import msgspec
 import pytest
 
-from planaria.membrane.outside import outside
 from planaria.membrane.provider import Message, ModelRequest, ModelResponse, TextDelta, ToolSpec, complete
 from planaria.membrane.providers.offline import OfflineProvider
+from planaria.membrane.web.outside import outside
 
 
 def spec(name: str, *required: str, **more: str) -> ToolSpec:

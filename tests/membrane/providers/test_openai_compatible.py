@@ -27,8 +27,8 @@ from planaria.membrane.provider import (
     complete,
 )
 from planaria.membrane.providers.openai_compatible import OpenAICompatible, Quirks, request_body
-from planaria.membrane.secret import Secret
-from planaria.membrane.wire_names import WireNames
+from planaria.membrane.wire.secret import Secret
+from planaria.membrane.wire.wire_names import WireNames
 from planaria.testing.model_server import Answer, ModelServer
 
 KEY = "sk-a-very-secret-key"

@@ -19,7 +19,6 @@ from urllib.parse import quote
 
 import msgspec
 
-from planaria.membrane.assembly import PartialCall, finished_call
 from planaria.membrane.errors import BadAnswer, RequestRefused
 from planaria.membrane.provider import (
     Message,
@@ -32,8 +31,9 @@ from planaria.membrane.provider import (
     Usage,
 )
 from planaria.membrane.providers.http_provider import EventReader, HttpProvider, is_event_stream
-from planaria.membrane.vendor_errors import from_stream
-from planaria.membrane.wire_names import WireNames
+from planaria.membrane.wire.assembly import PartialCall, finished_call
+from planaria.membrane.wire.vendor_errors import from_stream
+from planaria.membrane.wire.wire_names import WireNames
 
 VERSION = "2026-10-21"
 DEFAULT_MAX_TOKENS = 32_000

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from planaria.membrane.address import parse_address
 from planaria.membrane.errors import BadAnswer, StreamCut
-from planaria.membrane.http_stream import DEFAULT_LIMITS, HttpCall, HttpClient, Limits
-from planaria.membrane.secret import Secret
-from planaria.membrane.sse import EventParser, EventTooLong, ServerEvent
-from planaria.membrane.vendor_errors import Vendor, from_response
+from planaria.membrane.wire.address import parse_address
+from planaria.membrane.wire.http_stream import DEFAULT_LIMITS, HttpCall, HttpClient, Limits
+from planaria.membrane.wire.secret import Secret
+from planaria.membrane.wire.sse import EventParser, EventTooLong, ServerEvent
+from planaria.membrane.wire.vendor_errors import Vendor, from_response
 
 MAX_ERROR_BODY = 64 * 1024
 MAX_WHOLE_ANSWER = 16 * 1024 * 1024

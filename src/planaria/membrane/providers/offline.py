@@ -38,7 +38,7 @@ from planaria.membrane.provider import (
     ToolSpec,
     Usage,
 )
-from planaria.membrane.vendors import VENDORS
+from planaria.membrane.providers.vendors import VENDORS
 
 NAME = "offline"
 MODEL = "offline"

@@ -15,9 +15,7 @@ from typing import Any
 
 import msgspec
 
-from planaria.membrane.assembly import PartialCalls, finished_call
 from planaria.membrane.errors import BadAnswer
-from planaria.membrane.http_stream import DEFAULT_LIMITS, HttpCall, Limits
 from planaria.membrane.provider import (
     Message,
     ModelInfo,
@@ -35,10 +33,12 @@ from planaria.membrane.providers.http_provider import (
     HttpProvider,
     is_event_stream,
 )
-from planaria.membrane.secret import Secret
-from planaria.membrane.sse import ServerEvent
-from planaria.membrane.vendor_errors import from_stream
-from planaria.membrane.wire_names import WireNames
+from planaria.membrane.wire.assembly import PartialCalls, finished_call
+from planaria.membrane.wire.http_stream import DEFAULT_LIMITS, HttpCall, Limits
+from planaria.membrane.wire.secret import Secret
+from planaria.membrane.wire.sse import ServerEvent
+from planaria.membrane.wire.vendor_errors import from_stream
+from planaria.membrane.wire.wire_names import WireNames
 
 
 class Quirks(msgspec.Struct, frozen=True):

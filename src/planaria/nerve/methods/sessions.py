@@ -17,8 +17,8 @@ from planaria.agents.past.source import JournalSource
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import repeatable_id
 from planaria.cortex.journal import Journal
-from planaria.membrane.directory import ModelDirectory
 from planaria.membrane.errors import ProviderError
+from planaria.membrane.models.directory import ModelDirectory
 from planaria.nerve.methods.method import Channel, Nothing, Services
 from planaria.nerve.protocol import ControlError
 from planaria.otp import CallError, whereis

@@ -18,8 +18,8 @@ from planaria.cortex.durable.questions import Questions
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.journal import Journal
 from planaria.membrane.events import ToolRepeated
-from planaria.membrane.outcome import shortened
-from planaria.membrane.prepared import Prepared
+from planaria.membrane.gate.outcome import shortened
+from planaria.membrane.gate.prepared import Prepared
 from planaria.membrane.tool import Done, Failed, Outcome
 from planaria.otp import Server
 

@@ -1,7 +1,7 @@
 import pytest
 
-from planaria.membrane.assembly import PartialCall, PartialCalls, finished_call
 from planaria.membrane.provider import MALFORMED
+from planaria.membrane.wire.assembly import PartialCall, PartialCalls, finished_call
 
 
 def calls(*fragments):

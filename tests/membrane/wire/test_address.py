@@ -1,7 +1,7 @@
 import pytest
 
-from planaria.membrane.address import is_private, parse_address
 from planaria.membrane.errors import BadAddress
+from planaria.membrane.wire.address import is_private, parse_address
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from planaria.config.settings import ModelSettings
-from planaria.membrane.models import LocalServer, Models, ProviderView, probe
+from planaria.membrane.models.models import LocalServer, Models, ProviderView, probe
 from planaria.otp import Down, ExitSignal, GenServer, Task, TaskDone, broadcast, call, send_after
 
 TOPIC = "models"

@@ -23,7 +23,7 @@ from planaria.membrane.errors import (
     RateLimited,
     RequestRefused,
 )
-from planaria.membrane.secret import Secret
+from planaria.membrane.wire.secret import Secret
 
 MAX_QUOTED = 400
 """Characters of a vendor's own words that are handed on."""

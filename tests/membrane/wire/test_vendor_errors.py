@@ -11,8 +11,8 @@ from planaria.membrane.errors import (
     RateLimited,
     RequestRefused,
 )
-from planaria.membrane.secret import Secret
-from planaria.membrane.vendor_errors import (
+from planaria.membrane.wire.secret import Secret
+from planaria.membrane.wire.vendor_errors import (
     MAX_QUOTED,
     Vendor,
     from_response,

@@ -12,9 +12,9 @@ from planaria.cortex.errors import StoreFailed
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.membrane.gate import Gate, Prepared
+from planaria.membrane.gate.gate import Gate, Prepared
+from planaria.membrane.gate.unknown import MOST_REPEATS
 from planaria.membrane.tool import Context, Done, Failed, tool
-from planaria.membrane.unknown import MOST_REPEATS
 from planaria.otp import Pid, child, exit_signal, receive, wait_down
 from planaria.testing.memory_store import MemoryStore
 from planaria.testing.node import TestNode
@@ -256,7 +256,7 @@ async def test_a_person_says_what_became_of_it(
     assert (question.by, question.room, question.subject) == ("agent:scout", "garden", "person:ada")
     # Whoever waits is killed too, and comes again: it is the same question.
     await rig.node.run(partial(_kill, pid))
-    monkeypatch.setattr("planaria.membrane.gate._run", _at_once)
+    monkeypatch.setattr("planaria.membrane.gate.gate._run", _at_once)
     pid = rig.node.spawn(resume)
     await rig.node.run(partial(Questions.answer, "questions", "#1", answer, by="ada", via="terminal"))
     await rig.node.run(partial(wait_down, pid))

@@ -3,7 +3,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planaria.membrane.wire_names import WireNames
+from planaria.membrane.wire.wire_names import WireNames
 
 
 def test_dots_become_underscores_and_come_back():

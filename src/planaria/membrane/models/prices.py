@@ -73,5 +73,5 @@ class PriceTable(msgspec.Struct, frozen=True):
 
 def load_prices() -> PriceTable:
     """The table that comes with the package."""
-    data = resources.files("planaria.membrane").joinpath("prices.json").read_bytes()
+    data = resources.files("planaria.membrane.models").joinpath("prices.json").read_bytes()
     return msgspec.json.decode(data, type=PriceTable)

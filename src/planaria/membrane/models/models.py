@@ -13,18 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from planaria.config.settings import ModelSettings, ProviderSettings
-from planaria.membrane.address import is_private
 from planaria.membrane.errors import AuthenticationFailed, BadAddress, ModelNotFound, ProviderError
-from planaria.membrane.http_stream import Limits
-from planaria.membrane.prices import PriceTable, load_prices
+from planaria.membrane.models.prices import PriceTable, load_prices
 from planaria.membrane.provider import Provider, Usage
 from planaria.membrane.providers.anthropic import Anthropic
 from planaria.membrane.providers.offline import MODEL as OFFLINE_MODEL
 from planaria.membrane.providers.offline import OfflineProvider
 from planaria.membrane.providers.openai_compatible import NO_QUIRKS, OpenAICompatible
-from planaria.membrane.secret import Secret
-from planaria.membrane.vendor_errors import missing_model
-from planaria.membrane.vendors import BY_NAME, VENDORS, VendorSpec
+from planaria.membrane.providers.vendors import BY_NAME, VENDORS, VendorSpec
+from planaria.membrane.wire.address import is_private
+from planaria.membrane.wire.http_stream import Limits
+from planaria.membrane.wire.secret import Secret
+from planaria.membrane.wire.vendor_errors import missing_model
 
 TIERS = ("local", "light", "medium", "heavy")
 OFFLINE = "offline"

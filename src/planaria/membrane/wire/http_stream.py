@@ -17,8 +17,8 @@ from typing import Self
 import httptools
 import msgspec
 
-from planaria.membrane.address import Address
 from planaria.membrane.errors import BadAnswer, StreamCut, TimedOut, Unreachable
+from planaria.membrane.wire.address import Address
 from planaria.otp.io.tcp import Stream, open_tcp
 
 REST = 20.0

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planaria.membrane.prices import ModelPrice, PriceTable, Rates, load_prices
+from planaria.membrane.models.prices import ModelPrice, PriceTable, Rates, load_prices
 from planaria.membrane.provider import Usage
-from planaria.membrane.vendors import VENDORS
+from planaria.membrane.providers.vendors import VENDORS
 
 STEP = Rates(6_000_000, 22_000_000, 600_000, tokens=200_000)
 ONE = ModelPrice(3_000_000, 15_000_000, 300_000, 3_750_000, above=(STEP,), dated=True)
@@ -66,7 +66,7 @@ def test_the_table_names_its_source_and_date():
 
 
 def test_the_table_holds_whole_positive_numbers():
-    raw = resources.files("planaria.membrane").joinpath("prices.json").read_text(encoding="utf-8")
+    raw = resources.files("planaria.membrane.models").joinpath("prices.json").read_text(encoding="utf-8")
     assert not re.search(r": \d+\.\d", raw)
     for models in load_prices().providers.values():
         for price in models.values():

@@ -5,9 +5,16 @@ from collections.abc import Mapping
 import pytest
 
 from planaria.config.settings import ModelSettings
-from planaria.membrane import directory
-from planaria.membrane.directory import PROBE_EVERY, TOPIC, Latest, ModelDirectory, ModelsChanged, is_offline
-from planaria.membrane.models import LocalServer
+from planaria.membrane.models import directory
+from planaria.membrane.models.directory import (
+    PROBE_EVERY,
+    TOPIC,
+    Latest,
+    ModelDirectory,
+    ModelsChanged,
+    is_offline,
+)
+from planaria.membrane.models.models import LocalServer
 from planaria.otp import Pid, child, supervisor
 from planaria.testing.model_server import ModelServer
 from planaria.testing.node import TestNode

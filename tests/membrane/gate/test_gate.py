@@ -10,8 +10,8 @@ from planaria.cortex.errors import JournalUnavailable, StoreFailed
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
-from planaria.membrane.gate import Gate, ToolConflict, load_tools, spoken
-from planaria.membrane.outcome import TEXT_LIMIT
+from planaria.membrane.gate.gate import Gate, ToolConflict, load_tools, spoken
+from planaria.membrane.gate.outcome import TEXT_LIMIT
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import Node, Pid, child, exit_signal, hang, send
 from planaria.testing.memory_store import MemoryStore

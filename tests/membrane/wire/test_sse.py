@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planaria.membrane.sse import EventParser, EventTooLong, ServerEvent
+from planaria.membrane.wire.sse import EventParser, EventTooLong, ServerEvent
 
 
 def parse(*parts: bytes, finish: bool = False) -> list[ServerEvent]:

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from planaria.membrane.address import parse_address
 from planaria.membrane.errors import BadAnswer, StreamCut, TimedOut, Unreachable
-from planaria.membrane.http_stream import HttpClient, Limits
+from planaria.membrane.wire.address import parse_address
+from planaria.membrane.wire.http_stream import HttpClient, Limits
 from planaria.testing.model_server import Answer, ModelServer
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

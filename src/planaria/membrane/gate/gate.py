@@ -41,11 +41,11 @@ from planaria.cortex.telemetry.conventions import caller_key
 from planaria.cortex.telemetry.signal import Value
 from planaria.cortex.telemetry.span import span
 from planaria.membrane.events import ToolFinished, ToolStarted, tool_event_id
-from planaria.membrane.outcome import as_text, bounded, json_size, outcome_of, shortened, spoken
+from planaria.membrane.gate.outcome import as_text, bounded, json_size, outcome_of, shortened, spoken
+from planaria.membrane.gate.prepared import Ended, Prepared, call_event
+from planaria.membrane.gate.unknown import settle
 from planaria.membrane.parameters import ArgumentError
-from planaria.membrane.prepared import Ended, Prepared, call_event
 from planaria.membrane.tool import Context, Done, Failed, MissingService, Outcome, Tool
-from planaria.membrane.unknown import settle
 from planaria.otp import CallError, Exit, Pid, Server, now, self_, wait_down
 
 __all__ = ["Ended", "Gate", "Prepared", "ToolConflict", "granted", "load_tools", "spoken"]

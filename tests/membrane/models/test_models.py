@@ -2,7 +2,7 @@ import pytest
 
 from planaria.config.settings import ModelSettings, ProviderSettings
 from planaria.membrane.errors import AuthenticationFailed, ModelNotFound
-from planaria.membrane.models import LocalServer, Models, ollama_url, probe
+from planaria.membrane.models.models import LocalServer, Models, ollama_url, probe
 from planaria.membrane.provider import Usage
 from planaria.membrane.providers.anthropic import Anthropic
 from planaria.testing.model_server import ModelServer

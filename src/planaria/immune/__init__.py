@@ -1,0 +1,1 @@
+"""Failure policy: breakers, budgets, guards, and what a restart changes."""

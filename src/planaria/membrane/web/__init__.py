@@ -1,0 +1,1 @@
+"""Requests to the outside, and what comes back from there."""

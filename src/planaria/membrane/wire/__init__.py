@@ -1,0 +1,1 @@
+"""How a model service is reached: addresses, keys, connections, streams, errors; no dialect."""
