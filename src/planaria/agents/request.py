@@ -12,18 +12,23 @@ from typing import Any
 import msgspec
 
 from planaria.agents.events import ModelRequested, Talk
-from planaria.membrane.provider import Message, ModelRequest, ToolSpec
+from planaria.membrane.provider import FilePart, ImagePart, Message, ModelRequest, ToolSpec
 from planaria.rooms.message import RoomMessage
 
 DIGITS = 32
 """Hexadecimal digits of a digest."""
+LATER = ("response_schema", "reasoning_effort", "tool_choice", "stop")
+"""Fields of a request that its canonical form has only when they are set."""
 
 _specs = msgspec.json.Decoder(tuple[ToolSpec, ...])
 
 
 def canonical(request: ModelRequest) -> bytes:
-    """The request in the one form that its digest is made of. Its idempotency key is no part of it."""
-    value = {
+    """The request in the one form that its digest is made of. Its idempotency key and its patience are no part of it.
+
+    A field that came later is there only when it is not at its default, so that digests stored before it stay true.
+    """
+    value: dict[str, Any] = {
         "model": request.model,
         "messages": [_message(message) for message in request.messages],
         "tools": [
@@ -33,6 +38,9 @@ def canonical(request: ModelRequest) -> bytes:
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
     }
+    value |= {name: told for name in LATER if (told := getattr(request, name)) not in (None, ())}
+    if not request.cache:
+        value["cache"] = False
     return msgspec.json.encode(value, order="sorted")
 
 
@@ -41,12 +49,25 @@ def _message(message: Message) -> dict[str, Any]:
         {"id": call.id, "name": call.name, "arguments": call.arguments, "vendor": call.vendor}
         for call in message.tool_calls
     ]
-    return {
+    value: dict[str, Any] = {
         "role": message.role,
         "content": message.content,
         "tool_calls": calls,
         "tool_call_id": message.tool_call_id,
     }
+    if message.parts:
+        value["parts"] = [_part(part) for part in message.parts]
+    if message.reasoning:
+        value["reasoning"] = message.reasoning
+    if message.vendor is not None:
+        value["vendor"] = message.vendor
+    return value
+
+
+def _part(part: ImagePart | FilePart) -> dict[str, Any]:
+    name = part.name if isinstance(part, FilePart) else None
+    data = hashlib.sha256(part.data).hexdigest() if part.data else None
+    return {"name": name, "media_type": part.media_type, "sha256": data, "url": part.url}
 
 
 def digest_of(data: bytes) -> str:

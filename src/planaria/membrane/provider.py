@@ -4,7 +4,8 @@ Implementations are in `providers/`; who uses a model imports this file alone. P
 and journal nothing: routing, budgets and breakers wrap them from outside.
 """
 
-from collections.abc import AsyncIterator
+from array import array
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -27,13 +28,52 @@ class ToolCall(msgspec.Struct, frozen=True):
     vendor: dict[str, Any] | None = None
 
 
+class ImagePart(msgspec.Struct, frozen=True, tag="image"):
+    """An image beside a message's text: its bytes, or an https URL the provider fetches itself.
+
+    Args:
+        media_type: `image/png`, `image/jpeg`, `image/gif` or `image/webp`; not needed with a URL.
+    """
+
+    media_type: str = ""
+    data: bytes = b""
+    url: str = ""
+
+
+class FilePart(msgspec.Struct, frozen=True, tag="file"):
+    """A file beside a message's text: its bytes, or an https URL the provider fetches itself.
+
+    Args:
+        name: as the model is told it.
+        media_type: `application/pdf`, or a text type; what else is taken depends on the model.
+    """
+
+    name: str
+    media_type: str = "application/pdf"
+    data: bytes = b""
+    url: str = ""
+
+
+type Part = ImagePart | FilePart
+
+
 class Message(msgspec.Struct, frozen=True):
-    """One message of the conversation. Role `tool` answers the call `tool_call_id` of an assistant's message."""
+    """One message of the conversation. Role `tool` answers the call `tool_call_id` of an assistant's message.
+
+    Args:
+        parts: images and files of a user's message or of a tool's result; they stand before the text.
+        reasoning: an assistant's visible thinking, for providers that want it back.
+        vendor: `ModelResponse.vendor` of the answer this message was; keep it, do not read it. It counts only where
+            no tool call has one of its own.
+    """
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    parts: tuple[ImagePart | FilePart, ...] = ()
+    reasoning: str = ""
+    vendor: dict[str, Any] | None = None
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
@@ -42,6 +82,23 @@ class ToolSpec(msgspec.Struct, frozen=True):
     name: str
     description: str
     parameters: dict[str, Any]
+
+
+type Effort = Literal["low", "medium", "high"]
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """Seconds one call may keep silent; None takes the provider's own limit (see `wire/http_stream.py`).
+
+    Args:
+        connect: until there is a connection.
+        first_byte: from the request until the answer begins.
+        between_bytes: between two pieces of the answer; a server's signs of life count as pieces.
+    """
+
+    connect: float | None = None
+    first_byte: float | None = None
+    between_bytes: float | None = None
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
@@ -55,6 +112,13 @@ class ModelRequest(msgspec.Struct, frozen=True):
         idempotency_key: the same for a call that is made again because nobody knows how the first one ended; sent as
             the header `Idempotency-Key`. A provider that honours it answers the same and charges once. Printable
             ASCII; empty sends none.
+        response_schema: JSON schema (type `object`) the answer's text has to fit. Sent in the way the dialect has for
+            it; whether it was kept is for the caller to check, with `structured.py`.
+        reasoning_effort: how much to think, where the model can be told; None leaves it to the provider.
+        tool_choice: `auto`, `none`, `required` (any of them), or a tool's own name; None is the provider's `auto`.
+        cache: whether the prompt is marked for the provider's cache where that needs marks (Anthropic).
+        stop: texts at which the answer ends; they are no part of it.
+        patience: how long silence is borne. No part of what is asked: two requests that differ only here are the same.
     """
 
     model: str
@@ -63,6 +127,12 @@ class ModelRequest(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
     temperature: float | None = None
     idempotency_key: str = ""
+    response_schema: dict[str, Any] | None = None
+    reasoning_effort: Effort | None = None
+    tool_choice: str | None = None
+    cache: bool = True
+    stop: tuple[str, ...] = ()
+    patience: Patience | None = None
 
 
 class TextDelta(msgspec.Struct, frozen=True):
@@ -85,12 +155,16 @@ class Usage(msgspec.Struct, frozen=True):
         output_tokens: the answer, thinking included.
         cached_tokens: part of the input that was read from the provider's cache.
         cache_write_tokens: part of the input that was written into it (Anthropic bills that apart).
+        reasoning_tokens: part of the output that was thinking, where the provider tells.
+        told_micro_usd: what the provider says the call cost, in micro-USD rounded up; None if it does not say.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    told_micro_usd: int | None = None
 
 
 class ModelResponse(msgspec.Struct, frozen=True):
@@ -102,6 +176,9 @@ class ModelResponse(msgspec.Struct, frozen=True):
         model: as the provider names what answered, else as asked.
         provider: name of the provider.
         reasoning: equals all `ReasoningDelta` joined.
+        vendor: what the provider wants back with this message (`Message.vendor`), if it called no tool; else that
+            stands in the `vendor` of its first call.
+        id: the provider's name for this answer, for its support; empty if it told none.
     """
 
     text: str
@@ -111,6 +188,8 @@ class ModelResponse(msgspec.Struct, frozen=True):
     model: str
     provider: str
     reasoning: str = ""
+    vendor: dict[str, Any] | None = None
+    id: str = ""
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -148,6 +227,43 @@ class Provider(Protocol):
 
         Raises:
             ProviderError: as in `stream`.
+        """
+        ...
+
+
+class Embeddings(msgspec.Struct, frozen=True):
+    """Texts as vectors.
+
+    Args:
+        vectors: one for each text, in their order; float32 (`array("f")`), all of one length.
+        model: as the provider names what answered, else as asked.
+    """
+
+    vectors: tuple[array[float], ...]
+    usage: Usage
+    model: str
+    provider: str
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A service that turns texts into vectors."""
+
+    @property
+    def name(self) -> str:
+        """As `Provider.name`."""
+        ...
+
+    async def embed(self, model: str, texts: Sequence[str], dimensions: int | None = None) -> Embeddings:
+        """Vectors for these texts, in one call.
+
+        Args:
+            model: the provider's own name for it.
+            texts: at least one, none empty.
+            dimensions: of a vector, for models that can shorten theirs; None takes the model's own.
+        Raises:
+            ProviderError: as in `Provider.stream`.
+            ValueError: no text, or an empty one.
         """
         ...
 

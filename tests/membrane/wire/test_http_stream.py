@@ -23,7 +23,9 @@ async def server():
 
 @pytest.fixture
 def client(server):
-    client = HttpClient(parse_address(server.url), Limits(first_byte=5.0, idle=5.0, head=4096, body=100_000))
+    client = HttpClient(
+        parse_address(server.url), Limits(first_byte=5.0, between_bytes=5.0, head=4096, body=100_000)
+    )
     yield client
     client.close()
 
@@ -111,7 +113,7 @@ async def test_an_endless_body_is_cut_off(server, client, framing):
 
 
 async def test_a_silent_server_times_out_before_and_inside_its_answer(server):
-    client = HttpClient(parse_address(server.url), Limits(first_byte=0.01, idle=0.01))
+    client = HttpClient(parse_address(server.url), Limits(first_byte=0.01, between_bytes=0.01))
     server.answers.append(Answer("a b c", hold_at=3))
     with pytest.raises(TimedOut, match="middle") as caught:
         await post(client)

@@ -34,14 +34,14 @@ class Limits(msgspec.Struct, frozen=True):
     Args:
         connect: for name lookup, connection and TLS together.
         first_byte: from the request until the head of the answer.
-        idle: between two pieces of the body.
+        between_bytes: between two pieces of the body.
         head: bytes of status line and headers.
         body: bytes of the whole answer as it travels.
     """
 
     connect: float = 10.0
     first_byte: float = 300.0
-    idle: float = 120.0
+    between_bytes: float = 120.0
     head: int = 64 * 1024
     body: int = 64 * 1024 * 1024
 
@@ -170,7 +170,7 @@ class HttpCall:
         """The next piece of the body, as it came; empty after the last.
 
         Raises:
-            TimedOut: silence for `limits.idle` seconds.
+            TimedOut: silence for `limits.between_bytes` seconds.
             StreamCut: the connection ended before the answer did.
             BadAnswer: not HTTP, or more than `limits.body` bytes.
         """
@@ -180,9 +180,9 @@ class HttpCall:
             if self._complete:
                 return b""
             try:
-                data = await stream.read(within=self._client.limits.idle)
+                data = await stream.read(within=self._client.limits.between_bytes)
             except TimeoutError as error:
-                idle = self._client.limits.idle
+                idle = self._client.limits.between_bytes
                 raise TimedOut(
                     f"{self._client.address} fell silent for {idle:g} s in the middle of its answer"
                 ) from error
