@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planaria.config.secret import Secret
 from planaria.cortex.redact import Redactor
-from planaria.membrane.wire.secret import Secret
 from planaria.nerve.show import public_attributes, show, show_named
 from tests.otp.observe.test_show import HOSTILE, Meta
 

@@ -18,8 +18,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from planaria.config.secret import Secret
 from planaria.cortex.redact import Redactor
-from planaria.membrane.wire.secret import Secret
 from planaria.otp import Pid
 from planaria.otp.observe.show import (
     PATHS,

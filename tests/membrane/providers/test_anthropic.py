@@ -6,6 +6,7 @@ from typing import Any
 import anthropic
 import pytest
 
+from planaria.config.secret import Secret
 from planaria.membrane.errors import (
     AuthenticationFailed,
     BadAnswer,
@@ -17,7 +18,6 @@ from planaria.membrane.errors import (
 )
 from planaria.membrane.provider import Message, ModelRequest, ToolCall, ToolSpec, Usage, complete
 from planaria.membrane.providers.anthropic import DEFAULT_MAX_TOKENS, Anthropic, request_body
-from planaria.membrane.wire.secret import Secret
 from planaria.membrane.wire.wire_names import WireNames
 from planaria.testing.model_server import Answer, ModelServer
 

@@ -5,6 +5,7 @@ import json
 import openai
 import pytest
 
+from planaria.config.secret import Secret
 from planaria.membrane.errors import (
     AuthenticationFailed,
     BadAnswer,
@@ -27,7 +28,6 @@ from planaria.membrane.provider import (
     complete,
 )
 from planaria.membrane.providers.openai_compatible import OpenAICompatible, Quirks, request_body
-from planaria.membrane.wire.secret import Secret
 from planaria.membrane.wire.wire_names import WireNames
 from planaria.testing.model_server import Answer, ModelServer
 

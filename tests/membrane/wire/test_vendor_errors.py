@@ -1,5 +1,6 @@
 import pytest
 
+from planaria.config.secret import Secret
 from planaria.membrane.errors import (
     AuthenticationFailed,
     BadAnswer,
@@ -11,7 +12,6 @@ from planaria.membrane.errors import (
     RateLimited,
     RequestRefused,
 )
-from planaria.membrane.wire.secret import Secret
 from planaria.membrane.wire.vendor_errors import (
     MAX_QUOTED,
     Vendor,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from planaria.config.secret import Secret
 from planaria.config.settings import ModelSettings, ProviderSettings
 from planaria.membrane.errors import AuthenticationFailed, BadAddress, ModelNotFound, ProviderError
 from planaria.membrane.models.prices import PriceTable, load_prices
@@ -23,7 +24,6 @@ from planaria.membrane.providers.openai_compatible import NO_QUIRKS, OpenAICompa
 from planaria.membrane.providers.vendors import BY_NAME, VENDORS, VendorSpec
 from planaria.membrane.wire.address import is_private
 from planaria.membrane.wire.http_stream import Limits
-from planaria.membrane.wire.secret import Secret
 from planaria.membrane.wire.vendor_errors import missing_model
 
 TIERS = ("local", "light", "medium", "heavy")

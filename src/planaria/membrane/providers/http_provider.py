@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from planaria.config.secret import Secret
 from planaria.membrane.errors import BadAnswer, StreamCut
 from planaria.membrane.wire.address import parse_address
 from planaria.membrane.wire.http_stream import DEFAULT_LIMITS, HttpCall, HttpClient, Limits
-from planaria.membrane.wire.secret import Secret
 from planaria.membrane.wire.sse import EventParser, EventTooLong, ServerEvent
 from planaria.membrane.wire.vendor_errors import Vendor, from_response
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from planaria.config.secret import Secret
 from planaria.membrane.errors import BadAnswer
 from planaria.membrane.provider import (
     Message,
@@ -35,7 +36,6 @@ from planaria.membrane.providers.http_provider import (
 )
 from planaria.membrane.wire.assembly import PartialCalls, finished_call
 from planaria.membrane.wire.http_stream import DEFAULT_LIMITS, HttpCall, Limits
-from planaria.membrane.wire.secret import Secret
 from planaria.membrane.wire.sse import ServerEvent
 from planaria.membrane.wire.vendor_errors import from_stream
 from planaria.membrane.wire.wire_names import WireNames

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from planaria.config.secret import Secret
 from planaria.membrane.errors import (
     AuthenticationFailed,
     BadAnswer,
@@ -23,7 +24,6 @@ from planaria.membrane.errors import (
     RateLimited,
     RequestRefused,
 )
-from planaria.membrane.wire.secret import Secret
 
 MAX_QUOTED = 400
 """Characters of a vendor's own words that are handed on."""

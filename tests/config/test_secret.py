@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from planaria.membrane.wire.secret import Secret
+from planaria.config.secret import Secret
 
 
 def test_a_secret_does_not_show_itself():
