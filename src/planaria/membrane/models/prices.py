@@ -57,18 +57,31 @@ class PriceTable(msgspec.Struct, frozen=True):
         price = self.find(provider, model)
         if price is None:
             return None
-        rates: Rates = price
-        for step in price.above:
-            if usage.input_tokens > step.tokens:
-                rates = step
-        plain = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
-        total = (
-            plain * rates.input
-            + usage.cached_tokens * (rates.input if rates.cached is None else rates.cached)
-            + usage.cache_write_tokens * (rates.input if rates.cache_write is None else rates.cache_write)
-            + usage.output_tokens * rates.output
+        return cost_of(
+            price, usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens
         )
-        return -(-total // 1_000_000)
+
+
+def cost_of(
+    price: ModelPrice,
+    input_tokens: int,
+    output_tokens: int,
+    cached_tokens: int = 0,
+    cache_write_tokens: int = 0,
+) -> int:
+    """What so many tokens cost, in micro-USD, rounded up; `input_tokens` counts the cached ones too."""
+    rates: Rates = price
+    for step in price.above:
+        if input_tokens > step.tokens:
+            rates = step
+    plain = max(0, input_tokens - cached_tokens - cache_write_tokens)
+    total = (
+        plain * rates.input
+        + cached_tokens * (rates.input if rates.cached is None else rates.cached)
+        + cache_write_tokens * (rates.input if rates.cache_write is None else rates.cache_write)
+        + output_tokens * rates.output
+    )
+    return -(-total // 1_000_000)
 
 
 def load_prices() -> PriceTable:
