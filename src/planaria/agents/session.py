@@ -23,6 +23,8 @@ import msgspec
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
 from planaria.agents.desk import Desk, note
 from planaria.agents.events import SessionForked, session_name
+from planaria.agents.guard_events import StopMode
+from planaria.agents.halting import Halted
 from planaria.agents.past.ledgers import known_ledger
 from planaria.agents.spans import OUTCOME, end_turn, turn_span
 from planaria.agents.state import compare
@@ -202,6 +204,11 @@ class AgentProcess(GenServer):
     def definition(self) -> AgentDefinition:
         """The agent it is now."""
         return self._desk.definition
+
+    @call
+    def halt(self, by: str, mode: StopMode = "cancel", why: str = "") -> Halted:
+        """End what is in hand and what waits; use `stop` in `agents/stop.py`."""
+        return Halted(self.session, (), f"{by} may not stop it yet ({mode}, {why})")
 
     @cast
     def amend(self, definition: AgentDefinition | None) -> None:

@@ -1,0 +1,36 @@
+"""Stopping what agents do, from any surface: the spending ends at once, what was said so far stays.
+
+    halted = await stop(Target("room", "garden"), by="ada")
+
+A stopped message is over: it is not handled again, and its turn is `stopped`. Messages that wait behind it are stopped
+with it. Children of a session are stopped with it.
+"""
+
+from planaria.agents.guard_events import StopMode
+from planaria.agents.halting import PREFIX, Halted, Target
+from planaria.agents.session import AgentProcess
+from planaria.otp import CallError, Task, node_
+
+LONGEST = 10.0
+"""Seconds a session may take to say that its stop is in the journal; its spending has ended long before."""
+
+
+async def stop(target: Target, *, by: str, mode: StopMode = "cancel", why: str = "") -> tuple[Halted, ...]:
+    """Stop all that is meant; answered when it is in the journal. For code that runs in a process of the node.
+
+    Args:
+        by: who stops: a person, `budget`, or the name of a session.
+        mode: `kill` lets nothing unwind.
+        why: a word for the room.
+    """
+    names = [name for name in list(node_().names) if name.startswith(PREFIX) and target.includes(name)]
+    # All at once: the spending of the last must not go on while the first one writes.
+    tasks = [(name, Task.start_link(_halt, name, by, mode, why, label=f"stop {name}")) for name in names]
+    return tuple([await task.result() for _, task in tasks])
+
+
+async def _halt(name: str, by: str, mode: StopMode, why: str) -> Halted:
+    try:
+        return await AgentProcess.halt.within(LONGEST)(name, by, mode, why)
+    except CallError as error:
+        return Halted(name, (), str(error))
