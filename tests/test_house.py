@@ -44,8 +44,8 @@ CORTEX = (
 """The files and rooms of `cortex`, lowest first: what everybody speaks of, what a journal is made of, the journal and
 those who read it, and what is built on them."""
 MEMBRANE = (
-    *("ids", "errors", "docstring", "provider", "parameters", "tool", "events", "commands"),
-    *("wire", "providers", "models", "sandbox", "web", "gate", "mcp"),
+    *("ids", "provider", "errors", "docstring", "parameters", "tool", "events", "commands"),
+    *("wire", "providers", "models", "calls", "sandbox", "web", "gate", "mcp"),
 )
 """The files and rooms of `membrane`, lowest first: what everybody speaks of, models, then tools."""
 EVERYWHERE = frozenset({"__init__", "__main__"})  # the package's own files: `planaria.__version__`

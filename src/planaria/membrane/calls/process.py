@@ -1,0 +1,226 @@
+"""Those who wait for a provider: a bounded queue for each, fair between sessions, served as permits come free.
+
+Started under the name `calls`, with the node's `Permits`, which it does not own: killed, it forgets who waited (they
+ask again) and nothing else. It watches those who wait and, while somebody waits, those who hold permits, so the death of
+any of them moves the queue on.
+Emits on the topic `calls`: `QueueChanged`, at most every quarter of a second for a provider.
+Does badly: a waiter that asks again after a restart of this process stands at the end of its session's line.
+"""
+
+from typing import Any
+
+import msgspec
+
+from planaria.membrane.calls.lane import NEVER, Lane, Permit, Waiter
+from planaria.membrane.calls.permits import CALLS, Freed, Permits
+from planaria.membrane.errors import HeldBack, ProviderError, QueueFull
+from planaria.membrane.models.catalogue import ProviderLimits
+from planaria.otp import (
+    CallError,
+    Deferred,
+    Down,
+    GenServer,
+    Pid,
+    Ref,
+    broadcast,
+    call,
+    monitor,
+    now,
+    self_,
+    send_after,
+    sleep,
+    wall_time,
+)
+
+TOPIC = "calls"
+TELL_EVERY = 0.25
+"""Seconds between two words about one queue."""
+ASK_AGAIN = 0.2
+"""Seconds until one who waited asks again, when this process was restarted."""
+
+
+class QueueChanged(msgspec.Struct, frozen=True):
+    """How the queue before a provider stands; a message on the topic `calls`.
+
+    Attributes:
+        in_flight, waiting: calls.
+        sessions: how many wait.
+        since: unix seconds: since when the one that waits longest does; None if none waits.
+        resting_until: unix seconds; None if it is not left alone.
+        why: it is left alone.
+    """
+
+    provider: str
+    in_flight: int
+    waiting: int
+    sessions: int
+    since: float | None
+    resting_until: float | None
+    why: str
+
+
+class _Look(msgspec.Struct, frozen=True):
+    """To itself: time may have moved the queue of a provider on."""
+
+    provider: str
+
+
+class _Tell(msgspec.Struct, frozen=True):
+    """To itself: say how a queue stands."""
+
+    provider: str
+
+
+class Calls(GenServer):
+    """The queues of all providers."""
+
+    def init(self, permits: Permits) -> None:
+        """Begin with empty queues."""
+        self.permits = permits
+        self.watched: dict[Ref, Pid] = {}
+        self.known: set[Pid] = set()
+        self.telling: set[str] = set()
+        self.looking: dict[str, float] = {}  # provider -> when it is looked at next
+        for lane in permits.lanes.values():
+            lane.queue.remove(lambda _: True)
+            permits.prune(lane)
+            self._tell(lane)
+
+    @call
+    def wait(
+        self, provider: str, limits: ProviderLimits, flow: str, tokens: int, holder: Pid
+    ) -> Deferred[Permit]:
+        """A permit as soon as it is this flow's turn; see `Permits.acquire_nowait`.
+
+        Args:
+            holder: who is to have it: the caller.
+        Raises:
+            QueueFull: no more may wait, or another flow needed the place.
+            HeldBack: the wait would be longer than a minute.
+        """
+        answer: Deferred[Permit] = self.defer()
+        lane, at = self.permits.lane(provider, limits), now()
+        try:
+            self.permits.check(lane, at, self.permits.day())
+        except HeldBack as error:
+            answer.fail(error)
+            return answer
+        refused = lane.queue.push(flow, max(tokens, 1), Waiter(holder, tokens, answer, at))
+        if refused is not None:
+            refused.item.answer.fail(_full(lane))
+        self._watch(holder)
+        for permit in lane.held:
+            self._watch(permit.holder)
+        self._serve(lane)
+        return answer
+
+    @call
+    def views(self) -> list[QueueChanged]:
+        """How all queues stand."""
+        return [view(lane) for lane in self.permits.lanes.values()]
+
+    def handle_info(self, message: Any) -> None:
+        match message:
+            case Freed(provider=provider):
+                self._move(provider)
+            case _Look(provider=provider):
+                self.looking.pop(provider, None)
+                self._move(provider)
+            case _Tell(provider=provider):
+                self.telling.discard(provider)
+                if (lane := self.permits.lanes.get(provider)) is not None:
+                    broadcast(TOPIC, view(lane))
+            case Down(ref=ref) if ref in self.watched:
+                self._gone(self.watched.pop(ref))
+            case _:
+                super().handle_info(message)
+
+    def _move(self, provider: str) -> None:
+        lane = self.permits.lanes.get(provider)
+        if lane is not None:
+            self._serve(lane)
+
+    def _gone(self, holder: Pid) -> None:
+        self.known.discard(holder)
+        for lane in self.permits.lanes.values():
+            left = lane.queue.remove(lambda waiter: waiter.holder == holder)
+            held = [permit for permit in lane.held if permit.holder == holder]
+            for permit in held:
+                self.permits.give_back(permit)
+            if left or held:
+                self._serve(lane)
+
+    def _watch(self, holder: Pid) -> None:
+        if holder not in self.known:
+            self.known.add(holder)
+            self.watched[monitor(holder)] = holder
+
+    def _serve(self, lane: Lane) -> None:
+        """Hand out what there is, to whose turn it is; come back when time will have made more."""
+        permits, day = self.permits, self.permits.day()
+        while (ticket := lane.queue.first()) is not None:
+            at, waiter = now(), ticket.item
+            try:
+                permits.check(lane, at, day)
+            except HeldBack as error:
+                self._send_away(lane, error)
+                break
+            wait = lane.delay(waiter.tokens, at)
+            if wait == NEVER and permits.prune(lane):
+                continue
+            if wait > 0.0:
+                if wait != NEVER:
+                    self._look_after(lane.name, wait)
+                break
+            lane.queue.pop()
+            permit = lane.take(ticket.flow, waiter.tokens, waiter.holder, at, day, at - waiter.at)
+            waiter.answer.reply(permit)
+        self._tell(lane)
+
+    def _send_away(self, lane: Lane, error: ProviderError) -> None:
+        for ticket in lane.queue.remove(lambda _: True):
+            ticket.item.answer.fail(error)
+
+    def _look_after(self, provider: str, seconds: float) -> None:
+        at = now() + seconds
+        if self.looking.get(provider, NEVER) > at:
+            self.looking[provider] = at
+            send_after(seconds, self.pid, _Look(provider))
+
+    def _tell(self, lane: Lane) -> None:
+        if lane.name not in self.telling:
+            self.telling.add(lane.name)
+            send_after(TELL_EVERY, self.pid, _Tell(lane.name))
+
+
+async def wait_for_permit(provider: str, limits: ProviderLimits, flow: str, tokens: int) -> Permit:
+    """Stand in the queue before a provider until it is this flow's turn, for the running process.
+
+    Raises:
+        QueueFull, HeldBack: as `Calls.wait`.
+    """
+    while True:
+        try:
+            return await Calls.wait.within(None)(CALLS, provider, limits, flow, tokens, self_())
+        except CallError:
+            await sleep(ASK_AGAIN)  # it is being restarted
+
+
+def view(lane: Lane) -> QueueChanged:
+    """How the queue of a lane stands."""
+    at = now()
+    since = min((ticket.item.at for ticket in lane.queue), default=None)
+    return QueueChanged(
+        lane.name,
+        len(lane.held),
+        len(lane.queue),
+        len(lane.queue.flows),
+        None if since is None else wall_time() - (at - since),
+        wall_time() + lane.until - at if lane.until > at else None,
+        lane.why if lane.until > at else "",
+    )
+
+
+def _full(lane: Lane) -> QueueFull:
+    waiting, under_way = len(lane.queue), len(lane.held)
+    return QueueFull(f"{lane.name} is busy: {under_way} calls are under way and {waiting} wait already")
