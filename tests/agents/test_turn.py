@@ -133,7 +133,7 @@ def test_when_all_tools_have_answered_the_model_thinks_on():
     assert next_action(turn, 12) == Think(1)
 
 
-def test_after_max_steps_it_gives_up_aloud():
+def test_after_max_steps_one_last_call_may_say_what_was_found():
     turn = responded(TURN, response("a.b"))
     turn = take(
         turn,
@@ -147,8 +147,12 @@ def test_after_max_steps_it_gives_up_aloud():
             error=None,
         ),
     )
-    action = next_action(turn, 1)
-    assert isinstance(action, Say) and action.failed
+    assert next_action(turn, 1) == Think(1)  # the closing call
+    limited = take(turn, event("turn.limited", turn="m1", step=1, limit="steps", reached=1, allowed=1))
+    found = next_action(responded(limited, response(text="This much.")), 1)
+    assert found == Say("This much.", "fake/large")
+    nothing = next_action(responded(limited, response("a.b")), 1)
+    assert isinstance(nothing, Say) and nothing.failed and "1 of 1 steps" in nothing.text
 
 
 def test_a_failure_is_waited_for_longer_each_time_and_then_said():

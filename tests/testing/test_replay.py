@@ -20,7 +20,7 @@ from planaria.testing.replay import Checked, Differs, replay
 
 RUN = Path(__file__).parent / "runs" / "weather.jsonl"
 SCOUT = AgentDefinition("scout", "You tell the weather. Be brief.", tools=("weather.*",))
-GARDEN = ("We are kind.",)
+GARDEN = {"soul": "We are kind."}
 
 
 @tool(name="weather.today", idempotent=True)
@@ -59,10 +59,10 @@ def test_a_run_holds_without_its_agent_and_tools():
 
 
 def test_a_changed_prompt_is_found(monkeypatch: pytest.MonkeyPatch):
-    def louder(agent: str, turn: Turn, shown: Any, system: str) -> Any:
-        return compose(agent, turn, shown, system.upper())
+    def louder(agent: str, turn: Turn, shown: Any, system: str, *how: Any) -> Any:
+        return compose(agent, turn, shown, system.upper(), *how)
 
-    monkeypatch.setattr("planaria.testing.replay.compose", louder)
+    monkeypatch.setattr("planaria.agents.request.compose", louder)
     with pytest.raises(Differs, match="another prompt than the one sent") as found:
         replay(RUN)
     assert found.value.what == "prompt"

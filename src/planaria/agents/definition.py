@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 
+from planaria.agents.arrivals import POLICIES
+from planaria.agents.limits import TurnLimits
 from planaria.records.errors import Problem
 from planaria.records.record import Record
+from planaria.rooms.message import Arrivals
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?\Z")
 DEFAULT_ROOM = "garden"
@@ -25,8 +28,12 @@ class AgentDefinition(msgspec.Struct, frozen=True):
         tools: names or patterns (`notes.*`) of tools it may use.
         rooms: where it sits, one session each.
         host: whether it answers there what is addressed to nobody.
-        max_steps: model calls in one turn before it gives up.
+        max_steps: model calls in one turn; then one more, without tools, says what was found.
         temperature: handed to the model; None leaves it to the provider.
+        arrivals: what becomes of messages that arrive while it is at work.
+        parallel: tools of one step that run at once.
+        limits: what else bounds one turn.
+        prompt: tokens that parts of its prompt may have, by name, instead of `BUDGETS` in `agents/prompt.py`.
     """
 
     name: str
@@ -39,6 +46,10 @@ class AgentDefinition(msgspec.Struct, frozen=True):
     max_steps: int = 12
     max_tokens: int | None = None
     temperature: float | None = None
+    arrivals: Arrivals = "queue"
+    parallel: int = 8
+    limits: TurnLimits = TurnLimits()
+    prompt: dict[str, int] = {}
 
 
 class AgentError(Exception):
@@ -50,7 +61,15 @@ class AgentError(Exception):
 
 
 _IGNORED = ("class", "title", "tags", "created", "updated")
-_FIELDS = ("description", "model", "tools", "rooms", "host", "max_steps", "max_tokens", "temperature")
+_FIELDS = (
+    *("description", "model", "tools", "rooms", "host", "max_steps", "max_tokens", "temperature"),
+    *("arrivals", "parallel", "limits", "prompt"),
+)
+BUDGETED = (
+    *("contract", "soul", "user", "memory", "room", "instructions", "amendments", "plan", "handoff"),
+    *("talk", "turn"),
+)
+"""Parts of a prompt that have a budget."""
 
 
 def agent_name(path: str) -> str:
@@ -111,13 +130,31 @@ def _checked(values: dict[str, Any], wrong: Callable[[str, str, str], None]) -> 
                     checked[key] = tuple(dict.fromkeys(items))
             case "host", bool():
                 checked[key] = value
-            case (("max_steps" | "max_tokens"), int()) if not isinstance(value, bool) and value > 0:
+            case (("max_steps" | "max_tokens" | "parallel"), int()) if _positive(value):
                 checked[key] = value
             case "temperature", (int() | float()) if not isinstance(value, bool) and 0 <= value <= 2:
                 checked[key] = float(value)
+            case "arrivals", str() if value in POLICIES:
+                checked[key] = value
+            case "limits", dict() if all(_positive(each) for each in value.values()):
+                if unknown := [name for name in value if name not in TurnLimits.__struct_fields__]:
+                    wrong(key, f"limits has no {unknown[0]!r}", _SHAPES[key])
+                else:
+                    checked[key] = msgspec.convert(value, TurnLimits, strict=False)
+            case "prompt", dict() if all(
+                isinstance(each, int) and _positive(each) for each in value.values()
+            ):
+                if unknown := [name for name in value if name not in BUDGETED]:
+                    wrong(key, f"a prompt has no part {unknown[0]!r}", f"Parts: {', '.join(BUDGETED)}")
+                else:
+                    checked[key] = dict(value)
             case _:
                 wrong(key, f"{key} cannot be {value!r}", _SHAPES[key])
     return checked
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 _SHAPES = {
@@ -129,4 +166,8 @@ _SHAPES = {
     "max_steps": "Write a whole number above 0",
     "max_tokens": "Write a whole number above 0",
     "temperature": "Write a number from 0 to 2",
+    "arrivals": f"Write one of {', '.join(POLICIES)}",
+    "parallel": "Write a whole number above 0",
+    "limits": "Write such as `limits: {tool_calls: 50, tokens: 200000, seconds: 600, usd: 0.5}`, numbers above 0",
+    "prompt": "Write tokens for parts of the prompt, such as `prompt: {memory: 4000, talk: 20000}`",
 }

@@ -7,7 +7,9 @@ from pathlib import Path
 import msgspec
 
 from planaria.agents.definition import AgentDefinition
+from planaria.agents.drafts import Drafts
 from planaria.agents.events import SessionForked, TurnFinished, TurnStarted
+from planaria.agents.kinship import ChildAsked
 from planaria.agents.turn import Turn
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import FORMER_DIGITS, Event, NewEvent, former_id, repeatable_id
@@ -18,6 +20,7 @@ from planaria.cortex.query import Query
 from planaria.cortex.redact import Flow, Redactor
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.tool import Context
+from planaria.records.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,10 @@ class Desk:
     Attributes:
         services: what tools may ask for; a `Redactor` among them knows the node's secrets.
         fork: how this session branched off another, if it did.
+        child: what it was started for by another session, if it was; then it sits in no room.
+        files: what the garden's own files say, by part of the prompt.
+        plan: the record of its plan.
+        drafts: what it has put together before.
     """
 
     definition: AgentDefinition
@@ -36,6 +43,10 @@ class Desk:
     gate: Gate
     services: Mapping[type, object] = field(default_factory=dict)
     fork: SessionForked | None = None
+    child: ChildAsked | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    plan: Record | None = None
+    drafts: Drafts = field(default_factory=Drafts)
 
     @property
     def agent(self) -> str:

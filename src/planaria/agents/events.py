@@ -52,6 +52,19 @@ class Talk(msgspec.Struct, frozen=True, omit_defaults=True):
     left_out: tuple[str, ...] = ()
 
 
+class PartSize(msgspec.Struct, frozen=True, array_like=True):
+    """One part of a prompt: its name, characters, budget in tokens, and how many characters were cut off.
+
+    Of `talk` the characters are those of the messages shown, and `cut` is 1 if earlier ones are not; of `turn` they are
+    those that the results of its tools may have.
+    """
+
+    name: str
+    characters: int
+    budget: int = 0
+    cut: int = 0
+
+
 class ModelRequested(EventType, frozen=True, omit_defaults=True):
     """A model is about to be asked: all that the request is made of, most of it by reference.
 
@@ -65,7 +78,9 @@ class ModelRequested(EventType, frozen=True, omit_defaults=True):
         digest: of the request, see `agents/request.py`; empty if an older program wrote this.
         system: the first message's text.
         tools: the tools on offer, a JSON list of their specs.
-        model, max_tokens, temperature: as sent to the provider.
+        model, max_tokens, temperature, tool_choice, response_schema: as sent to the provider.
+        composition: how messages are made of all this, see `agents/prompt.py`; 1 in what older programs wrote.
+        parts: what `system` consists of, in order, and the budgets of talk and turn.
     """
 
     kind: ClassVar[str] = "model.requested"
@@ -82,6 +97,10 @@ class ModelRequested(EventType, frozen=True, omit_defaults=True):
     talk: Talk | None = None
     max_tokens: int | None = None
     temperature: float | None = None
+    tool_choice: str | None = None
+    response_schema: dict[str, Any] | None = None
+    composition: int = 1
+    parts: tuple[PartSize, ...] | None = None
 
     @classmethod
     def upcast(cls, version: int, payload: dict[str, Any]) -> dict[str, Any]:

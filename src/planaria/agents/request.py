@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 
-from planaria.agents.events import ModelRequested, Talk
+from planaria.agents.events import ModelRequested, PartSize, Talk
+from planaria.agents.prompt import compose
+from planaria.agents.turn import Turn
 from planaria.membrane.provider import FilePart, ImagePart, Message, ModelRequest, ToolSpec
 from planaria.rooms.message import RoomMessage
 
@@ -119,7 +121,25 @@ def request_of(session: str, asked: ModelRequested, messages: tuple[Message, ...
         max_tokens=asked.max_tokens,
         temperature=asked.temperature,
         idempotency_key=f"{session}/{asked.key}",
+        response_schema=asked.response_schema,
+        tool_choice=asked.tool_choice,
     )
+
+
+def rebuilt(session: str, asked: ModelRequested, turn: Turn, shown: Sequence[RoomMessage]) -> ModelRequest:
+    """The request that a description means.
+
+    Raises:
+        msgspec.DecodeError: its tools are no list of tools.
+    """
+    agent = session.removeprefix("session:").partition("@")[0]
+    messages = compose(agent, turn, shown, asked.system or "", asked.composition, turn_room(asked.parts))
+    return request_of(session, asked, messages)
+
+
+def turn_room(parts: Sequence[PartSize] | None) -> int | None:
+    """Characters that the tools' results of a turn may have, as a request says it; None: as many as they are."""
+    return next((part.characters for part in parts or () if part.name == "turn"), None)
 
 
 def lean(asked: ModelRequested, before: ModelRequested | None) -> ModelRequested:
@@ -131,4 +151,5 @@ def lean(asked: ModelRequested, before: ModelRequested | None) -> ModelRequested
         system=None if asked.system == before.system else asked.system,
         tools=None if asked.tools == before.tools else asked.tools,
         talk=None if asked.talk == before.talk else asked.talk,
+        parts=None if asked.parts == before.parts else asked.parts,
     )

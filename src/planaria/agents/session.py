@@ -6,7 +6,7 @@ the transcript, or a failed call rests before the next try). All work is done by
 waits for can be looked at any time, and a kill ends the spending. What it knows of its turn is in the journal: killed,
 it takes the turn up where that stands.
 
-Turn-taking: messages that come during a turn are queued (`_arrived` is the place for other policies).
+Turn-taking: messages that come during a turn are queued, taken in or interrupt it, see `arrivals.py`.
 Does badly: a model that streams without end is ended by nobody but a person who kills its task.
 Emits in the journal, session `session:<agent>@<room>`: see `turn.py`; on the room's topic `TurnState`, `ReplyDelta`.
 """
@@ -20,6 +20,8 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from planaria.agents.arrivals import to_collect, to_steer
+from planaria.agents.brief import Brief
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
 from planaria.agents.desk import Desk, note
 from planaria.agents.events import SessionForked, session_name
@@ -28,7 +30,7 @@ from planaria.agents.halting import Halted
 from planaria.agents.past.ledgers import known_ledger
 from planaria.agents.spans import OUTCOME, end_turn, turn_span
 from planaria.agents.state import compare
-from planaria.agents.think import Brief, Thought, think
+from planaria.agents.think import Thought, think
 from planaria.agents.turn import Act, Action, Say, Think, Turn, next_action, take
 from planaria.agents.work import (
     Begun,
@@ -279,13 +281,26 @@ class AgentProcess(GenServer):
             self._arrived(delivery)
 
     def _arrived(self, delivery: Delivery) -> None:
-        """The room's policy for messages during a turn: they wait for theirs."""
+        """A message waits for its turn, or for the next step of the one in hand (`_taken_in`)."""
         known = {(each.message.id, each.attempt) for each in self.queue}
         if self.turn is not None:
             known.add((self.turn.message.id, self.turn.attempt))
+            known.update(self.turn.answers.items())
         if (delivery.message.id, delivery.attempt) not in known:
             self.queue.append(delivery)
             self._next()
+
+    def _taken_in(self, turn: Turn) -> list[Delivery]:
+        """The waiting messages that the next model call of the turn sees.
+
+        They stay in the queue until the journal has that they were taken in (`_take`).
+        """
+        if not self.queue or turn.open or turn.last is not None:
+            return []
+        own = self._desk.definition.arrivals
+        if turn.asked is None:
+            return to_collect(turn, self.queue, own)
+        return to_steer(turn, self.queue, own)
 
     def _meet(self, change: RecordChanged) -> None:
         if change.record is None or change.error is not None:
@@ -351,6 +366,7 @@ class AgentProcess(GenServer):
                 self._show("waiting" if wait else "thinking", f"step {step + 1}")
                 self._start(
                     *(think, self._desk, turn, self.brief, wait, self.ending, self.results),
+                    self._taken_in(turn),
                     label=f"{self.agent} thinks",
                 )
             case _ if self.results:
@@ -430,6 +446,9 @@ class AgentProcess(GenServer):
         assert self.turn is not None
         self.events += events
         self.turn = reduce(take, events, self.turn)
+        if self.queue and self.turn.answers:
+            taken = self.turn.answers.items()
+            self.queue = deque(each for each in self.queue if (each.message.id, each.attempt) not in taken)
 
     def _crashed(self, what: str, reason: object) -> None:
         """A task ended without a word. When the others have ended, the turn is taken up again, after a pause."""

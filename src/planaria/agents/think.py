@@ -9,50 +9,26 @@ from functools import reduce
 
 import msgspec
 
+from planaria.agents.brief import Brief, after, ask, gather, on_the_way
 from planaria.agents.desk import Desk, Known, append_after
-from planaria.agents.events import ModelFailed, ModelRequested, ModelResponded, Talk
-from planaria.agents.past.source import JournalSource, stretch
-from planaria.agents.prompt import MOST_MESSAGES, choose, compose, system_text
-from planaria.agents.request import canonical, digest_of, lean, request_of, specs_text, talk_of
+from planaria.agents.events import ModelFailed, ModelResponded
+from planaria.agents.request import lean
 from planaria.agents.spans import in_span
 from planaria.agents.turn import Turn, place_of, take
 from planaria.agents.work import Behind
 from planaria.cortex.errors import EventRefused
-from planaria.cortex.event import Event, NewEvent, repeatable_id
+from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.event_type import EventType
 from planaria.membrane.errors import ProviderError, StreamCut, TimedOut
 from planaria.membrane.gate.prepared import Prepared
 from planaria.membrane.models.directory import ModelDirectory
-from planaria.membrane.models.models import Choice
-from planaria.membrane.provider import ModelRequest, ModelResponse, Piece, TextDelta
+from planaria.membrane.provider import ModelResponse, Piece, TextDelta
 from planaria.otp import now, sleep
-from planaria.records.library import Library
-from planaria.rooms.events import RoomForked
-from planaria.rooms.message import RoomMessage, room_name
+from planaria.rooms.message import Delivery, room_name
 from planaria.rooms.room import Room
 
-GARDEN_FILES = ("SOUL", "USER", "MEMORY", "contract")
-"""What every agent of a garden is told, from the files of these names."""
 PIECE = 24
 """Characters of a streamed answer that are sent on together, at least."""
-
-
-class Brief(msgspec.Struct, frozen=True):
-    """What a model is told beside the turn itself; the same for all steps of a turn.
-
-    Attributes:
-        shown: the talk of the room before it.
-        talk: where that stands in the journal.
-        others: the other agents there.
-        files: what the garden's own files say.
-        resumed: people may have seen a piece of an answer that is not going on.
-    """
-
-    shown: tuple[RoomMessage, ...]
-    talk: Talk
-    others: tuple[str, ...]
-    files: tuple[str, ...]
-    resumed: bool = False
 
 
 class Thought(msgspec.Struct, frozen=True):
@@ -71,6 +47,7 @@ async def think(
     wait: float,
     ahead: Sequence[NewEvent],
     results: Sequence[NewEvent] = (),
+    taken: Sequence[Delivery] = (),
 ) -> Thought | Behind:
     """Make one model call, its text streamed into the room.
 
@@ -79,24 +56,27 @@ async def think(
         wait: seconds to wait first.
         ahead: events that are to be written first, some of which may be there already.
         results: the end of the last tool call of the step before, not written yet.
+        taken: messages that are taken into the turn before this call.
     """
     if wait:
         await sleep(wait)
     models = await ModelDirectory.models("models")
-    notes = _Notes(desk, turn, ahead, results)
-    state = reduce(take, map(desk.foreseen, results), turn)
+    state = after(desk, turn, results)
+    told = on_the_way(desk, state, taken)
+    state = after(desk, state, told)
+    notes = _Notes(desk, turn, ahead, (*results, *told))
     attempt = turn.tries + 1
     try:
         try:
             choice = models.resolve(desk.definition.model)
-            brief = brief or await _brief(desk, turn)
-            asked, request = _request(desk, state, brief, choice)
+            brief = brief or await gather(desk, state)
+            asked, request = ask(desk, state, brief, choice)
             attempt = asked.attempt
             if asked is not turn.asked:
                 written = await notes.write(lean(asked, turn.asked), asked.key)
                 true = reduce(take, written, turn)
                 if true.steps != state.steps:  # the journal masked more of a result than was foreseen
-                    asked, request = _request(desk, msgspec.structs.replace(true, open=False), brief, choice)
+                    asked, request = ask(desk, msgspec.structs.replace(true, open=False), brief, choice)
                     attempt = asked.attempt
                     await notes.write(lean(asked, true.asked), asked.key)
             streaming = _stream(desk, turn, brief, choice.provider.stream(request))
@@ -114,6 +94,7 @@ async def think(
                 )
             )
             return Thought(tuple(notes.events), brief)
+        desk.drafts.measure(request, response.usage)
         answer = ModelResponded(
             turn=turn.id,
             step=asked.step,
@@ -133,8 +114,8 @@ async def think(
             place: desk.gate.prepare(
                 call.name, call.arguments, desk.context(turn, place), desk.definition.tools
             )
-            for n, call in enumerate(response.tool_calls)
-            if (place := place_of(turn, asked.step, n))
+            for n, call in enumerate(response.tool_calls[: desk.definition.parallel])
+            if state.last is None and (place := place_of(turn, asked.step, n))
         }
         try:
             begun = [event for prepared in ready.values() for event in prepared.events]
@@ -173,59 +154,6 @@ class _Notes:
         """Write that the call has failed. One try may fail several times, if nobody knew how it ended."""
         place = f"{problem.turn}/{problem.step}/{problem.attempt}/{self._turn.failures}"
         await self.write(problem, place)
-
-
-def _request(desk: Desk, turn: Turn, brief: Brief, choice: Choice) -> tuple[ModelRequested, ModelRequest]:
-    """What to ask: the request that was cut off, if it can be made again as it was, else a new one."""
-    before = turn.asked
-    if before is not None and turn.open and before.digest:
-        request = request_of(
-            desk.session, before, compose(desk.agent, turn, brief.shown, before.system or "")
-        )
-        same_model = (before.provider, before.model) == (choice.provider.name, choice.model)
-        if same_model and digest_of(canonical(request)) == before.digest:
-            return before, request
-    definition = desk.definition
-    system = system_text(definition, desk.told_room, turn.message.author, brief.others, brief.files)
-    asked = ModelRequested(
-        turn=turn.id,
-        step=len(turn.steps),
-        provider=choice.provider.name,
-        model=choice.model,
-        attempt=turn.tries + 1,
-        system=desk.mask(system),
-        tools=desk.mask(specs_text(tool.spec for tool in desk.gate.offered(definition.tools))),
-        talk=brief.talk,
-        max_tokens=definition.max_tokens,
-        temperature=definition.temperature,
-    )
-    messages = compose(desk.agent, turn, brief.shown, asked.system or "")
-    request = request_of(desk.session, asked, messages)
-    digest = digest_of(canonical(request))
-    return msgspec.structs.replace(asked, messages=len(messages), digest=digest), request
-
-
-async def _brief(desk: Desk, turn: Turn) -> Brief:
-    """Ask the room and the library what the model is to be told; after a restart the talk is the one it was told."""
-    name = room_name(desk.room)
-    pending = [message.id for message in await Room.pending(name, desk.agent)]
-    others = tuple(member for member in await Room.members(name) if member != desk.agent)
-    files = tuple(
-        record.body.strip()
-        for record in await Library.list("library", "garden")
-        if record.path.removesuffix(".md") in GARDEN_FILES and record.body.strip()
-    )
-    if turn.asked is not None and turn.asked.talk is not None:
-        shown, problems = await stretch(JournalSource(), desk.room, turn.asked.talk)
-        if not problems:
-            return Brief(tuple(shown), turn.asked.talk, others, files, resumed=True)
-    # A word of the room's about where it was forked off is for people.
-    hidden = {turn.message.id, repeatable_id(name, RoomForked.kind), *pending}
-    talk = await Room.transcript(name, limit=MOST_MESSAGES + len(hidden))
-    # Those that came after it do not belong to what it answers.
-    kept = choose(talk, hidden)
-    place = talk_of(kept, [message for message in talk if message.id in hidden])
-    return Brief(tuple(kept), place, others, files, resumed=turn.begun)
 
 
 async def _stream(

@@ -7,6 +7,8 @@ tool calls (`call_id` = `<turn>/<step>/<n>`). If one of them was erased or prune
 over: nobody can go on from what cannot be read.
 """
 
+from typing import Literal
+
 import msgspec
 
 from planaria.agents.events import (
@@ -16,6 +18,8 @@ from planaria.agents.events import (
     TurnFinished,
     TurnStarted,
 )
+from planaria.agents.limits import Spent, words
+from planaria.agents.steering import TurnChecked, TurnLimited, TurnSteered
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch
 from planaria.membrane.events import ToolFinished, ToolStarted
@@ -29,10 +33,13 @@ MAX_FAILURES = 3
 KINDS = (
     *(TurnStarted.kind, ModelRequested.kind, ModelResponded.kind, ModelFailed.kind),
     *(ToolStarted.kind, ToolFinished.kind, TurnFinished.kind),
+    *(TurnSteered.kind, TurnLimited.kind, TurnChecked.kind),
 )
 """Those a turn is folded from."""
 UNREADABLE = "unreadable"
 """What an event is to a program that does not know its shape, though it is whole."""
+MAX_REPAIRS = 2
+"""Answers that do not fit their schema before the turn fails."""
 LONGEST_WAIT = 60.0
 """Seconds a provider may ask to wait before the next try; one that asks for more is not tried again."""
 
@@ -54,6 +61,25 @@ class Step(msgspec.Struct, frozen=True):
     """Places of calls that were started; without a result they were cut off."""
 
 
+class Aside(msgspec.Struct, frozen=True):
+    """What the model is told during a turn beside the results of its tools, before the model call `step`.
+
+    Attributes:
+        kind: `message` (a further one, taken in), `limit` (one is reached: this call is the last), `repair` (the
+            answer before does not fit its schema).
+        message: the further message; None for the others.
+        attempt: of its delivery.
+        collected: whether it had waited when the turn began.
+    """
+
+    step: int
+    kind: Literal["message", "limit", "repair"]
+    text: str
+    message: RoomMessage | None = None
+    attempt: int = 1
+    collected: bool = False
+
+
 class Turn(msgspec.Struct, frozen=True):
     """A turn as far as it has come. Replaced, never changed.
 
@@ -67,6 +93,10 @@ class Turn(msgspec.Struct, frozen=True):
         tries: times the step in hand was asked.
         finished: how the turn ended, empty while it has not.
         gone: `erased` or `pruned` if an event of it was; `unreadable` if this program cannot read one (`last_error`).
+        asides: what it is told on its way, in order.
+        spent: what it has come to.
+        last: the step that is the closing model call, once a limit is reached.
+        repairs: answers that did not fit their schema.
     """
 
     message: RoomMessage
@@ -82,6 +112,15 @@ class Turn(msgspec.Struct, frozen=True):
     tries: int = 0
     finished: str = ""
     gone: str = ""
+    asides: tuple[Aside, ...] = ()
+    spent: Spent = Spent()
+    last: int | None = None
+    repairs: int = 0
+
+    @property
+    def answers(self) -> dict[str, int]:
+        """Further messages that its reply answers, with the attempt at each."""
+        return {each.message.id: each.attempt for each in self.asides if each.message is not None}
 
     @property
     def id(self) -> str:
@@ -143,7 +182,11 @@ def place_of(turn: Turn, step: int, number: int) -> str:
 
 
 def next_action(turn: Turn, max_steps: int) -> Action:
-    """What a turn needs next."""
+    """What a turn needs next.
+
+    Args:
+        max_steps: model calls before the closing one.
+    """
     if turn.gone == UNREADABLE:
         return Say(f"I cannot go on with this: {turn.last_error}. Please ask again.", None, "failed")
     if turn.gone:
@@ -154,7 +197,16 @@ def next_action(turn: Turn, max_steps: int) -> Action:
     if turn.steps:
         number = len(turn.steps) - 1
         step = turn.steps[-1]
-        if not step.response.tool_calls:
+        closing = turn.last is not None and number >= turn.last
+        if not step.response.tool_calls or closing:
+            if turn.repairs >= MAX_REPAIRS and not closing:
+                return Say(
+                    f"I could not answer in the form that was asked for: {turn.last_error}", None, "failed"
+                )
+            if not closing and any(each.step > number for each in turn.asides):
+                return Think(len(turn.steps))
+            if closing and not step.response.text.strip():
+                return Say(f"I stopped without an answer: {_limit_of(turn)}", None, "failed")
             return Say(step.response.text.strip() or "(no answer)", model_label(step.response))
         open_runs = tuple(
             ToolRun(place, call, place in step.begun)
@@ -163,7 +215,7 @@ def next_action(turn: Turn, max_steps: int) -> Action:
         )
         if open_runs:
             return Act(open_runs)
-        if len(turn.steps) >= max_steps:
+        if len(turn.steps) > max_steps:  # the closing call was not noted as one
             text = f"I stopped after {max_steps} steps without an answer; `planaria replay` shows them."
             return Say(text, None, "failed")
     wait = 0.0 if not turn.failures else max(2.0 ** (turn.failures - 1), turn.retry_after)
@@ -207,6 +259,14 @@ def _take(turn: Turn, event: Event) -> Turn:
             if finished.turn != turn.id:
                 return turn
             return msgspec.structs.replace(turn, finished=finished.outcome, open=False)
+        case TurnSteered.kind:
+            return _steered(turn, event, TurnSteered.of(event))
+        case TurnLimited.kind:
+            return _limited(turn, TurnLimited.of(event))
+        case TurnChecked.kind:
+            checked = TurnChecked.of(event)
+            aside = Aside(checked.step, "repair", checked.problem)
+            return _aside(turn, aside, repairs=turn.repairs + 1, last_error=checked.problem)
         case _:
             return _take_tool(turn, event)
 
@@ -221,13 +281,45 @@ def _requested(turn: Turn, asked: ModelRequested) -> Turn:
             system=before.system if asked.system is None else asked.system,
             tools=before.tools if asked.tools is None else asked.tools,
             talk=before.talk if asked.talk is None else asked.talk,
+            parts=before.parts if asked.parts is None else asked.parts,
         )
     return msgspec.structs.replace(turn, asked=asked, open=True, tries=max(turn.tries + 1, asked.attempt))
+
+
+def _aside(turn: Turn, aside: Aside, **changes: object) -> Turn:
+    return msgspec.structs.replace(turn, asides=(*turn.asides, aside), **changes)
+
+
+def _steered(turn: Turn, event: Event, steered: TurnSteered) -> Turn:
+    if steered.turn != turn.id or steered.message in turn.answers:
+        return turn
+    message = RoomMessage(
+        steered.message,
+        *(0, event.at, turn.message.room, steered.author, steered.author_kind, steered.text),
+        trace_id=event.trace_id,
+        subject=event.subject,
+    )
+    collected = steered.how == "collect"
+    return _aside(turn, Aside(steered.step, "message", steered.text, message, steered.delivery, collected))
+
+
+def _limited(turn: Turn, limited: TurnLimited) -> Turn:
+    if turn.last is not None:
+        return turn
+    told = words(limited.limit, limited.reached, limited.allowed)
+    return _aside(turn, Aside(limited.step, "limit", told), last=limited.step)
+
+
+def _limit_of(turn: Turn) -> str:
+    return next(
+        (f"it took {each.text}" for each in turn.asides if each.kind == "limit"), "a limit was reached"
+    )
 
 
 def _responded(turn: Turn, said: ModelResponded) -> Turn:
     if said.turn != turn.id or said.step != len(turn.steps):
         return turn
+    spent = turn.spent
     return msgspec.structs.replace(
         turn,
         steps=(*turn.steps, Step(said.response)),
@@ -237,6 +329,14 @@ def _responded(turn: Turn, said: ModelResponded) -> Turn:
         retry_after=0.0,
         open=False,
         tries=0,
+        spent=msgspec.structs.replace(
+            spent,
+            steps=spent.steps + 1,
+            tool_calls=spent.tool_calls + len(said.tool_calls),
+            tokens=spent.tokens + said.usage.input_tokens + said.usage.output_tokens,
+            model_ms=spent.model_ms + said.duration_ms,
+            cost_micro=spent.cost_micro + (said.cost_micro or 0),
+        ),
     )
 
 

@@ -5,10 +5,12 @@ the message an answer belongs to is its `cause_id`, whose data it is its `subjec
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+import msgspec
 
 from planaria.cortex.event_type import EventType, with_place
-from planaria.rooms.message import AuthorKind
+from planaria.rooms.message import Arrivals, AuthorKind
 
 DIRECTORY = "rooms"
 """The stream of the directory of rooms."""
@@ -57,6 +59,8 @@ class MessageSaid(EventType, frozen=True, omit_defaults=True):
         client_id: the sender's own id for the message.
         model: what wrote it; None for people and workflows.
         attempt: the delivery that is answered with it, from 1.
+        arrivals: what becomes of it if it arrives while its agent is at work; empty leaves that to the agent.
+        answers: further messages that are answered with it, each with its attempt: those the turn took in.
     """
 
     kind: ClassVar[str] = "room.message"
@@ -69,6 +73,8 @@ class MessageSaid(EventType, frozen=True, omit_defaults=True):
     model: str | None = None
     final: bool = True
     attempt: int = 1
+    arrivals: Arrivals | Literal[""] = ""
+    answers: dict[str, int] = msgspec.field(default_factory=dict)
 
     @classmethod
     def upcast(cls, version: int, payload: dict[str, Any]) -> dict[str, Any]:

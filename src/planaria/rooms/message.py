@@ -5,6 +5,8 @@ from typing import Literal
 import msgspec
 
 type AuthorKind = Literal["person", "agent", "workflow", "notice"]
+type Arrivals = Literal["queue", "steer", "collect", "interrupt"]
+"""What becomes of a message that arrives while its agent is at work; see `agents/arrivals.py`."""
 
 
 class RoomMessage(msgspec.Struct, frozen=True):
@@ -20,6 +22,8 @@ class RoomMessage(msgspec.Struct, frozen=True):
         model: what wrote it, `provider/model` or `offline`; None for people and workflows.
         subject: whose data it is: `person:<author>` for what a person says, the same for what answers it; empty for
             nobody's. What was erased has the text `(erased)`.
+        arrivals: what becomes of it if it arrives while its agent is at work; empty leaves that to the agent.
+        answers: further messages this one answers, each with the attempt at it.
     """
 
     id: str
@@ -34,6 +38,8 @@ class RoomMessage(msgspec.Struct, frozen=True):
     trace_id: str = ""
     model: str | None = None
     subject: str = ""
+    arrivals: Arrivals | Literal[""] = ""
+    answers: dict[str, int] = {}
 
 
 class Accepted(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ of the transcript is the order of acceptance.
 
 Whether a write that got no answer was done nobody knows; the next write finds out, and what came through is told then.
 
-Turn-taking: a member takes its messages one at a time, in order (`queue`); other policies belong in the member.
+Turn-taking: a member takes its messages one at a time, in order; other policies are its own (`agents/arrivals.py`).
 A start takes a snapshot (members, what waits) and reads what came after it; earlier messages are read when somebody
 asks for them. Snapshots are made every 1000 events and at an orderly stop.
 Does badly: the first start without a snapshot reads the whole stream. What waits for a member that never comes back is
@@ -16,7 +16,8 @@ Emits in the journal, session `room:<name>`: see `rooms/events.py`. Spans: `room
 """
 
 from collections import deque
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -55,6 +56,7 @@ from planaria.rooms.events import MemberJoined, MemberLeft, MessageRedelivered, 
 from planaria.rooms.giving_up import given_up, reply_id
 from planaria.rooms.message import (
     Accepted,
+    Arrivals,
     AuthorKind,
     Delivery,
     ReplyDelta,
@@ -151,6 +153,7 @@ class Room(GenServer):
         client_id: str = "",
         author_kind: AuthorKind = "person",
         to: tuple[str, ...] | None = None,
+        arrivals: Arrivals | Literal[""] = "",
     ) -> Deferred[Accepted]:
         """Say something; answered when it is durable.
 
@@ -160,6 +163,7 @@ class Room(GenServer):
             client_id: the sender's own id for the message. Sent twice with the same one it is one message, and
                 both get the same answer.
             to: the members who are to answer, instead of what the text says.
+            arrivals: what becomes of it with those who are at work; by default as each of them does it.
         Raises:
             RoomUnavailable: it is not accepted; try again.
             RoomRefused: it is not accepted and never will be.
@@ -184,7 +188,7 @@ class Room(GenServer):
         )
         trace_id = event_id
         subject = subject_of(author) if author_kind == "person" else ""
-        said = MessageSaid(author, author_kind, text, asked, client_id)
+        said = MessageSaid(author, author_kind, text, asked, client_id, arrivals=arrivals)
         events = [self._event(said, trace_id, id=event_id, subject=subject)]
         if from_text and (missing := strangers(text, members)):
             events.append(self._notice(not_here(missing, members), trace_id))
@@ -209,6 +213,7 @@ class Room(GenServer):
         key: str = "",
         attempt: int = 1,
         subject: str = "",
+        answers: Mapping[str, int] | None = None,
     ) -> Deferred[Accepted]:
         """Let an agent or a workflow speak.
 
@@ -217,6 +222,7 @@ class Room(GenServer):
             final: whether the message is answered with it; False for a remark on the way.
             key: makes a remark, or a message of a workflow, harmless to repeat.
             attempt: that of the delivery this answers; each attempt is answered once.
+            answers: further messages that are answered with it, each with its attempt.
             trace_id, subject: what it is part of, and whose data it is; by default those of the message it answers,
                 while the room remembers it. Without either a trace begins here.
         Raises:
@@ -228,7 +234,13 @@ class Room(GenServer):
             event_id = reply_id(self.name, author, cause_id, attempt)
         else:
             event_id = repeatable_id(self.topic, "key", author, key) if key else new_id()
-        said = MessageSaid(author, author_kind, text, model=model, final=final, attempt=attempt)
+        said = MessageSaid(
+            *(author, author_kind, text),
+            model=model,
+            final=final,
+            attempt=attempt,
+            answers=dict(answers or {}),
+        )
         cause = self._cause(author, cause_id)
         if cause is not None:
             trace_id, subject = trace_id or cause.trace_id, subject or cause.subject

@@ -1,7 +1,7 @@
 """The state of a room, folded from its events: what was said, who is there, what waits for an answer. Pure.
 
-A message counts as answered by an agent when a message of that agent has it as its cause. What was erased or pruned is
-shown as such and waits for nobody: nothing can be answered that cannot be read.
+A message counts as answered by an agent when a message of that agent has it as its cause, or names it in `answers`.
+What was erased or pruned is shown as such and waits for nobody: nothing can be answered that cannot be read.
 Bounded: the latest 1000 messages, the members, and what waits for an answer.
 """
 
@@ -110,6 +110,8 @@ class Transcript:
             self._wait(agent, Pending(message.id, 1, message))
         if event.cause_id is not None and said.final:
             self._answered(message.author, event.cause_id, said.attempt)
+            for taken_in, attempt in said.answers.items():
+                self._answered(message.author, taken_in, attempt)
         return message
 
     def _answered(self, agent: str, message_id: str, attempt: int) -> None:
@@ -246,6 +248,8 @@ def _message(room: str, event: Event, said: MessageSaid | None) -> RoomMessage:
         trace_id=event.trace_id,
         model=said.model,
         subject=event.subject,
+        arrivals=said.arrivals,
+        answers=said.answers,
     )
 
 

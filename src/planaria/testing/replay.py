@@ -9,7 +9,7 @@ Given the agent, its system text and the tools it is offered as well. A differen
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,8 +20,8 @@ from planaria.agents.past.replay import ledger_of, names_of
 from planaria.agents.past.seed import trace_of_turn
 from planaria.agents.past.source import Source, StoredSource
 from planaria.agents.past.stored import at_once, read_run, sessions_of
-from planaria.agents.prompt import choose, compose, system_text
-from planaria.agents.request import canonical, digest_of, read_specs, request_of, specs_text, talk_of
+from planaria.agents.prompt import Told, assemble, choose, former_system_text, parts_of, system_text
+from planaria.agents.request import canonical, digest_of, read_specs, rebuilt, specs_text, talk_of
 from planaria.agents.turn import UNREADABLE, Act, Action, Say, Think, Turn, next_action, take
 from planaria.cortex.event import Event
 from planaria.cortex.query import Query
@@ -33,6 +33,8 @@ from planaria.rooms.message import RoomMessage, room_name
 from planaria.rooms.transcript import KINDS as ROOM_KINDS
 from planaria.rooms.transcript import Transcript
 
+KEPT = ("amendments", "plan", "handoff")
+"""Parts of a system text that come from what happened, not from agent and garden."""
 DEFAULT_STEPS = 12
 """Model calls of one turn, for a run whose agent is not given."""
 
@@ -65,7 +67,7 @@ def replay(
     session: str = "",
     agent: AgentDefinition | None = None,
     tools: Iterable[Tool] | None = None,
-    garden: Sequence[str] = (),
+    garden: Mapping[str, str] | None = None,
     max_steps: int | None = None,
 ) -> Checked:
     """Check a stored run against the present code.
@@ -75,7 +77,7 @@ def replay(
         session: which one, if there are several.
         agent: given, system text and tools on offer are made anew from it and compared.
         tools: given, each call is checked against them; with `agent`, what is offered, too.
-        garden: texts of the garden's own files, for the system text.
+        garden: texts of the garden's own files by part of the prompt (`soul`, `contract`), for the system text.
         max_steps: by default the agent's, else 12.
     Returns:
         How much was checked.
@@ -90,7 +92,7 @@ def replay(
         raise ValueError(f"name one session of these: {', '.join(found) or 'there is none'}")
     steps = max_steps or (agent.max_steps if agent else DEFAULT_STEPS)
     run = _Run(
-        StoredSource(events), found[0], agent, Gate(tools) if tools is not None else None, garden, steps
+        StoredSource(events), found[0], agent, Gate(tools) if tools is not None else None, garden or {}, steps
     )
     return at_once(run.check())
 
@@ -104,7 +106,7 @@ class _Run:
         session: str,
         agent: AgentDefinition | None,
         gate: Gate | None,
-        garden: Sequence[str],
+        garden: Mapping[str, str],
         max_steps: int,
     ) -> None:
         self.source: Source = source
@@ -112,7 +114,7 @@ class _Run:
         self.session = session
         self.agent = agent
         self.gate = gate
-        self.garden = tuple(garden)
+        self.garden = garden
         self.max_steps = max_steps
         self.name, self.room = names_of(session)
         self.prompts = self.calls = 0
@@ -184,7 +186,7 @@ class _Run:
             )
         if self.agent is not None:
             self._offer(where, turn, asked, room, shown)
-        request = request_of(self.session, asked, compose(self.name, before, shown, asked.system or ""))
+        request = rebuilt(self.session, asked, before, shown)
         if digest_of(canonical(request)) != asked.digest:
             messages = "\n".join(f"  {m.role}: {m.content}" for m in request.messages)
             raise Differs(
@@ -200,14 +202,26 @@ class _Run:
     ) -> None:
         assert self.agent is not None
         others = [name for name in room.members if name != self.name]
-        system = system_text(self.agent, self.room, turn.message.author, others, self.garden)
-        _same(turn.id, "system", f"{where}: another system text", asked.system or "", system)
+        then, now = self._systems(self.agent, turn, asked, others)
+        _same(turn.id, "system", f"{where}: another system text", then, now)
         if self.gate is not None:
             offered = [tool.spec for tool in self.gate.offered(self.agent.tools)]
-            then = {spec.name: _pretty(spec) for spec in read_specs(asked.tools or "[]")}
-            now = {spec.name: _pretty(spec) for spec in read_specs(specs_text(offered))}
-            text = f"{where}: other tools on offer"
-            _same(turn.id, "tools", text, "\n".join(then.values()), "\n".join(now.values()))
+            before = "\n".join(_pretty(spec) for spec in read_specs(asked.tools or "[]"))
+            present = "\n".join(_pretty(spec) for spec in read_specs(specs_text(offered)))
+            _same(turn.id, "tools", f"{where}: other tools on offer", before, present)
+
+    def _systems(
+        self, agent: AgentDefinition, turn: Turn, asked: ModelRequested, others: Sequence[str]
+    ) -> tuple[str, str]:
+        """The system text as it was, and as it would be now; without the parts that nothing here makes anew."""
+        author, system = turn.message.author, asked.system or ""
+        if asked.composition == 1:
+            return system, former_system_text(agent, self.room, author, others, self.garden.values())
+        parts = parts_of(system, asked.parts or ())
+        earlier = any(part.name == "talk" and part.cut for part in asked.parts or ())
+        now = assemble(Told(agent, self.room, author, tuple(others), self.garden, earlier=earlier))
+        kept = [part for part in parts if part.name not in KEPT]
+        return system_text(kept), system_text(now)
 
     def _room_at(self, seq: int) -> Transcript:
         room = Transcript(self.room)

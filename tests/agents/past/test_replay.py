@@ -125,7 +125,7 @@ async def test_a_prompt_that_would_be_built_otherwise_is_told(talked: World, mon
 
     from planaria.agents.prompt import compose
 
-    monkeypatch.setattr("planaria.agents.past.replay.compose", louder)
+    monkeypatch.setattr("planaria.agents.request.compose", louder)
     views = (await replayed(talked)).steps
     assert {view.prompt for view in views if view.kind == "answer"} == {"changed"}
     assert "its digest is another" in views[1].problems[0]

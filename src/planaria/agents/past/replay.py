@@ -25,8 +25,7 @@ from planaria.agents.past.replayed import (
 )
 from planaria.agents.past.seed import SeedLost, fork_of, trace_of_turn
 from planaria.agents.past.source import Source, stretch
-from planaria.agents.prompt import compose
-from planaria.agents.request import canonical, digest_of, read_specs, request_of
+from planaria.agents.request import canonical, digest_of, read_specs, rebuilt
 from planaria.agents.state import plain, state_digest
 from planaria.agents.turn import Act, Think, ToolResult, Turn, model_label, next_action, place_of, take
 from planaria.cortex.event import Event
@@ -122,10 +121,10 @@ async def prompt_of(source: Source, session: str, asked: Turn) -> tuple[ModelReq
         return None, ["an older program wrote this: what was sent is not in the journal"]
     if said.system is None or said.tools is None or said.talk is None:
         return None, ["what the first request of this turn had is gone"]
-    agent, room = names_of(session)
+    _, room = names_of(session)
     shown, problems = await stretch(source, room, said.talk)
     try:
-        request = request_of(session, said, compose(agent, asked, shown, said.system))
+        request = rebuilt(session, said, asked, shown)
     except msgspec.DecodeError as error:
         return None, [f"the tools that were offered cannot be read: {error}"]
     if digest_of(canonical(request)) != said.digest and not problems:

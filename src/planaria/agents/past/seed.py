@@ -99,7 +99,7 @@ async def forks_of(source: Source) -> list[SessionForked]:
 
 
 def with_steps(turn: Turn, kept: Turn) -> Turn:
-    """The turn with the steps of another, the results of its tools at their places in this one."""
+    """The turn with the steps of another and what it was told, the results of its tools at their places in this one."""
     steps = tuple(
         Step(
             step.response,
@@ -111,4 +111,5 @@ def with_steps(turn: Turn, kept: Turn) -> Turn:
         )
         for number, step in enumerate(kept.steps)
     )
-    return msgspec.structs.replace(turn, steps=steps)
+    asides = tuple(each for each in kept.asides if each.kind != "limit" and each.step <= len(steps))
+    return msgspec.structs.replace(turn, steps=steps, asides=asides)

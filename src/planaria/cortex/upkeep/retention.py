@@ -43,6 +43,8 @@ CLASSES: tuple[tuple[str, Class], ...] = (
     ("workflow.checkpoint", "state"),
     ("workflow.*", "runs"),
     ("process.*", "node"),
+    ("child.asked", "models"),
+    ("child.finished", "models"),
     ("child.*", "node"),
     ("supervisor.*", "node"),
     ("node.*", "node"),
@@ -59,6 +61,8 @@ CLASSES: tuple[tuple[str, Class], ...] = (
     ("work.*", "state"),
     ("question.*", "state"),
     ("dead.*", "state"),
+    ("breaker.*", "state"),
+    ("budget.*", "state"),
 )
 """Pattern of kinds and their class; the first that matches counts, `other` for those that none matches."""
 

@@ -1,0 +1,40 @@
+"""What a session has put together for its last prompt, so that equal instructions are put together and masked once.
+
+Owned by a session's process, used by the one task that makes its model call. Lost, it is made anew.
+"""
+
+from dataclasses import dataclass, field
+
+from planaria.agents.events import PartSize
+from planaria.agents.prompt import CHARACTERS, Told
+from planaria.membrane.provider import ModelRequest, Usage
+from planaria.membrane.tool import Tool
+
+ENOUGH = 200
+"""Tokens of a prompt from which on its usage tells something about characters."""
+FEWEST, MOST = 1.5, 8.0
+"""Characters of a token that are believed."""
+
+
+@dataclass(slots=True)
+class Drafts:
+    """The last system message, what it was made of, and the tools that were offered with it.
+
+    Attributes:
+        characters: of a token, as usage has shown so far.
+    """
+
+    characters: float = CHARACTERS
+    told: Told | None = None
+    system: str = ""
+    sizes: tuple[PartSize, ...] = ()
+    offered: list[Tool] = field(default_factory=list)
+    tools: str = ""
+
+    def measure(self, request: ModelRequest, usage: Usage) -> None:
+        """Learn from an answer how many characters a token has: half from this prompt, half from those before."""
+        if usage.input_tokens < ENOUGH:
+            return
+        sent = len(self.tools) + sum(len(message.content) for message in request.messages)
+        seen = min(max(sent / usage.input_tokens, FEWEST), MOST)
+        self.characters = (self.characters + seen) / 2

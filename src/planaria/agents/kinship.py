@@ -1,0 +1,96 @@
+"""What journals tell of children: sessions that an agent starts for a task, each with a stream of its own.
+
+A child's stream is `<stream of the parent>/<n>`, in which `child.asked` is the first event and `child.finished` the
+last. Both, and all between, are in the trace of the parent's message.
+"""
+
+import hashlib
+from typing import Any, ClassVar
+
+import msgspec
+
+from planaria.cortex.event import repeatable_id
+from planaria.cortex.event_type import EventType
+
+MOST_DEPTH = 3
+"""Generations below an agent in a room."""
+
+
+class ChildAsked(EventType, frozen=True, omit_defaults=True):
+    """An agent has a child do something. The first event of the child's stream; its id is the child's message.
+
+    Attributes:
+        parent: stream of the session that asked; `turn` and `call` are the turn and the tool call there.
+        agent: who the child is.
+        definition: what it is made of, as `AgentDefinition`: its authority is narrowed to what the parent may.
+        depth: generations below an agent in a room, from 1.
+        schema: JSON schema the answer has to fit; None: it is text.
+        budget: what it may spend of its parent's, by `usd`, `tokens`, `seconds`, `tool_calls`.
+        wait: whether the parent waits for it; otherwise the result is said to the parent in its room.
+    """
+
+    kind: ClassVar[str] = "child.asked"
+    parent: str
+    turn: str
+    call: str
+    agent: str
+    task: str
+    definition: dict[str, Any]
+    room: str
+    by: str
+    depth: int = 1
+    schema: dict[str, Any] | None = None
+    budget: dict[str, float] = msgspec.field(default_factory=dict)
+    wait: bool = True
+
+
+class ChildFinished(EventType, frozen=True, omit_defaults=True):
+    """What a child came to. Written before anybody is told, so a result is never lost.
+
+    Attributes:
+        outcome: `answered`, `failed`, `invalid` (no answer that fits the schema), `stopped`.
+        text: its answer, or why there is none.
+        value: the answer as JSON, if there is a schema.
+        steps, tokens, cost_micro: what it took.
+    """
+
+    kind: ClassVar[str] = "child.finished"
+    child: str
+    outcome: str
+    text: str
+    value: Any = None
+    steps: int = 0
+    tokens: int = 0
+    cost_micro: int = 0
+
+
+class ChildResult(msgspec.Struct, frozen=True):
+    """What the parent is told: the child's stream, and how it ended."""
+
+    child: str
+    finished: ChildFinished
+
+
+def child_stream(parent: str, call: str) -> str:
+    """The stream of the child that a tool call of a session asks for: the same however often it is made."""
+    return f"{parent}/{hashlib.sha256(call.encode()).hexdigest()[:8]}"
+
+
+def asked_id(child: str) -> str:
+    """The id of a child's first event."""
+    return repeatable_id(child, ChildAsked.kind)
+
+
+def finished_id(child: str) -> str:
+    """The id of a child's last event."""
+    return repeatable_id(child, ChildFinished.kind)
+
+
+def is_child(session: str) -> bool:
+    """Whether a stream is a child's."""
+    return session.startswith("session:") and "/" in session
+
+
+def parent_of(child: str) -> str:
+    """The stream of a child's parent."""
+    return child.rpartition("/")[0]

@@ -1,0 +1,102 @@
+"""An agent's plan in a room: a record with a checklist, which the agent, its prompt and people share. Pure.
+
+    notes/plans/scout-garden.md
+    ---
+    class: plan
+    agent: scout
+    room: garden
+    goal: know the moss of the north wall
+    ---
+    - [x] look at the wall
+    - [ ] (doing) ask ada about the light
+    - [ ] write it down
+
+Anybody may edit it as a note. Lines that are no items stay where they are.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from planaria.records.record import Record
+
+type Status = Literal["open", "doing", "done", "dropped"]
+STATUSES: tuple[Status, ...] = ("open", "doing", "done", "dropped")
+MOST_ITEMS = 100
+LONGEST_ITEM = 500
+"""Characters of an item."""
+_ITEM = re.compile(r"\s*[-*] \[([ xX-])\] (?:\((doing)\) )?(.*\S)\s*\Z")
+_MARKS = {"open": "[ ] ", "doing": "[ ] (doing) ", "done": "[x] ", "dropped": "[-] "}
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One thing to do; `number` counts from 1."""
+
+    number: int
+    text: str
+    status: Status = "open"
+
+
+def plan_path(agent: str, room: str) -> str:
+    """Where an agent's plan in a room is, relative to the garden."""
+    return f"notes/plans/{agent}-{room}.md" if room else f"notes/plans/{agent}.md"
+
+
+def items_of(body: str) -> list[Item]:
+    """The items of a checklist, in order."""
+    found: list[Item] = []
+    for line in body.splitlines():
+        match = _ITEM.match(line)
+        if match:
+            mark, doing, text = match.groups()
+            status: Status = (
+                "done" if mark in "xX" else "dropped" if mark == "-" else "doing" if doing else "open"
+            )
+            found.append(Item(len(found) + 1, text, status))
+    return found
+
+
+def body_of(items: Sequence[tuple[str, Status]]) -> str:
+    """A checklist."""
+    return "".join(f"{_line(text, status)}\n" for text, status in items)
+
+
+def changed(body: str, number: int, status: Status | None = None, text: str | None = None) -> str | None:
+    """The checklist with one item changed; None if it has no item of this number."""
+    lines = body.splitlines()
+    count = 0
+    for place, line in enumerate(lines):
+        match = _ITEM.match(line)
+        if not match:
+            continue
+        count += 1
+        if count == number:
+            mark, doing, said = match.groups()
+            old: Status = (
+                "done" if mark in "xX" else "dropped" if mark == "-" else "doing" if doing else "open"
+            )
+            lines[place] = _line(text or said, status or old)
+            return "\n".join(lines) + "\n"
+    return None
+
+
+def plan_text(record: Record | None) -> str:
+    """A plan as its prompt shows it: the goal, the checklist with numbers; empty if there is none."""
+    if record is None:
+        return ""
+    goal = str(record.front.get("goal") or "").strip()
+    count = 0
+    lines: list[str] = []
+    for line in record.body.strip().splitlines():
+        if _ITEM.match(line):
+            count += 1
+            lines.append(f"{count}. {line.strip().removeprefix('- ').removeprefix('* ')}")
+        else:
+            lines.append(line)
+    return "\n".join([*([f"Goal: {goal}"] if goal else []), *lines]).strip()
+
+
+def _line(text: str, status: Status) -> str:
+    return f"- {_MARKS[status]}{' '.join(text.split())}"
