@@ -38,13 +38,14 @@ OTP_ROOMS = ("kernel", "io", "servers", "isolation", "supervision", "flow", "obs
 CORTEX = (
     *("errors", "query", "event", "event_type", "redact", "tallies", "chronicle_events", "store"),
     *("telemetry", "codec", "stores"),
-    *("follower", "journal_tasks", "journal", "patience", "fold", "folded", "chronicle", "node_lease"),
+    *("follower", "journal_tasks", "journal", "patience", "fold", "folded", "chronicle", "node_lease", "secrets"),
     *("upkeep", "live", "durable"),
 )
 """The files and rooms of `cortex`, lowest first: what everybody speaks of, what a journal is made of, the journal and
 those who read it, and what is built on them."""
 MEMBRANE = (
-    *("ids", "provider", "errors", "docstring", "parameters", "tool", "events", "commands"),
+    *("ids", "provider", "errors", "structured", "capability", "scopes", "grants", "authority", "docstring", "parameters", "tool"),
+    *("events", "commands"),
     *("wire", "providers", "models", "calls", "sandbox", "web", "gate", "mcp"),
 )
 """The files and rooms of `membrane`, lowest first: what everybody speaks of, models, then tools."""

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from planaria.config.errors import SettingsError
+from planaria.config.providers import ProviderSettings
 from planaria.config.settings import (
     JournalSettings,
     ModelSettings,
     NodeSettings,
-    ProviderSettings,
     Settings,
     WebSettings,
     load_settings,

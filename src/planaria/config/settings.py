@@ -13,8 +13,13 @@ Does badly: a key set in two places of the file is reported at the first.
     [watchdog] warn = 0.1, limit = 2.0 (seconds a process may run without a pause: told, broken; limit 0 never breaks)
     [log]      level = "warning", format = "human" or "json", file = "node.log" (by default the terminal)
     [telemetry]  otlp_endpoint = "http://127.0.0.1:4318/v1/traces", otlp_headers_env = "NAME", content = false
-    [models]   default = "local/some-model"
-    [models.providers.local]  kind = "openai", base_url = "http://127.0.0.1:8080/v1", api_key_env, models = []
+    [breakers.tool], .provider, .mcp, .gateway: when what keeps failing is left alone (`config/breakers.py`)
+    [budget], [budget.garden], .agent, .room, .session, .provider: what may be spent (`config/budget.py`)
+    [models]   default = "local/some-model", local_first = true
+    [models.fallback]  heavy = ["medium"]      # what may stand in for a wish: `default`, a tier, a ref
+    [models.providers.local]  kind = "openai", base_url = "http://127.0.0.1:8080/v1", api_key_env, models = [],
+               priority = 0, local, enabled = true; more tables in it, `limits` and `about."a-model"`: see
+               `config/providers.py`. What `planaria provider` changes is in the database and stands over this file.
 """
 
 import ipaddress
@@ -29,8 +34,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from planaria.config.age import FOREVER, parse_age
+from planaria.config.breakers import BreakerSettings
+from planaria.config.budget import BudgetSettings, Limits
 from planaria.config.database import check_address
 from planaria.config.errors import SettingsError
+from planaria.config.providers import ProviderSettings
 from planaria.config.toml_lines import KeyPath, key_lines
 from planaria.config.toml_reader import TomlReader, bad_toml, shown
 
@@ -130,20 +138,19 @@ class TelemetrySettings(msgspec.Struct, frozen=True):
     content: bool = False
 
 
-class ProviderSettings(msgspec.Struct, frozen=True):
-    """One LLM service: the protocol it speaks, its address, and the variable that holds its key."""
-
-    kind: Literal["openai", "anthropic"] = "openai"
-    base_url: str | None = None
-    api_key_env: str | None = None
-    models: tuple[str, ...] = ()
-
-
 class ModelSettings(msgspec.Struct, frozen=True):
-    """The models on offer; `default` is `provider/model`."""
+    """The models on offer.
+
+    Args:
+        default: what answers where no model is named: `provider/model`, a provider, or a tier.
+        local_first: whether a model on one's own machine comes before others of the same tier.
+        fallback: for a wish (`default`, a tier, a ref), what may stand in for it, in this order.
+    """
 
     default: str | None = None
     providers: dict[str, ProviderSettings] = {}
+    local_first: bool = True
+    fallback: dict[str, tuple[str, ...]] = {}
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -157,6 +164,8 @@ class Settings(msgspec.Struct, frozen=True):
     log: LogSettings = LogSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     models: ModelSettings = ModelSettings()
+    breakers: BreakerSettings = BreakerSettings()
+    budget: BudgetSettings = BudgetSettings()
 
     def secret_variables(self) -> frozenset[str]:
         """Names of the environment variables that hold secrets."""
@@ -203,6 +212,7 @@ def parse_settings(text: str, file: Path) -> Settings:
     _check_watchdog(settings, reader)
     _check_telemetry(settings, reader)
     _check_models(settings, reader)
+    _check_budget(settings, reader)
     _check_zone(settings, reader)
     return settings
 
@@ -331,6 +341,16 @@ def _check_address(address: str, path: KeyPath, reader: TomlReader) -> None:
             f"{path[-1]!r} carries a name or password",
             "secrets stay out of this file: name the variable that has them",
         )
+
+
+def _check_budget(settings: Settings, reader: TomlReader) -> None:
+    for name in ("garden", "agent", "room", "session", "provider"):
+        limits: Limits = getattr(settings.budget, name)
+        for limit, most in limits.given().items():
+            if most < 0:
+                problem = f"'budget.{name}.{limit}' is {most:g}"
+                mend = "write 0 or more, or leave it out"
+                raise reader.fault(("budget", name, limit), problem, mend)
 
 
 def _check_zone(settings: Settings, reader: TomlReader) -> None:

@@ -298,6 +298,19 @@ class Journal(GenServer):
         return keys
 
     @staticmethod
+    async def secrets(journal: Server, prefix: str = "", *, within: float | None = 5.0) -> dict[str, bytes]:
+        """The sealed secrets whose name begins with `prefix`; `cortex/secrets.py` opens them."""
+        found: dict[str, bytes] = await _ask(journal, within, "secrets", prefix)
+        return found
+
+    @staticmethod
+    async def put_secret(
+        journal: Server, name: str, sealed: bytes | None, *, within: float | None = 5.0
+    ) -> None:
+        """Keep a sealed secret, or let it go."""
+        await _ask(journal, within, "put_secret", name, sealed)
+
+    @staticmethod
     async def erasures(journal: Server, *, within: float | None = 5.0) -> int:
         """How many keys were destroyed so far; see `Snapshot.erasures`."""
         count: int = await _ask(journal, within, "erasures")

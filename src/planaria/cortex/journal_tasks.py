@@ -22,6 +22,7 @@ from planaria.otp import Deferred, Pid, send
 ASKED = frozenset(
     {
         *("read", "contents", "sessions", "save_snapshot", "load_snapshot", "subject_keys", "erasures"),
+        *("secrets", "put_secret"),
         *("acquire_lease", "renew_lease", "release_lease", "lease"),
         *("destroy_subject_keys", "strip", "sweep_contents", "check", "backup", "size"),
     }

@@ -15,7 +15,7 @@ import msgspec
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 
 _SECRET_NAME = re.compile(r"(?i)(?:^|_)(?:key|token|secret|password|passwd|credentials?)$")
-_SHORTEST = 8  # a shorter value, `test`, would be masked all over ordinary text
+SHORTEST = 8  # characters; a shorter value, `test`, would be masked all over ordinary text
 
 _PARAMETERS = (
     "api_key",
@@ -102,12 +102,20 @@ class Redactor:
         secrets = {
             value: name
             for name, value in (environ or {}).items()
-            if (name in listed or _SECRET_NAME.search(name)) and len(value) >= _SHORTEST
+            if (name in listed or _SECRET_NAME.search(name)) and len(value) >= SHORTEST
         }
-        # Longest first: one secret may begin with another.
+        self._know(secrets)
+
+    def learn(self, name: str, secret: str) -> None:
+        """Mask this secret too from now on, as `[secret NAME]`, in every thread; not one of less than 8 characters."""
+        if len(secret) >= SHORTEST and secret not in self._names:
+            self._know({**self._names, secret: name})
+
+    def _know(self, secrets: Mapping[str, str]) -> None:
+        # Longest first: one secret may begin with another. Hints are last: until then another thread sees none of this.
         self._names = dict(sorted(secrets.items(), key=lambda pair: -len(pair[0])))
-        self._secret = re.compile("|".join((*map(re.escape, self._names), _SHAPES)))
         self._spaced = [value for value in self._names if _BREAK.search(value)]
+        self._secret = re.compile("|".join((*map(re.escape, self._names), _SHAPES)))
         known = {_plainest(form) for value in self._names for form in (value, _within_json(value))}
         self._hints = _by_rarest((*sorted(known), *_HINTS, *sorted({f'{name[-6:]}"' for name in _NAMES})))
 

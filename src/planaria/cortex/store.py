@@ -258,6 +258,16 @@ class EventStore(Protocol):
         """
         ...
 
+    # --- secrets -----------------------------------------------------------------------------------------------
+
+    async def secrets(self, prefix: str = "") -> dict[str, bytes]:
+        """The sealed secrets whose name begins with `prefix`, by name."""
+        ...
+
+    async def put_secret(self, name: str, sealed: bytes | None) -> None:
+        """Keep a sealed secret in place of any other of its name; None lets it go, if it is there."""
+        ...
+
     # --- leases ------------------------------------------------------------------------------------------------
 
     async def acquire_lease(self, name: str, holder: str, ttl: float) -> Lease | None:

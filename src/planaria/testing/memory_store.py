@@ -44,6 +44,7 @@ class MemoryStore:
         self._referred: dict[int, tuple[str, ...]] = {}
         self._snapshots: dict[tuple[str, str], tuple[Snapshot, bytes]] = {}
         self._keys: dict[tuple[str, int], SubjectKey] = {}
+        self._secrets: dict[str, bytes] = {}
         self._leases: dict[str, Lease] = {}
         self._open = False
 
@@ -198,6 +199,21 @@ class MemoryStore:
             self._keys[at] = SubjectKey(*at, None)
         self._snapshots.clear()
         return len(living)
+
+    # --- secrets -------------------------------------------------------------------------------------------------
+
+    async def secrets(self, prefix: str = "") -> dict[str, bytes]:
+        """See `EventStore.secrets`."""
+        self._check()
+        return {name: self._secrets[name] for name in sorted(self._secrets) if name.startswith(prefix)}
+
+    async def put_secret(self, name: str, sealed: bytes | None) -> None:
+        """See `EventStore.put_secret`."""
+        self._check()
+        if sealed is None:
+            self._secrets.pop(name, None)
+        else:
+            self._secrets[name] = sealed
 
     # --- leases --------------------------------------------------------------------------------------------------
 

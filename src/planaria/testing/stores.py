@@ -383,6 +383,21 @@ class EventStoreContract:
 
     # --- leases --------------------------------------------------------------------------------------------------
 
+    async def test_a_secret_is_kept_by_its_name_until_it_is_let_go(self, store: EventStore) -> None:
+        for name, sealed in (
+            ("provider:é", b"\0a"),
+            ("provider:b", b"b"),
+            ("totp", b"t"),
+            ("provider:b", b"c"),
+        ):
+            await store.put_secret(name, sealed)
+        assert await store.secrets("provider:") == {"provider:b": b"c", "provider:é": b"\0a"}
+        await store.put_secret("provider:b", None)
+        await store.put_secret("provider:b", None)
+        await store.close()
+        await store.open()
+        assert await store.secrets() == {"provider:é": b"\0a", "totp": b"t"}
+
     async def test_a_lease_has_one_holder_at_a_time(self, store: EventStore) -> None:
         mine = await store.acquire_lease("run:1", "me", 1000.0)
         assert isinstance(mine, Lease) and (mine.name, mine.holder, mine.token) == ("run:1", "me", 1)

@@ -1,6 +1,7 @@
 import pytest
 
-from planaria.config.settings import ModelSettings, ProviderSettings
+from planaria.config.providers import ProviderSettings
+from planaria.config.settings import ModelSettings
 from planaria.membrane.errors import AuthenticationFailed, ModelNotFound
 from planaria.membrane.models.models import LocalServer, Models, ollama_url, probe
 from planaria.membrane.provider import Usage

@@ -89,6 +89,7 @@ class MasterKey:
             )
         self.source = source
         self._cipher = AESGCM(key)
+        self._secrets = AESGCM(_derived(key, b"secrets"))
 
     def __repr__(self) -> str:
         return f"MasterKey({self.source!r})"
@@ -114,6 +115,25 @@ class MasterKey:
             problem = f"{self.source} does not open the key of {key.subject!r} in the journal"
             raise SealError(problem, "put back the master key this journal was written with") from None
         return SubjectCipher(opened, key.generation)
+
+    def seal_secret(self, name: str, text: str) -> bytes:
+        """Seal a secret text under its name: it opens under no other."""
+        nonce = os.urandom(_NONCE_SIZE)
+        return nonce + self._secrets.encrypt(nonce, text.encode(), name.encode())
+
+    def open_secret(self, name: str, sealed: bytes) -> str:
+        """The text of a sealed secret.
+
+        Raises:
+            SealError: another master key sealed it, or it was sealed under another name.
+        """
+        try:
+            return self._secrets.decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], name.encode()).decode()
+        except (InvalidTag, ValueError):
+            problem = f"{self.source} does not open the secret {name!r}"
+            raise SealError(
+                problem, "put back the master key it was sealed with, or give the secret again"
+            ) from None
 
 
 def load_master_key(path: Path) -> MasterKey:

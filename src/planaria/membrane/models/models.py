@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from planaria.config.providers import ProviderSettings
 from planaria.config.secret import Secret
-from planaria.config.settings import ModelSettings, ProviderSettings
+from planaria.config.settings import ModelSettings
 from planaria.membrane.errors import AuthenticationFailed, BadAddress, ModelNotFound, ProviderError
 from planaria.membrane.models.prices import PriceTable, load_prices
 from planaria.membrane.provider import Provider, Usage
@@ -366,7 +367,7 @@ def _configured(name: str, given: ProviderSettings, environ: Mapping[str, str], 
         spec = BY_NAME["anthropic"]
     where = f"planaria.toml [models.providers.{name}]"
     base_url = given.base_url or (spec.base_url if spec else "")
-    kind = spec.kind if spec and given.base_url is None else given.kind
+    kind = given.kind or (spec.kind if spec and given.base_url is None else "openai")
     models = given.models or (spec.models if spec else ())
     # A known service's key goes to that service, or to an address the same person wrote with its variable.
     variables = (

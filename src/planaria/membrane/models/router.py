@@ -1,8 +1,9 @@
 """Which model answers: a pure function from a wish, the catalogue and the state of things to ordered candidates.
 
 No model is asked and nothing is remembered: equal arguments give equal answers. In this order counts: what was wished
-before what stands in for it, what the caller prefers, the provider of the configured default, the higher priority, models
-whose tier is known, one's own machine before others (where `local_first`), the lower cost, the order of the catalogue.
+before what stands in for it, what the caller prefers, the provider of the configured default, the higher priority,
+models whose tier is known, one's own machine before others (where `local_first`), the lower cost,
+the catalogue's order.
 A wish that names a provider or a model is met by that one alone, unless `[models.fallback]` says what stands in for it.
 A tier is met by its own models alone, likewise. No wish means the default; of a session that is `local_only`, whose
 default is elsewhere, any local model.

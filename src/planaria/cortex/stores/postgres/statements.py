@@ -52,6 +52,13 @@ KEYS_LOCK = "SELECT pg_advisory_xact_lock($1, 2)"
 DESTROY_KEYS = """
 UPDATE subject_keys SET wrapped = NULL WHERE subject = $1 AND wrapped IS NOT NULL RETURNING generation
 """
+SECRETS = (
+    "SELECT name, sealed FROM secrets WHERE substring(name, 1, length($1::bytea)) = $1::bytea ORDER BY name"
+)
+PUT_SECRET = """
+INSERT INTO secrets VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed
+"""
+DROP_SECRET = "DELETE FROM secrets WHERE name = $1"
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
 ACQUIRE = f"""
 INSERT INTO leases AS l (name, holder, token, since, expires_at) VALUES ($1, $2, 1, {NOW}, {NOW} + $3)

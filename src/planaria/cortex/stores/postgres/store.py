@@ -282,6 +282,21 @@ class PostgresStore:
             await connection.execute("VACUUM FULL snapshots")
         return len(rows)
 
+    # --- secrets -----------------------------------------------------------------------------------------------
+
+    async def secrets(self, prefix: str = "") -> dict[str, bytes]:
+        """See `EventStore.secrets`."""
+        rows = await self._fetch(sql.SECRETS, prefix.encode())
+        return {name.decode(): sealed for name, sealed in rows}
+
+    async def put_secret(self, name: str, sealed: bytes | None) -> None:
+        """See `EventStore.put_secret`."""
+        async with self.database.reading() as connection:
+            if sealed is None:
+                await connection.execute(sql.DROP_SECRET, name.encode())
+            else:
+                await connection.execute(sql.PUT_SECRET, name.encode(), sealed)
+
     # --- leases ------------------------------------------------------------------------------------------------
 
     async def acquire_lease(self, name: str, holder: str, ttl: float) -> Lease | None:

@@ -35,10 +35,12 @@ from planaria.cortex.stores.sqlite.tables import (
     erasures,
     held_lease,
     load_snapshot,
+    put_secret,
     put_subject_key,
     release_lease,
     renew_lease,
     save_snapshot,
+    secrets,
     strip,
     subject_keys,
     sweep_contents,
@@ -164,6 +166,14 @@ class SqliteStore:
         count = await self._writing(lambda connection: destroy_subject_keys(connection, subject))
         await run_blocking(self._fold_log, executor=self._write_thread)
         return count
+
+    async def secrets(self, prefix: str = "") -> dict[str, bytes]:
+        """See `EventStore.secrets`."""
+        return await self._reading(lambda rows: secrets(rows, prefix))
+
+    async def put_secret(self, name: str, sealed: bytes | None) -> None:
+        """See `EventStore.put_secret`."""
+        await self._writing(lambda connection: put_secret(connection, name, sealed))
 
     async def acquire_lease(self, name: str, holder: str, ttl: float) -> Lease | None:
         """See `EventStore.acquire_lease`."""

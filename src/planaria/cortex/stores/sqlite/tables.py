@@ -78,6 +78,22 @@ def destroy_subject_keys(connection: apsw.Connection, subject: str) -> int:
     return count
 
 
+def secrets(reader: RowReader, prefix: str) -> dict[str, bytes]:
+    """See `EventStore.secrets`."""
+    rows = reader.connection.execute(
+        "SELECT name, sealed FROM secrets WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name", (prefix,)
+    )
+    return {str(name): bytes(sealed) for name, sealed in rows}
+
+
+def put_secret(connection: apsw.Connection, name: str, sealed: bytes | None) -> None:
+    """See `EventStore.put_secret`."""
+    if sealed is None:
+        connection.execute("DELETE FROM secrets WHERE name = ?", (name,))
+    else:
+        connection.execute("INSERT OR REPLACE INTO secrets VALUES (?, ?)", (name, sealed))
+
+
 def acquire_lease(
     connection: apsw.Connection, name: str, holder: str, ttl: float, now: float
 ) -> Lease | None:
