@@ -13,7 +13,6 @@ from planaria.agents.events import (
     TurnStarted,
 )
 from planaria.agents.turn import (
-    LONGEST_WAIT,
     Act,
     Say,
     Step,
@@ -28,6 +27,7 @@ from planaria.agents.turn import (
 )
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventType
+from planaria.membrane.calls.treatment import LONGEST_WAIT
 from planaria.membrane.provider import ModelResponse, ToolCall, Usage
 from planaria.rooms.message import RoomMessage
 

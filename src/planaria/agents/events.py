@@ -6,7 +6,7 @@ behind it when it is attempt n.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -78,6 +78,7 @@ class ModelRequested(EventType, frozen=True, omit_defaults=True):
         digest: of the request, see `agents/request.py`; empty if an older program wrote this.
         system: the first message's text.
         tools: the tools on offer, a JSON list of their specs.
+        why: why this model was chosen, if there was a choice.
         model, max_tokens, temperature, tool_choice, response_schema: as sent to the provider.
         composition: how messages are made of all this, see `agents/prompt.py`; 1 in what older programs wrote.
         parts: what `system` consists of, in order, and the budgets of talk and turn.
@@ -97,6 +98,7 @@ class ModelRequested(EventType, frozen=True, omit_defaults=True):
     talk: Talk | None = None
     max_tokens: int | None = None
     temperature: float | None = None
+    why: str = ""
     tool_choice: str | None = None
     response_schema: dict[str, Any] | None = None
     composition: int = 1
@@ -164,7 +166,14 @@ class ModelFailed(EventType, frozen=True, omit_defaults=True):
     Attributes:
         retry: whether the same may work later.
         retry_after: seconds the provider asks to wait; None if it does not say.
-        unknown: whether the provider may have answered all the same, so that the same try is made again.
+        unknown: whether the provider may have answered all the same. Where the same model is asked again, it is the
+            same try.
+        fault: what kind of error it was, see `membrane/calls/treatment.py`; empty if an older program wrote this.
+        provider, model: who failed; empty if nobody was asked.
+        then: what is done about it: `other` model asked at once, one asked `again` after `wait` seconds, `stop`; empty
+            if an older program wrote this.
+        text: what had come of the answer, and was shown; it is no part of the answer.
+        usage, cost_micro: what the provider said it charged all the same; None if it told nothing.
     """
 
     kind: ClassVar[str] = "model.failed"
@@ -175,6 +184,32 @@ class ModelFailed(EventType, frozen=True, omit_defaults=True):
     retry_after: float | None = None
     attempt: int = 1
     unknown: bool = False
+    fault: str = ""
+    provider: str = ""
+    model: str = ""
+    then: Literal["", "other", "again", "stop"] = ""
+    wait: float = 0.0
+    text: str = ""
+    usage: Usage | None = None
+    cost_micro: int | None = None
+    duration_ms: float = 0.0
+
+
+class ModelDelayed(EventType, frozen=True, omit_defaults=True):
+    """Nobody may be asked now: every candidate refused, so the call waits. Written once for each call that does.
+
+    Attributes:
+        attempt: that is to be made.
+        why: of one of them.
+        wait: seconds until all are asked for again.
+    """
+
+    kind: ClassVar[str] = "model.delayed"
+    turn: str
+    step: int
+    attempt: int
+    why: str
+    wait: float = 0.0
 
 
 class TurnFinished(EventType, frozen=True):

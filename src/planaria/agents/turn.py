@@ -22,14 +22,15 @@ from planaria.agents.limits import Spent, words
 from planaria.agents.steering import TurnChecked, TurnLimited, TurnSteered
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch
+from planaria.membrane.calls.treatment import LONGEST_WAIT, MOST_TRIES, Tried
 from planaria.membrane.events import ToolFinished, ToolStarted
 from planaria.membrane.gate.outcome import outcome_of, spoken
 from planaria.membrane.provider import ModelResponse, ToolCall
 from planaria.membrane.tool import Failed
 from planaria.rooms.message import RoomMessage
 
-MAX_FAILURES = 3
-"""Times one model call is tried when its provider says that trying again may help."""
+MAX_FAILURES = MOST_TRIES
+"""Times one model call was tried by programs that did not write down what they do about a failure."""
 KINDS = (
     *(TurnStarted.kind, ModelRequested.kind, ModelResponded.kind, ModelFailed.kind),
     *(ToolStarted.kind, ToolFinished.kind, TurnFinished.kind),
@@ -40,8 +41,6 @@ UNREADABLE = "unreadable"
 """What an event is to a program that does not know its shape, though it is whole."""
 MAX_REPAIRS = 2
 """Answers that do not fit their schema before the turn fails."""
-LONGEST_WAIT = 60.0
-"""Seconds a provider may ask to wait before the next try; one that asks for more is not tried again."""
 
 
 class ToolResult(msgspec.Struct, frozen=True):
@@ -87,6 +86,8 @@ class Turn(msgspec.Struct, frozen=True):
         attempt: of delivery; counts from 1.
         failures: of the model call in hand, in a row.
         retry_after: seconds the provider asked to wait after its last failure.
+        rest: seconds until the next attempt.
+        tried: the attempts at the step in hand that failed, oldest first.
         begun: its `turn.started` is in the journal.
         asked: what the model was asked last, nothing of it left out.
         open: whether nobody knows yet how that ended.
@@ -106,6 +107,8 @@ class Turn(msgspec.Struct, frozen=True):
     last_error: str = ""
     may_retry: bool = True
     retry_after: float = 0.0
+    rest: float = 0.0
+    tried: tuple[Tried, ...] = ()
     begun: bool = False
     asked: ModelRequested | None = None
     open: bool = False
@@ -192,7 +195,7 @@ def next_action(turn: Turn, max_steps: int) -> Action:
     if turn.gone:
         text = f"I cannot go on with this: what was done about it was {turn.gone}. Please ask again."
         return Say(text, None, "erased")
-    if turn.failures and (turn.failures >= MAX_FAILURES or not turn.may_retry):
+    if turn.failures and not turn.may_retry:
         return Say(f"I could not answer: {turn.last_error}", None, "failed")
     if turn.steps:
         number = len(turn.steps) - 1
@@ -218,8 +221,7 @@ def next_action(turn: Turn, max_steps: int) -> Action:
         if len(turn.steps) > max_steps:  # the closing call was not noted as one
             text = f"I stopped after {max_steps} steps without an answer; `planaria replay` shows them."
             return Say(text, None, "failed")
-    wait = 0.0 if not turn.failures else max(2.0 ** (turn.failures - 1), turn.retry_after)
-    return Think(len(turn.steps), wait)
+    return Think(len(turn.steps), turn.rest)
 
 
 def model_label(response: ModelResponse) -> str:
@@ -253,7 +255,7 @@ def _take(turn: Turn, event: Event) -> Turn:
         case ModelResponded.kind:
             return _responded(turn, ModelResponded.of(event))
         case ModelFailed.kind:
-            return _failed(turn, ModelFailed.of(event))
+            return _failed(turn, ModelFailed.of(event), event.at)
         case TurnFinished.kind:
             finished = TurnFinished.of(event)
             if finished.turn != turn.id:
@@ -327,6 +329,8 @@ def _responded(turn: Turn, said: ModelResponded) -> Turn:
         last_error="",
         may_retry=True,
         retry_after=0.0,
+        rest=0.0,
+        tried=(),
         open=False,
         tries=0,
         spent=msgspec.structs.replace(
@@ -340,16 +344,29 @@ def _responded(turn: Turn, said: ModelResponded) -> Turn:
     )
 
 
-def _failed(turn: Turn, problem: ModelFailed) -> Turn:
+def _failed(turn: Turn, problem: ModelFailed, at: float) -> Turn:
     if problem.turn != turn.id or problem.step != len(turn.steps):
         return turn
     wait = problem.retry_after or 0.0
+    failures = turn.failures + 1
+    if problem.then:
+        may_retry, rest = problem.then != "stop", problem.wait
+    else:
+        may_retry = problem.retry and wait <= LONGEST_WAIT and failures < MAX_FAILURES
+        rest = max(2.0 ** (failures - 1), wait)
+    provider, model = problem.provider, problem.model
+    if not provider and turn.asked is not None:
+        provider, model = turn.asked.provider, turn.asked.model
+    until = at + wait if wait else 0.0
+    tried = Tried(provider, model, problem.fault, problem.attempt, problem.retry, until)
     return msgspec.structs.replace(
         turn,
-        failures=turn.failures + 1,
+        failures=failures,
         last_error=problem.error,
-        may_retry=problem.retry and wait <= LONGEST_WAIT,
+        may_retry=may_retry,
         retry_after=wait,
+        rest=rest,
+        tried=(*turn.tried, tried),
         open=turn.open and problem.unknown,
         tries=max(turn.tries, problem.attempt),
     )

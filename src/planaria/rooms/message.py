@@ -50,12 +50,20 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class ReplyDelta(msgspec.Struct, frozen=True):
-    """A piece of an answer being written; the whole follows as a `RoomMessage`. Not durable."""
+    """A piece of an answer being written; the whole follows as a `RoomMessage`. Not durable.
+
+    Attributes:
+        again: given, the answer begins again: what was shown of it since its last tool call does not count, for this
+            reason. Then `text` may be empty.
+        step: which model call of the turn it comes from, from 0.
+    """
 
     room: str
     author: str
     cause_id: str
     text: str
+    again: str = ""
+    step: int = 0
 
 
 class TurnState(msgspec.Struct, frozen=True):

@@ -385,9 +385,9 @@ class Room(GenServer):
         self._write(Entry(tuple(events), keep=True))
 
     @cast
-    def delta(self, author: str, cause_id: str, text: str) -> None:
-        """A piece of an answer being written."""
-        broadcast(self.topic, ReplyDelta(self.name, author, cause_id, text))
+    def delta(self, author: str, cause_id: str, text: str, again: str = "", step: int = 0) -> None:
+        """A piece of an answer being written; see `ReplyDelta`."""
+        broadcast(self.topic, ReplyDelta(self.name, author, cause_id, text, again, step))
 
     @cast
     def state(self, agent: str, state: str, cause_id: str) -> None:
