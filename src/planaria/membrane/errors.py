@@ -17,7 +17,8 @@ ProviderError                 a model call failed; `retry`: may the same call su
 └── NotNow                    we do not ask it now                                             retry
     ├── QueueFull             too many of our own calls wait for it already
     ├── HeldBack              it asked for time, or a limit set for it is used up
-    └── BreakerOpen           it failed too often lately
+    ├── BreakerOpen           it failed too often lately
+    └── BudgetExhausted       whoever asks may not spend that much                             no retry
 ```
 
 `kind` is the class in words that journals keep; what follows from each is in `calls/treatment.py`.
@@ -152,3 +153,10 @@ class BreakerOpen(NotNow):
     """The provider failed too often lately."""
 
     kind = "breaker_open"
+
+
+class BudgetExhausted(NotNow):
+    """Whoever asks may not spend what the call may cost; the text says whose budget it is."""
+
+    kind = "budget_exhausted"
+    default_retry = False

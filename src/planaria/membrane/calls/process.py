@@ -1,8 +1,8 @@
 """Those who wait for a provider: a bounded queue for each, fair between sessions, served as permits come free.
 
 Started under the name `calls`, with the node's `Permits`, which it does not own: killed, it forgets who waited (they
-ask again) and nothing else. It watches those who wait and, while somebody waits, those who hold permits, so the death of
-any of them moves the queue on.
+ask again) and nothing else. It watches those who wait and, while somebody waits, those who hold permits, so the death
+of any of them moves the queue on.
 Emits on the topic `calls`: `QueueChanged`, at most every quarter of a second for a provider.
 Does badly: a waiter that asks again after a restart of this process stands at the end of its session's line.
 """

@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from planaria.config.breakers import FailureClass
+
 MOST_TRIES = 3
 """Times one candidate is asked for one answer."""
 MOST_ATTEMPTS = 8
@@ -28,41 +30,59 @@ class Treatment(msgspec.Struct, frozen=True):
         whole: it speaks of the provider, not only of the model that was asked.
         again: the same candidate may be asked once more, after a pause.
         other: another candidate may do better.
+        fault: how it counts at the breaker.
         why: in words.
     """
 
     whole: bool
     again: bool
     other: bool
+    fault: FailureClass
     why: str
 
 
 TREATMENTS: dict[str, Treatment] = {
-    "failed": Treatment(False, True, True, "nobody knows what it was: another may not have it"),
-    "bad_address": Treatment(True, False, True, "the address is written wrong: no call gets through"),
+    "failed": Treatment(False, True, True, "failed", "nobody knows what it was: another may not have it"),
+    "bad_address": Treatment(
+        True, False, True, "refused", "the address is written wrong: no call gets through"
+    ),
     "authentication_failed": Treatment(
-        True, False, True, "the key is refused: for every model of the provider"
+        True, False, True, "auth", "the key is refused: for every model of the provider"
     ),
-    "out_of_credit": Treatment(True, False, True, "the account is empty: for every model of the provider"),
+    "out_of_credit": Treatment(
+        True, False, True, "credit", "the account is empty: for every model of the provider"
+    ),
     "model_not_found": Treatment(
-        False, False, True, "this model is not there, others of the provider may be"
+        False, False, True, "refused", "this model is not there, others of the provider may be"
     ),
-    "context_too_long": Treatment(False, False, True, "a model with a larger context may take it"),
-    "request_refused": Treatment(False, False, True, "what one provider refuses another may take"),
-    "rate_limited": Treatment(True, True, True, "limits mostly hold for the account; time mends it"),
-    "overloaded": Treatment(True, True, True, "the provider has no room or fails; time mends it"),
-    "unreachable": Treatment(True, True, True, "no connection to the provider; it may come back"),
+    "context_too_long": Treatment(False, False, True, "refused", "a model with a larger context may take it"),
+    "request_refused": Treatment(False, False, True, "refused", "what one provider refuses another may take"),
+    "rate_limited": Treatment(
+        True, True, True, "rate_limit", "limits mostly hold for the account; time mends it"
+    ),
+    "overloaded": Treatment(True, True, True, "overload", "the provider has no room or fails; time mends it"),
+    "unreachable": Treatment(
+        True, True, True, "unreachable", "no connection to the provider; it may come back"
+    ),
     "timed_out": Treatment(
-        True, True, True, "silence: whoever else is asked there is likely to hang as well"
+        True, True, True, "timeout", "silence: whoever else is asked there is likely to hang as well"
     ),
-    "stream_cut": Treatment(False, True, True, "the answer broke off; the next one may come through"),
-    "bad_answer": Treatment(False, True, True, "what came cannot be read; the next answer may be sound"),
-    "queue_full": Treatment(True, True, True, "too many of ours wait there already"),
-    "held_back": Treatment(True, True, True, "it asked for time, or its limit for today is used up"),
-    "breaker_open": Treatment(True, True, True, "it failed too often lately"),
-    "budget_exhausted": Treatment(False, False, False, "there is no money for any of them"),
-    "unwritable": Treatment(False, False, False, "the answer was paid for; asking again would end the same"),
-    "no_candidate": Treatment(False, False, False, "there is nobody left to ask"),
+    "stream_cut": Treatment(
+        False, True, True, "broken", "the answer broke off; the next one may come through"
+    ),
+    "bad_answer": Treatment(
+        False, True, True, "broken", "what came cannot be read; the next answer may be sound"
+    ),
+    "queue_full": Treatment(True, True, True, "refused", "too many of ours wait there already"),
+    "held_back": Treatment(
+        True, True, True, "refused", "it asked for time, or its limit for today is used up"
+    ),
+    "breaker_open": Treatment(True, True, True, "refused", "it failed too often lately"),
+    "budget_exhausted": Treatment(False, False, False, "refused", "there is no money for any of them"),
+    "unwritable": Treatment(
+        False, False, False, "refused", "the answer was paid for; asking again would end the same"
+    ),
+    "no_candidate": Treatment(False, False, False, "refused", "there is nobody left to ask"),
 }
 """By `ProviderError.kind`; a kind that is not here is treated as `failed`."""
 
