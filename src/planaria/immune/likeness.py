@@ -50,6 +50,7 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 _SPACE = re.compile(r"\s+")
+_NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W_]+")
 _UUID, _BUSTER = _MASKS[0], _MASKS[-1]
 
@@ -95,12 +96,23 @@ def words(text: str) -> frozenset[str]:
     return frozenset(word[:6] for word in _WORD.findall(text.lower()[:LONGEST]) if len(word) > 2)
 
 
+def numbers_of(text: str) -> frozenset[str]:
+    """The numbers in a text: the next page, the day before, another row."""
+    return frozenset(_NUMBER.findall(text[:LONGEST]))
+
+
 def likeness(one: frozenset[str], other: frozenset[str]) -> float:
     """How much two sets share, 0 to 1 (Jaccard)."""
     if not one or not other:
         return 1.0 if one == other else 0.0
     both = len(one & other)
     return both / (len(one) + len(other) - both)
+
+
+def without(text: str, question: str) -> str:
+    """An error without the words of what it complains about: the next wrong path is told in the same words."""
+    known = set(_WORD.findall(question.lower()))
+    return _WORD.sub(lambda found: "_" if found[0] in known else found[0], text)
 
 
 def shingles(text: str) -> frozenset[int]:

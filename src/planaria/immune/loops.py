@@ -12,13 +12,22 @@ Does badly: a loop of six or more different steps is only seen when it brings no
 """
 
 import itertools
+import re
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from planaria.immune.likeness import likeness, settled, settled_arguments, shingles, words
+from planaria.immune.likeness import (
+    likeness,
+    numbers_of,
+    settled,
+    settled_arguments,
+    shingles,
+    without,
+    words,
+)
 from planaria.immune.restart import Cause
 from planaria.immune.thresholds import Thresholds
 
@@ -30,9 +39,13 @@ MOST_SHINGLES = 50_000
 SHORT = 80
 """Characters up to which a result is a mere acknowledgement, so that the question decides what is new."""
 NEW = 0.2
-"""The share of a result that has to be new for it to be news."""
-LIKE = 0.85
-"""Likeness from which two questions to a tool that only acknowledges are the same."""
+"""The share of a result that has to be new for it to be news; of an error more, as it repeats the question."""
+NEW_ERROR = 0.4
+LIKE = 0.5
+"""Likeness from which two questions that both found nothing are the same, if they name the same numbers."""
+_NOTHING = re.compile(
+    r"\b(?:no|not|nothing|none|empty|zero|0 (?:results|matches|rows|items|hits))\b|\A(?:\[\]|\{\}|null|\(\))?\Z"
+)
 
 type Kind = Literal[
     "repeat", "failing", "cycle", "paraphrase", "no_news", "time", "fan_out", "children", "depth"
@@ -95,8 +108,7 @@ class Trace:
         self._marks: deque[Mark] = deque(maxlen=REMEMBERED)
         self._known: set[int] = set()
         self._results: set[str] = set()
-        self._tools: set[str] = set()
-        self._asked: dict[str, deque[frozenset[str]]] = {}
+        self._asked: dict[str, deque[tuple[str, frozenset[str], frozenset[str]]]] = {}
 
     def add(self, step: StepSeen) -> Finding | None:
         """Take one more step in; what can be told now. A step that only waited tells nothing."""
@@ -116,7 +128,10 @@ class Trace:
 
     def _mark(self, text: str, calls: Sequence[CallSeen]) -> Mark:
         asked = [f"{call.tool}{settled_arguments(call.arguments)}" for call in calls]
-        results = [settled(call.result) for call in calls]
+        results = [
+            without(settled(call.result), one) if call.failed else settled(call.result)
+            for call, one in zip(calls, asked, strict=True)
+        ]
         # One after the other: two calls of a step may tell each other's news.
         news = [self._is_news(call, result) for call, result in zip(calls, results, strict=True)]
         pairs = sorted(f"{one}\0{other}" for one, other in zip(asked, results, strict=True))
@@ -130,23 +145,32 @@ class Trace:
         )
 
     def _is_news(self, call: CallSeen, result: str) -> bool:
-        new_tool = call.tool not in self._tools
-        self._tools.add(call.tool)
         before = result in self._results
         self._results.add(result)
         pieces = shingles(result)
         share = len(pieces - self._known) / len(pieces) if pieces else 0.0
         if len(self._known) < MOST_SHINGLES:
             self._known |= pieces
-        about = words(settled_arguments(call.arguments))
-        asked = self._asked.setdefault(call.tool, deque(maxlen=REMEMBERED))
-        asked_before = any(likeness(about, other) >= LIKE for other in asked)
-        asked.append(about)
-        if new_tool:
+        if self._is_new_question(call, result):
             return True
-        if len(result) <= SHORT and not call.failed and not asked_before:
-            return True  # such as `written`: what was written is the news
-        return not before and share >= NEW
+        return not before and share >= (NEW_ERROR if call.failed else NEW)
+
+    def _is_new_question(self, call: CallSeen, result: str) -> bool:
+        """Whether an answer that tells little is news by what was asked: such as `written`, or `nothing found`."""
+        exact = settled_arguments(call.arguments)
+        about, numbers = words(exact), numbers_of(exact)
+        asked = self._asked.setdefault(call.tool, deque(maxlen=REMEMBERED))
+        earlier = list(asked)
+        asked.append((exact, about, numbers))
+        if call.failed:
+            return False
+        if not earlier:
+            return True
+        if len(result) > SHORT or any(exact == other for other, _, _ in earlier):
+            return False
+        if not _NOTHING.search(result):
+            return True
+        return not any(numbers == those and likeness(about, them) >= LIKE for _, them, those in earlier)
 
 
 def repeated(marks: Sequence[Mark], times: int) -> Finding | None:
@@ -205,7 +229,7 @@ def paraphrased(marks: Sequence[Mark], times: int, threshold: float) -> Finding 
     last = marks[-times:] if times and threshold else ()
     if not last or len(last) < times:
         return None
-    if len({mark.tools for mark in last}) > 1 or any(mark.news for mark in last[1:]):
+    if len({mark.tools for mark in last}) > 1 or any(mark.news for mark in last):
         return None
     alike = [likeness(one.said, other.said) for one, other in itertools.pairwise(last)]
     if min(alike) < threshold:
