@@ -5,7 +5,7 @@ and journal nothing: routing, budgets and breakers wrap them from outside.
 """
 
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -200,7 +200,10 @@ class ModelInfo(msgspec.Struct, frozen=True):
     max_output_tokens: int | None = None
 
 
-type Piece = TextDelta | ReasoningDelta | ModelResponse
+type Delta = TextDelta | ReasoningDelta
+type Piece = Delta | ModelResponse
+type Sink = Callable[[Delta], object]
+"""Takes the pieces of an answer."""
 
 
 @runtime_checkable
@@ -227,6 +230,25 @@ class Provider(Protocol):
 
         Raises:
             ProviderError: as in `stream`.
+        """
+        ...
+
+
+@runtime_checkable
+class Pushing(Protocol):
+    """A provider that can also hand its pieces on right where they arrive: no task is woken for each of them.
+
+    For many streams at once; see `push`, which takes any provider.
+    """
+
+    async def push(self, request: ModelRequest, sink: Sink) -> ModelResponse:
+        """Run one model call; `sink` is given every piece, the whole answer is returned.
+
+        Args:
+            sink: called in the name of the process that waits here, mostly from the event loop while that process
+                waits: it must be quick. What it raises ends the call and is raised here.
+        Raises:
+            ProviderError: as in `Provider.stream`; pieces may have gone to the sink before it.
         """
         ...
 
@@ -268,16 +290,33 @@ class Embedder(Protocol):
         ...
 
 
+async def push(provider: Provider, request: ModelRequest, sink: Sink) -> ModelResponse:
+    """The whole answer of one model call; `sink` is given its pieces as they come.
+
+    Raises:
+        ProviderError: as in `Provider.stream`.
+    """
+    if isinstance(provider, Pushing):
+        return await provider.push(request, sink)
+    answer: ModelResponse | None = None
+    async for piece in provider.stream(request):
+        if isinstance(piece, ModelResponse):
+            answer = piece
+        else:
+            sink(piece)
+    if answer is None:
+        raise AssertionError(f"provider {provider.name!r} broke its contract: no ModelResponse at the end")
+    return answer
+
+
 async def complete(provider: Provider, request: ModelRequest) -> ModelResponse:
     """The whole answer of one model call, for who needs no pieces.
 
     Raises:
         ProviderError: as in `Provider.stream`.
     """
-    answer: ModelResponse | None = None
-    async for piece in provider.stream(request):
-        if isinstance(piece, ModelResponse):
-            answer = piece
-    if answer is None:
-        raise AssertionError(f"provider {provider.name!r} broke its contract: no ModelResponse at the end")
-    return answer
+    return await push(provider, request, _drop)
+
+
+def _drop(piece: Delta) -> None:
+    """Take no notice."""

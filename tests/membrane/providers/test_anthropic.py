@@ -17,7 +17,8 @@ from planaria.membrane.errors import (
     RequestRefused,
 )
 from planaria.membrane.provider import Message, ModelRequest, ToolCall, ToolSpec, Usage, complete
-from planaria.membrane.providers.anthropic import DEFAULT_MAX_TOKENS, Anthropic, request_body
+from planaria.membrane.providers.anthropic import Anthropic
+from planaria.membrane.providers.anthropic_request import DEFAULT_MAX_TOKENS, request_body
 from planaria.membrane.wire.wire_names import WireNames
 from planaria.testing.model_server import Answer, ModelServer
 
@@ -41,7 +42,8 @@ def provider(server):
 
 
 def body_of(*messages: Message, tools: tuple[ToolSpec, ...] = ()):
-    return request_body(ModelRequest("m", messages, tools), WireNames(tool.name for tool in tools))[0]
+    asked = ModelRequest("m", messages, tools, cache=False)
+    return request_body(asked, WireNames(tool.name for tool in tools))[0]
 
 
 async def test_the_request_is_what_the_reference_says(server, provider):
@@ -62,7 +64,7 @@ async def test_the_request_is_what_the_reference_says(server, provider):
         "max_tokens": DEFAULT_MAX_TOKENS,
         "system": [{"type": "text", "text": "Be brief.", **MARK}],
         "messages": [
-            {"role": "user", "content": [{"type": "text", "text": "fetch x"}]},
+            {"role": "user", "content": [{"type": "text", "text": "fetch x", **MARK}]},
             {
                 "role": "assistant",
                 "content": [
@@ -83,8 +85,9 @@ async def test_the_request_is_what_the_reference_says(server, provider):
     }
 
 
-def test_a_call_without_tools_is_not_marked_for_the_cache():
-    assert "cache_control" not in json.dumps(body_of(Message("system", "s"), Message("user", "hi")))
+def test_a_call_without_tools_and_talk_is_not_marked_for_the_cache():
+    once = ModelRequest("m", (Message("system", "s"), Message("user", "hi")))
+    assert "cache_control" not in json.dumps(request_body(once, WireNames([]))[0])
 
 
 def test_results_of_several_calls_are_one_message():

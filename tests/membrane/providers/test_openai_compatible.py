@@ -27,7 +27,8 @@ from planaria.membrane.provider import (
     Usage,
     complete,
 )
-from planaria.membrane.providers.openai_compatible import OpenAICompatible, Quirks, request_body
+from planaria.membrane.providers.openai_compatible import OpenAICompatible, Quirks
+from planaria.membrane.providers.openai_request import request_body
 from planaria.membrane.wire.wire_names import WireNames
 from planaria.testing.model_server import Answer, ModelServer
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
 from planaria.config.secret import Secret
-from planaria.membrane.errors import BadAnswer, StreamCut
+from planaria.membrane.errors import BadAnswer, ProviderError, StreamCut
+from planaria.membrane.provider import ModelRequest, ModelResponse, Patience, Piece, Sink
+from planaria.membrane.providers.reading import Reading
 from planaria.membrane.wire.address import parse_address
 from planaria.membrane.wire.http_stream import DEFAULT_LIMITS, HttpCall, HttpClient, Limits
 from planaria.membrane.wire.sse import EventParser, EventTooLong, ServerEvent
@@ -59,12 +61,87 @@ class HttpProvider:
         """Headers of every call, the key among them."""
         raise NotImplementedError
 
-    def call(self, method: str, path: str, body: bytes = b"", idempotency_key: str = "") -> HttpCall:
+    def begin(self, request: ModelRequest) -> tuple[str, bytes, Reading]:
+        """Path and body of a call, and what reads its answer. Pure.
+
+        Raises:
+            RequestRefused: the dialect cannot say this.
+        """
+        raise NotImplementedError
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Piece]:
+        """See `Provider.stream`."""
+        path, body, reading = self.begin(request)
+        try:
+            async with self._open(path, body, request) as response:
+                await self.expect_ok(response, request.model)
+                if is_event_stream(response.headers):
+                    reader = EventReader(self.name, response)
+                    while not reading.done and (events := await reader.next()):
+                        for event in events:
+                            for piece in reading.take(event):
+                                yield piece
+                    await response.finish()
+                else:
+                    for piece in reading.whole(await response.read_all(MAX_WHOLE_ANSWER)):
+                        yield piece
+            yield reading.response()
+        except ProviderError as error:
+            error.usage = reading.charged
+            raise
+
+    async def push(self, request: ModelRequest, sink: Sink) -> ModelResponse:
+        """See `Pushing.push`."""
+        path, body, reading = self.begin(request)
+        try:
+            async with self._open(path, body, request) as response:
+                await self.expect_ok(response, request.model)
+                if is_event_stream(response.headers):
+                    await self._pump(response, reading, sink)
+                    await response.finish()
+                else:
+                    for piece in reading.whole(await response.read_all(MAX_WHOLE_ANSWER)):
+                        sink(piece)
+            return reading.response()
+        except ProviderError as error:
+            error.usage = reading.charged
+            raise
+
+    async def _pump(self, response: HttpCall, reading: Reading, sink: Sink) -> None:
+        parser = EventParser()
+        feed, take = parser.feed, reading.take
+
+        def read(data: bytes) -> bool:
+            for event in feed(data):
+                for piece in take(event):
+                    sink(piece)
+            return reading.done
+
+        try:
+            if not await response.pump(read):
+                for event in parser.finish():
+                    for piece in take(event):
+                        sink(piece)
+        except EventTooLong as error:
+            raise BadAnswer(f"{self.name}: {error}") from error
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        idempotency_key: str = "",
+        limits: Limits | None = None,
+    ) -> HttpCall:
         """Open one call, to be used with `async with`."""
         headers = {**self.headers(), "user-agent": "planaria"}
         if idempotency_key:
             headers["idempotency-key"] = idempotency_key
-        return self.client.request(method, path, headers, body)
+        return self.client.request(method, path, headers, body, limits)
+
+    def _open(self, path: str, body: bytes, request: ModelRequest) -> HttpCall:
+        limits = patient(self.client.limits, request.patience)
+        return self.call("POST", path, body, request.idempotency_key, limits)
 
     async def expect_ok(self, response: HttpCall, model: str) -> None:
         """Return if the answer is 200, raise what it means otherwise."""
@@ -74,21 +151,24 @@ class HttpProvider:
 
     async def get_json[T](self, path: str, kind: type[T]) -> T:
         """One GET, decoded."""
-        async with self.call("GET", path) as response:
-            await self.expect_ok(response, "")
+        return await self._json(self.call("GET", path), kind, "")
+
+    async def post_json[T](self, path: str, value: object, kind: type[T], model: str) -> T:
+        """One POST, its answer decoded.
+
+        Args:
+            model: for the words of an error.
+        """
+        return await self._json(self.call("POST", path, msgspec.json.encode(value)), kind, model)
+
+    async def _json[T](self, call: HttpCall, kind: type[T], model: str) -> T:
+        async with call as response:
+            await self.expect_ok(response, model)
             data = await response.read_all(MAX_WHOLE_ANSWER)
         try:
             return msgspec.json.decode(data, type=kind)
         except (msgspec.DecodeError, UnicodeError) as error:
             raise BadAnswer(f"{self.name} answered what cannot be read: {error}") from error
-
-    def unreadable(self, error: Exception) -> BadAnswer:
-        """The error for an event that is no JSON or of another shape."""
-        return BadAnswer(f"{self.name} sent an event that cannot be read: {error}")
-
-    def cut(self) -> StreamCut:
-        """The error for a stream that ended before its answer did."""
-        return StreamCut(f"{self.name} ended its stream in the middle of the answer")
 
 
 class EventReader:
@@ -115,6 +195,28 @@ class EventReader:
         except EventTooLong as error:
             raise BadAnswer(f"{self._provider}: {error}") from error
         return []
+
+
+def unreadable(provider: str, error: Exception) -> BadAnswer:
+    """The error for an event that is no JSON or of another shape."""
+    return BadAnswer(f"{provider} sent an event that cannot be read: {error}")
+
+
+def cut(provider: str) -> StreamCut:
+    """The error for a stream that ended before its answer did."""
+    return StreamCut(f"{provider} ended its stream in the middle of the answer")
+
+
+def patient(limits: Limits, patience: Patience | None) -> Limits:
+    """The limits of a provider, with what a request says instead of them."""
+    if patience is None:
+        return limits
+    told = {
+        name: seconds
+        for name in ("connect", "first_byte", "between_bytes")
+        if (seconds := getattr(patience, name)) is not None
+    }
+    return msgspec.structs.replace(limits, **told) if told else limits
 
 
 def is_event_stream(headers: Mapping[str, str]) -> bool:

@@ -1,6 +1,7 @@
 """HTTP/1.1 close to the socket: one request, and its body as it arrives.
 
-Made for model calls, where thousands of small pieces arrive paced: httptools parses, the stream arms no timers.
+Made for model calls, where thousands of small pieces arrive paced: httptools parses, the stream arms no timers, and
+`pump` hands pieces on right where they arrive, without a task being woken for each.
 A plain client object without process; whoever calls it does the waiting. Connections are kept for the next call.
 Does badly on purpose: HTTP/2, redirects, cookies, compression, proxies, uploads that stream. It never sends a
 request twice by itself.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -60,8 +61,19 @@ class HttpClient:
         self._tls = tls
         self._resting: list[Stream] = []
 
-    def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> HttpCall:
-        """One call: `async with client.request(...) as response:`. Leaving the block early drops the connection."""
+    def request(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        limits: Limits | None = None,
+    ) -> HttpCall:
+        """One call: `async with client.request(...) as response:`. Leaving the block early drops the connection.
+
+        Args:
+            limits: of this call; None takes the client's.
+        """
         head = [f"{method} {self.address.path}{path} HTTP/1.1", f"host: {self.address.authority}"]
         for name, value in headers.items():
             if any(c in value or c in name for c in "\r\n\0"):
@@ -70,7 +82,7 @@ class HttpClient:
         if body or method != "GET":
             head.append(f"content-length: {len(body)}")
         head.append("accept-encoding: identity\r\n\r\n")
-        return HttpCall(self, "\r\n".join(head).encode("latin-1") + body)
+        return HttpCall(self, "\r\n".join(head).encode("latin-1") + body, limits or self.limits)
 
     def close(self) -> None:
         """Close the connections that wait for a next call."""
@@ -78,8 +90,8 @@ class HttpClient:
             stream.close()
         self._resting.clear()
 
-    async def connect(self) -> Stream:
-        """A connection that waited, or a new one."""
+    async def connect(self, within: float) -> Stream:
+        """A connection that waited, or a new one, made in so many seconds."""
         while self._resting:
             stream = self._resting.pop()
             if not stream.closed:
@@ -88,11 +100,9 @@ class HttpClient:
         if address.secure and self._tls is None:
             self._tls = ssl.create_default_context()
         try:
-            return await open_tcp(
-                address.host, address.port, self._tls if address.secure else None, self.limits.connect
-            )
+            return await open_tcp(address.host, address.port, self._tls if address.secure else None, within)
         except TimeoutError as error:
-            raise Unreachable(f"no connection to {address} within {self.limits.connect:g} s") from error
+            raise Unreachable(f"no connection to {address} within {within:g} s") from error
         except OSError as error:
             raise unreachable(address, error) from error
 
@@ -108,7 +118,8 @@ class HttpClient:
 class HttpCall:
     """An open call; see `HttpClient.request`. Also receives what httptools parses."""
 
-    def __init__(self, client: HttpClient, request: bytes) -> None:
+    def __init__(self, client: HttpClient, request: bytes, limits: Limits) -> None:
+        self.limits = limits
         self.status = 0
         self.headers: dict[str, str] = {}
         self._client = client
@@ -129,8 +140,8 @@ class HttpCall:
         Raises:
             Unreachable, TimedOut, StreamCut, BadAnswer: see `errors.py`.
         """
-        client, limits = self._client, self._client.limits
-        self._stream = stream = await client.connect()
+        client, limits = self._client, self.limits
+        self._stream = stream = await client.connect(limits.connect)
         try:
             stream.write(self._request)
             try:
@@ -180,25 +191,64 @@ class HttpCall:
             if self._complete:
                 return b""
             try:
-                data = await stream.read(within=self._client.limits.between_bytes)
-            except TimeoutError as error:
-                idle = self._client.limits.between_bytes
-                raise TimedOut(
-                    f"{self._client.address} fell silent for {idle:g} s in the middle of its answer"
-                ) from error
+                data = await stream.read(within=self.limits.between_bytes)
             except OSError as error:
-                raise StreamCut(f"{self._client.address} broke off in the middle: {reason(error)}") from error
+                raise self._broken(error) from error
             if data:
                 self._feed(data)
-            elif self._delimited():
-                raise StreamCut(f"{self._client.address} closed the connection in the middle of its answer")
             else:
-                self._complete = self._surplus = True  # The answer ends with the connection.
+                self._end()
+        return self._taken()
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """Give `take` the pieces of the body right as they arrive, until it answers True; False after the last.
+
+        `take` is called from the event loop, in the name of the process that waits here, so it must be quick; what it
+        raises is raised here.
+
+        Raises:
+            TimedOut, StreamCut, BadAnswer: as in `read_some`.
+        """
+        stream = self._stream
+        assert stream is not None, "pump is for inside the async with block"
+        done = False
+
+        def feed(data: bytes) -> bool:
+            nonlocal done
+            self._feed(data)
+            done = bool(self._body) and take(self._taken())
+            return done or self._complete
+
+        if self._body and take(self._taken()):
+            return True
+        try:
+            if not self._complete and not await stream.pump(feed, self.limits.between_bytes):
+                self._end()
+        except OSError as error:
+            raise self._broken(error) from error
+        return done
+
+    def _taken(self) -> bytes:
+        """The body that has come so far."""
         if len(self._body) == 1:
             return self._body.pop()
         data = b"".join(self._body)
         self._body.clear()
         return data
+
+    def _broken(self, error: OSError) -> TimedOut | StreamCut:
+        """What a connection that fails in the middle means."""
+        address = self._client.address
+        if isinstance(error, TimeoutError):
+            idle = self.limits.between_bytes
+            return TimedOut(f"{address} fell silent for {idle:g} s in the middle of its answer")
+        return StreamCut(f"{address} broke off in the middle: {reason(error)}")
+
+    def _end(self) -> None:
+        """The connection has ended."""
+        if self._delimited():
+            raise StreamCut(f"{self._client.address} closed the connection in the middle of its answer")
+        self._complete = self._surplus = True  # The answer ends with the connection.
 
     async def read_all(self, limit: int) -> bytes:
         """The whole body, cut after `limit` bytes."""
@@ -228,8 +278,8 @@ class HttpCall:
 
     def _feed(self, data: bytes) -> None:
         self._received += len(data)
-        if self._received > self._client.limits.body:
-            raise BadAnswer(f"{self._client.address} sent more than {self._client.limits.body} bytes")
+        if self._received > self.limits.body:
+            raise BadAnswer(f"{self._client.address} sent more than {self.limits.body} bytes")
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:

@@ -51,6 +51,13 @@ class EventParser:
                 data = data[1:]
         if not data:
             return []
+        # One whole event of one line is what a model's server sends at a time: nothing to put together.
+        if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2 and data[-1] == 10:
+            if not (self._tail or self._data or self._event) and b"\r" not in data:
+                self._at_start = False
+                if len(data) - 8 > self._max:
+                    raise EventTooLong(f"a server-sent event is longer than {self._max} bytes")
+                return [ServerEvent("message", data[6:-2], self._id)]
         # The last piece has no line end yet, unless the bytes end exactly with one.
         if b"\n" not in data and b"\r" not in data:
             self._keep(data)

@@ -2,7 +2,7 @@
 
 Used by whoever runs (no process of its own); a stream belongs to the event loop it was opened on.
 A read hands over the bytes as the socket gave them, without copying, and arms no timer while bytes keep coming:
-a stream of many small pieces costs a few microseconds each.
+a stream of many small pieces costs a few microseconds each, and `pump` also saves waking anybody for each of them.
 Does badly: half-closed connections (the other side's end of file closes both directions).
 """
 
@@ -11,6 +11,9 @@ from __future__ import annotations
 import asyncio
 import ssl as tls
 from collections import deque
+from collections.abc import Callable
+
+from planaria.otp.kernel.process import Process, running
 
 __all__ = ["Stream", "open_tcp"]
 
@@ -35,6 +38,9 @@ class Stream(asyncio.Protocol):
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._resting = False
+        self._feed: Callable[[bytes], bool] | None = None
+        self._within: float | None = None
+        self._owner: Process | None = None
 
     # --- for users ------------------------------------------------------------------
 
@@ -89,6 +95,32 @@ class Stream(asyncio.Protocol):
             if newline or not chunk:
                 return b"".join(parts)
 
+    async def pump(self, feed: Callable[[bytes], bool], within: float | None = None) -> bool:
+        """Give `feed` the bytes as they come, until it answers True; False if the end came first.
+
+        It is called right when bytes arrive, in the name of the process that waits here: it must be quick, and what it
+        raises is raised here. Bytes that come after it is done wait for the next read.
+
+        Raises:
+            TimeoutError, OSError: as in `read`.
+        """
+        while self._chunks:
+            if feed(await self.read()):
+                return True
+        if self._ended:
+            if self._error is not None:
+                raise self._error
+            return False
+        self._feed, self._within, self._owner = feed, within, running.process
+        try:
+            await self._wait_for_bytes(within)
+        finally:
+            done = self._feed is None
+            self._feed = self._owner = None
+        if not done and self._error is not None:
+            raise self._error
+        return done
+
     def write(self, data: bytes) -> None:
         """Hand bytes to the socket; they are sent in the background. After the end they are dropped."""
         transport = self._transport
@@ -136,6 +168,9 @@ class Stream(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        if self._feed is not None:
+            self._pumped(self._feed, data)
+            return
         self._chunks.append(data)
         self._held += len(data)
         if self._held > HIGH_WATER and not self._reading_paused and self._transport is not None:
@@ -164,6 +199,24 @@ class Stream(asyncio.Protocol):
             self._writer.set_result(None)
 
     # --- inside -------------------------------------------------------------------------
+
+    def _pumped(self, feed: Callable[[bytes], bool], data: bytes) -> None:
+        if self._within is not None:
+            self._deadline = self._loop.time() + self._within
+        before = running.process
+        running.process = self._owner
+        try:
+            done = feed(data)
+        except BaseException as error:  # noqa: BLE001  handed to whoever waits in `pump`
+            self._feed = None
+            if self._reader is not None and not self._reader.done():
+                self._reader.set_exception(error)
+            return
+        finally:
+            running.process = before
+        if done:
+            self._feed = None
+            self._wake()
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
