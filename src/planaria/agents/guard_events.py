@@ -39,6 +39,7 @@ class RestartChosen(EventType, frozen=True, omit_defaults=True):
 
     Attributes:
         number: the trip that it answers.
+        step: model answers the turn had by then; guards judge those after it.
         why: how the policy came to it.
         amendment: the instruction that is added to the system text; of `amend`.
         exclude: the model that is not to answer again; of `reroute`.
@@ -52,6 +53,7 @@ class RestartChosen(EventType, frozen=True, omit_defaults=True):
     number: int
     cause: Cause
     mode: Mode
+    step: int = 0
     why: str = ""
     amendment: str = ""
     exclude: str = ""
@@ -86,7 +88,7 @@ class SessionHandedOff(EventType, frozen=True, omit_defaults=True):
 
 
 class TurnGuided(EventType, frozen=True, omit_defaults=True):
-    """A person has said how a turn goes on; `option` is empty if nobody did in time."""
+    """A person has said how a turn goes on; `option` is empty if nobody did in time. `handoff`: of a fresh start."""
 
     kind: ClassVar[str] = "turn.guided"
     turn: str
@@ -94,15 +96,7 @@ class TurnGuided(EventType, frozen=True, omit_defaults=True):
     option: str = ""
     text: str = ""
     by: str = ""
-
-
-class TurnCompacted(EventType, frozen=True):
-    """From this step on the results of these calls are shown by reference; `session.result` reads them."""
-
-    kind: ClassVar[str] = "turn.compacted"
-    turn: str
-    step: int
-    calls: tuple[str, ...]
+    handoff: str = ""
 
 
 class TurnStopped(EventType, frozen=True, omit_defaults=True):
@@ -148,10 +142,10 @@ class Course(msgspec.Struct, frozen=True):
         excluded: models that are not to answer, `provider/model`.
         since: the first step that is shown; earlier ones are in `handoff`.
         handoff: the note they left.
-        question: the text a person is asked, while that is open; `asked` is the trip it is about.
+        watched: steps before it are no longer held against the turn.
+        question: the text a person is asked, while that is open.
         notice: why the turn is given up; empty if it is not.
         stopped: given, it is over.
-        compacted: tool results that are shown by reference.
     """
 
     trips: tuple[Trip, ...] = ()
@@ -160,10 +154,10 @@ class Course(msgspec.Struct, frozen=True):
     excluded: tuple[str, ...] = ()
     since: int = 0
     handoff: str = ""
+    watched: int = 0
     question: str = ""
     notice: str = ""
     stopped: StopMark | None = None
-    compacted: frozenset[str] = frozenset()
 
 
 STRAIGHT = Course()

@@ -253,6 +253,8 @@ def compose(
     for number, step in enumerate(turn.steps):
         if asides:
             messages += [_aside(agent, aside, named) for aside in asides if aside.step == number]
+        if number < turn.course.since:
+            continue  # the hand-off note stands for it
         messages.append(Message("assistant", step.response.text, step.response.tool_calls))
         for n, call in enumerate(step.response.tool_calls):
             place = place_of(turn, number, n)
@@ -267,7 +269,8 @@ def compose(
 
 def shortened_places(turn: Turn, room: int) -> frozenset[str]:
     """Places of the tools' results that give way, oldest first, so that the others fit; those of the last step stay."""
-    sizes = [(place, len(result.text)) for step in turn.steps for place, result in step.results.items()]
+    shown = turn.steps[turn.course.since :]
+    sizes = [(place, len(result.text)) for step in shown for place, result in step.results.items()]
     over = sum(size for _, size in sizes) - room
     if over <= 0:
         return frozenset()

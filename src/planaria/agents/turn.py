@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from planaria.agents.course import ENDING, changed, cut_off_results
+from planaria.agents.course import KINDS as COURSE
 from planaria.agents.events import (
     ModelFailed,
     ModelRequested,
@@ -18,6 +20,7 @@ from planaria.agents.events import (
     TurnFinished,
     TurnStarted,
 )
+from planaria.agents.guard_events import STRAIGHT, Course, RestartChosen
 from planaria.agents.limits import Spent, words
 from planaria.agents.steering import TurnChecked, TurnLimited, TurnSteered
 from planaria.cortex.event import Event
@@ -35,6 +38,7 @@ KINDS = (
     *(TurnStarted.kind, ModelRequested.kind, ModelResponded.kind, ModelFailed.kind),
     *(ToolStarted.kind, ToolFinished.kind, TurnFinished.kind),
     *(TurnSteered.kind, TurnLimited.kind, TurnChecked.kind),
+    *COURSE,
 )
 """Those a turn is folded from."""
 UNREADABLE = "unreadable"
@@ -98,6 +102,7 @@ class Turn(msgspec.Struct, frozen=True):
         spent: what it has come to.
         last: the step that is the closing model call, once a limit is reached.
         repairs: answers that did not fit their schema.
+        course: what restarts, hand-offs and stops have changed.
     """
 
     message: RoomMessage
@@ -119,6 +124,7 @@ class Turn(msgspec.Struct, frozen=True):
     spent: Spent = Spent()
     last: int | None = None
     repairs: int = 0
+    course: Course = STRAIGHT
 
     @property
     def answers(self) -> dict[str, int]:
@@ -161,11 +167,23 @@ class Say(msgspec.Struct, frozen=True):
 
     @property
     def failed(self) -> bool:
+        """Whether the message is given up with it."""
+        return self.outcome not in ("answered", "stopped")
+
+    @property
+    def notice(self) -> bool:
         """Whether this is a notice instead of an answer."""
-        return self.outcome != "answered"
+        return self.failed or (self.outcome == "stopped" and self.model is None)
 
 
-type Action = Think | Act | Say
+class Ask(msgspec.Struct, frozen=True):
+    """Next: wait for a person to say how the turn goes on. `number`: which restart it is about."""
+
+    question: str
+    number: int
+
+
+type Action = Think | Act | Say | Ask
 
 
 def turn_id(message: str, attempt: int) -> str:
@@ -195,6 +213,8 @@ def next_action(turn: Turn, max_steps: int) -> Action:
     if turn.gone:
         text = f"I cannot go on with this: what was done about it was {turn.gone}. Please ask again."
         return Say(text, None, "erased")
+    if turn.course is not STRAIGHT and (changes := _by_course(turn)) is not None:
+        return changes
     if turn.failures and not turn.may_retry:
         return Say(f"I could not answer: {turn.last_error}", None, "failed")
     if turn.steps:
@@ -222,6 +242,31 @@ def next_action(turn: Turn, max_steps: int) -> Action:
             text = f"I stopped after {max_steps} steps without an answer; `planaria replay` shows them."
             return Say(text, None, "failed")
     return Think(len(turn.steps), turn.rest)
+
+
+def _by_course(turn: Turn) -> Action | None:
+    """What follows from what guards and people have said about the turn; None if it goes on."""
+    course = turn.course
+    if course.stopped is not None:
+        why = f": {course.stopped.why}" if course.stopped.why else ""
+        partial = course.stopped.partial.strip()
+        text = f"(stopped by {course.stopped.by}{why})"
+        if not partial:
+            return Say(text, None, "stopped")
+        asked = turn.asked
+        model = (
+            ""
+            if asked is None
+            else asked.model
+            if asked.model == asked.provider
+            else f"{asked.provider}/{asked.model}"
+        )
+        return Say(f"{partial}\n\n{text}", model, "stopped")
+    if course.notice:
+        return Say(f"I stopped: {course.notice}", None, "failed")
+    if course.question:
+        return Ask(course.question, len(course.trips))
+    return None
 
 
 def model_label(response: ModelResponse) -> str:
@@ -269,8 +314,27 @@ def _take(turn: Turn, event: Event) -> Turn:
             checked = TurnChecked.of(event)
             aside = Aside(checked.step, "repair", checked.problem)
             return _aside(turn, aside, repairs=turn.repairs + 1, last_error=checked.problem)
+        case kind if kind in COURSE:
+            return _changed(turn, event)
         case _:
             return _take_tool(turn, event)
+
+
+def _changed(turn: Turn, event: Event) -> Turn:
+    course = changed(turn.course, event, len(turn.steps))
+    mode = RestartChosen.of(event).mode if event.kind == RestartChosen.kind else None
+    turn = msgspec.structs.replace(turn, course=course)
+    if mode == "reroute" or mode == "resume":
+        turn = msgspec.structs.replace(turn, failures=0, may_retry=True, rest=0.0, tried=())
+    if mode not in ENDING or not turn.steps:
+        return turn
+    # What was under way is not done again by a process that is to do otherwise.
+    step, number = turn.steps[-1], len(turn.steps) - 1
+    calls = {place_of(turn, number, n): call for n, call in enumerate(step.response.tool_calls)}
+    told = cut_off_results({place: place in step.begun for place in calls if place not in step.results})
+    results = {place: ToolResult(calls[place].id, text, True) for place, text in told.items()}
+    step = msgspec.structs.replace(step, results={**step.results, **results})
+    return msgspec.structs.replace(turn, steps=(*turn.steps[:-1], step))
 
 
 def _requested(turn: Turn, asked: ModelRequested) -> Turn:
