@@ -14,7 +14,7 @@ class Place(msgspec.Struct, frozen=True):
     lon: float
 
 
-@tool(needs={"http"}, branches=("ok", "empty"), idempotent=True)
+@tool(needs={"net.fetch"}, branches=("ok", "empty"), idempotent=True)
 async def lookup(
     context: Context,
     query: str,

@@ -13,7 +13,9 @@ from planaria import tools
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
+from planaria.membrane.authority import Authority
 from planaria.membrane.gate.gate import Gate, load_tools
+from planaria.membrane.grants import read_grants
 from planaria.membrane.tool import Context, Done, Failed
 from planaria.membrane.web.outbound import WebRules
 from planaria.otp import Node, child, supervisor
@@ -30,11 +32,16 @@ class Garden:
         self.folder = folder
         self.store = store
         self.gate = Gate(load_tools(tools))
+        # The web servers of the tests are on this machine.
+        grants = read_grants({"net.fetch": ["*:*", "127.0.0.1:*", "localhost:*", "example.org.localhost:*"]})[
+            0
+        ]
+        self.authority = Authority("agent:scout", ["*"], grants)
         self.services: dict[type, object] = {WebRules: WebRules(allow_private=True, seconds=5.0)}
 
     async def outcome(self, name: str, /, **arguments: Any) -> Done | Failed:
         context = Context("agent:scout", self.folder, session="session:scout@garden", services=self.services)
-        answer = await self.node.run(partial(self.gate.call, name, arguments, context, ["*"]))
+        answer = await self.node.run(partial(self.gate.call, name, arguments, context, self.authority))
         assert isinstance(answer, Done | Failed)
         return answer
 

@@ -173,7 +173,9 @@ def _system(desk: Desk, turn: Turn, brief: Brief) -> tuple[str, tuple[PartSize, 
         turn.message.author,
         brief.others,
         desk.files,
+        amendments=turn.course.amendments,
         plan=plan_text(desk.plan),
+        handoff=turn.course.handoff,
         earlier=brief.earlier,
         parent="" if desk.child is None else desk.child.by,
     )
@@ -193,7 +195,7 @@ def _system(desk: Desk, turn: Turn, brief: Brief) -> tuple[str, tuple[PartSize, 
 
 
 def _tools(desk: Desk) -> str:
-    offered = desk.gate.offered(desk.definition.tools)
+    offered = desk.gate.offered(desk.authority)
     drafts = desk.drafts
     if drafts.offered != offered:
         drafts.offered = offered

@@ -9,6 +9,8 @@ import msgspec
 
 from planaria.agents.arrivals import POLICIES
 from planaria.agents.limits import TurnLimits
+from planaria.membrane.authority import Authority
+from planaria.membrane.grants import Grant, read_grants
 from planaria.records.errors import Problem
 from planaria.records.record import Record
 from planaria.rooms.message import Arrivals
@@ -25,7 +27,8 @@ class AgentDefinition(msgspec.Struct, frozen=True):
         name: the file's name without `.md`.
         instructions: the record's body.
         model: `provider/model`, a tier (`local`, `light`, `medium`, `heavy`), or None for the node's default.
-        tools: names or patterns (`notes.*`) of tools it may use.
+        tools: names or patterns (`notes.*`) of tools it is offered.
+        grants: capabilities these may use, with their scopes; see `planaria.membrane.grants`.
         rooms: where it sits, one session each.
         host: whether it answers there what is addressed to nobody.
         max_steps: model calls in one turn; then one more, without tools, says what was found.
@@ -50,6 +53,11 @@ class AgentDefinition(msgspec.Struct, frozen=True):
     parallel: int = 8
     limits: TurnLimits = TurnLimits()
     prompt: dict[str, int] = {}
+    grants: tuple[Grant, ...] = ()
+
+    def authority(self) -> Authority:
+        """What it may do, compiled; made once for each version of an agent."""
+        return Authority(f"agent:{self.name}", self.tools, self.grants)
 
 
 class AgentError(Exception):
@@ -63,7 +71,7 @@ class AgentError(Exception):
 _IGNORED = ("class", "title", "tags", "created", "updated")
 _FIELDS = (
     *("description", "model", "tools", "rooms", "host", "max_steps", "max_tokens", "temperature"),
-    *("arrivals", "parallel", "limits", "prompt"),
+    *("arrivals", "parallel", "limits", "prompt", "grants"),
 )
 BUDGETED = (
     *("contract", "soul", "user", "memory", "room", "instructions", "amendments", "plan", "handoff"),
@@ -108,10 +116,30 @@ def read_agent(record: Record) -> AgentDefinition:
     if not record.body.strip():
         wrong("", "the agent has no instructions", "Write below the front matter what it is for")
     values = {key: given[key] for key in _FIELDS if given.get(key) is not None}
+    if "grants" in values:
+        grants, faults = read_grants(
+            values.pop("grants"), lambda name: f"{record.path}:{record.line(f'grants.{name}')}"
+        )
+        for fault in faults:
+            if not fault.mere:
+                wrong(f"grants.{fault.key}", fault.problem, fault.mend)
+    else:
+        grants = ()
     checked = _checked(values, wrong)
     if problems:
         raise AgentError(problems)
-    return AgentDefinition(name=name, instructions=record.body.strip(), **checked)
+    return AgentDefinition(name=name, instructions=record.body.strip(), grants=grants, **checked)
+
+
+def bare_grants(record: Record) -> list[Problem]:
+    """Grants of a good record that grant nothing, as nobody may have meant: each with what to write."""
+    given = record.front.get("grants")
+    faults = [] if given is None else read_grants(given)[1]
+    return [
+        Problem(record.path, record.line(f"grants.{fault.key}"), fault.problem, fault.mend)
+        for fault in faults
+        if fault.mere
+    ]
 
 
 def _checked(values: dict[str, Any], wrong: Callable[[str, str, str], None]) -> dict[str, Any]:

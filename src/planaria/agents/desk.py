@@ -18,6 +18,7 @@ from planaria.cortex.journal import Journal
 from planaria.cortex.patience import patiently
 from planaria.cortex.query import Query
 from planaria.cortex.redact import Flow, Redactor
+from planaria.membrane.authority import Authority
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.tool import Context
 from planaria.records.record import Record
@@ -34,6 +35,8 @@ class Desk:
         files: what the garden's own files say, by part of the prompt.
         plan: the record of its plan.
         drafts: what it has put together before.
+        handed: what whoever started it may hand on; None: its record alone says what it may do.
+        authority: what it may do: what its record says, and of that no more than was handed on.
     """
 
     definition: AgentDefinition
@@ -47,6 +50,13 @@ class Desk:
     files: Mapping[str, str] = field(default_factory=dict)
     plan: Record | None = None
     drafts: Drafts = field(default_factory=Drafts)
+    handed: Authority | None = None
+    authority: Authority = field(init=False)
+
+    def __post_init__(self) -> None:
+        own = self.definition.authority()
+        made = own if self.handed is None else self.handed.narrowed(own, own.caller)
+        object.__setattr__(self, "authority", made)
 
     @property
     def agent(self) -> str:

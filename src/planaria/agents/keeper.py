@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from planaria.agents.definition import AgentDefinition, AgentError, read_agent
+from planaria.agents.definition import AgentDefinition, AgentError, bare_grants, read_agent
 from planaria.agents.events import SessionForked, session_name
 from planaria.agents.past.branches import Branches, read_branches
 from planaria.agents.session import AgentProcess, SessionView, WhoAmI
@@ -195,6 +195,8 @@ class Agents(GenServer):
             )
             line = record.line("tools")
             Library.report("library", Problem(record.path, line, f"no tool is named {grant!r}", mend))
+        for problem in bare_grants(record):
+            Library.report("library", problem)
         known = self.running.get(agent.name)
         if known is not None and known.rooms == agent.rooms and tree_of(agent.name) is not None:
             self.running[agent.name] = agent

@@ -1,34 +1,44 @@
-"""A model call, in a task of its own: what is sent is put together, noted, sent, and the answer noted.
+"""A model call, in a task of its own: somebody to ask is found, what is sent is put together, noted, sent, the end noted.
 
+One task makes one attempt. What it came to is an event, and the fold of the turn's events decides whether there is
+another: at the next model, or at the same one after a rest (`membrane/calls/treatment.py`).
 The beginning of a turn and its first request are one append. A call that was cut off is made again with the very same
 request, which the journal has, under the same idempotency key: a provider that honours keys charges it once.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from functools import reduce
 
 import msgspec
 
+from planaria.agents.attempt import (
+    Queueing,
+    after_failure,
+    broken_off,
+    chosen,
+    cut_off,
+    failure,
+    permits_of,
+    wish_of,
+)
 from planaria.agents.brief import Brief, after, ask, gather, on_the_way
 from planaria.agents.desk import Desk, Known, append_after
 from planaria.agents.events import ModelFailed, ModelResponded
 from planaria.agents.request import lean
 from planaria.agents.spans import in_span
+from planaria.agents.streaming import RESUMED, Streaming
 from planaria.agents.turn import Turn, place_of, take
 from planaria.agents.work import Behind
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.event_type import EventType
-from planaria.membrane.errors import ProviderError, StreamCut, TimedOut
+from planaria.membrane.calls.exchange import Caller, Exchange
+from planaria.membrane.calls.treatment import Verdict
+from planaria.membrane.errors import ProviderError
 from planaria.membrane.gate.prepared import Prepared
 from planaria.membrane.models.directory import ModelDirectory
-from planaria.membrane.provider import ModelResponse, Piece, TextDelta
-from planaria.otp import now, sleep
-from planaria.rooms.message import Delivery, room_name
-from planaria.rooms.room import Room
-
-PIECE = 24
-"""Characters of a streamed answer that are sent on together, at least."""
+from planaria.otp import sleep
+from planaria.rooms.message import Delivery
 
 
 class Thought(msgspec.Struct, frozen=True):
@@ -49,7 +59,7 @@ async def think(
     results: Sequence[NewEvent] = (),
     taken: Sequence[Delivery] = (),
 ) -> Thought | Behind:
-    """Make one model call, its text streamed into the room.
+    """Make one attempt at a model call, its text streamed into the room.
 
     Args:
         brief: of the steps before; None for the first of the turn, and after a restart.
@@ -65,66 +75,91 @@ async def think(
     told = on_the_way(desk, state, taken)
     state = after(desk, state, told)
     notes = _Notes(desk, turn, ahead, (*results, *told))
-    attempt = turn.tries + 1
+    exchange = Exchange(models, permits_of(desk))
+    brief = brief or await gather(desk, state)
+    queueing = Queueing(desk, turn)
     try:
         try:
-            choice = models.resolve(desk.definition.model)
-            brief = brief or await gather(desk, state)
-            asked, request = ask(desk, state, brief, choice)
-            attempt = asked.attempt
+            wish = wish_of(desk, state, brief)
+            caller = Caller(desk.session, turn.id)
+            seat = await exchange.seat(wish, caller, turn.tried, cut_off(turn), queueing.tell)
+        except ProviderError as error:
+            # Nothing was sent, and every way was gone already.
+            await notes.fail(failure(turn, error, Verdict("stop"), turn.tries + 1))
+            return Thought(tuple(notes.events), brief)
+        try:
+            queueing.over()
+            asked, request = ask(desk, state, brief, seat.choice)
             if asked is not turn.asked:
+                asked = chosen(asked, seat)
                 written = await notes.write(lean(asked, turn.asked), asked.key)
                 true = reduce(take, written, turn)
                 if true.steps != state.steps:  # the journal masked more of a result than was foreseen
-                    asked, request = ask(desk, msgspec.structs.replace(true, open=False), brief, choice)
-                    attempt = asked.attempt
+                    asked, request = ask(
+                        desk, msgspec.structs.replace(true, open=False), brief, seat.choice
+                    )
                     await notes.write(lean(asked, true.asked), asked.key)
-            streaming = _stream(desk, turn, brief, choice.provider.stream(request))
-            response, first, whole = await in_span(desk, turn, asked, models, streaming)
-        except ProviderError as error:
-            await notes.fail(
-                ModelFailed(
-                    turn=turn.id,
-                    step=len(turn.steps),
-                    error=str(error),
-                    retry=error.retry,
-                    retry_after=error.retry_after,
-                    attempt=attempt,
-                    unknown=isinstance(error, StreamCut | TimedOut),
+            again = RESUMED if brief.resumed and not turn.steps and not turn.failures else ""
+            stream = Streaming(desk, turn, asked.step, again)
+            try:
+                running = stream.run(seat.choice.provider, seat.patient(request))
+                response = await in_span(desk, turn, asked, models, running, stream)
+            except ProviderError as error:
+                cost = None if error.usage is None else models.cost_micro(asked.provider, asked.model, error.usage)
+                seat.end(error, error.usage, cost)
+                then = after_failure(turn, seat, error, asked.attempt)
+                stream.broken(broken_off(seat, error, then))
+                await notes.fail(failure(turn, error, then, asked.attempt, seat, stream, cost))
+                seat.settle()
+                return Thought(tuple(notes.events), brief)
+            cost = models.cost_micro(asked.provider, asked.model, response.usage)
+            seat.end(None, response.usage, cost)
+            desk.drafts.measure(request, response.usage)
+            answer = ModelResponded(
+                turn=turn.id,
+                step=asked.step,
+                text=response.text,
+                usage=response.usage,
+                finish_reason=response.finish_reason,
+                model=response.model,
+                provider=response.provider,
+                reasoning=response.reasoning,
+                tool_calls=response.tool_calls,
+                cost_micro=cost,
+                first_ms=round(stream.first * 1000, 3),
+                duration_ms=round(stream.whole * 1000, 3),
+                attempt=asked.attempt,
+            )
+            ready = {
+                place: desk.gate.prepare(
+                    *(call.name, call.arguments, desk.context(turn, place), desk.authority)
                 )
-            )
-            return Thought(tuple(notes.events), brief)
-        desk.drafts.measure(request, response.usage)
-        answer = ModelResponded(
-            turn=turn.id,
-            step=asked.step,
-            text=response.text,
-            usage=response.usage,
-            finish_reason=response.finish_reason,
-            model=response.model,
-            provider=response.provider,
-            reasoning=response.reasoning,
-            tool_calls=response.tool_calls,
-            cost_micro=models.cost_micro(choice.provider.name, choice.model, response.usage),
-            first_ms=round(first * 1000, 3),
-            duration_ms=round(whole * 1000, 3),
-            attempt=asked.attempt,
-        )
-        ready = {
-            place: desk.gate.prepare(
-                call.name, call.arguments, desk.context(turn, place), desk.definition.tools
-            )
-            for n, call in enumerate(response.tool_calls[: desk.definition.parallel])
-            if state.last is None and (place := place_of(turn, asked.step, n))
-        }
-        try:
-            begun = [event for prepared in ready.values() for event in prepared.events]
-            await notes.write(answer, asked.key, begun)
-        except EventRefused as error:
-            # Asking again would cost again and end the same.
-            text = f"the model's answer cannot be written down: {error.reason}"
-            await notes.fail(ModelFailed(turn.id, asked.step, text, retry=False, attempt=asked.attempt))
-            ready = {}
+                for n, call in enumerate(response.tool_calls[: desk.definition.parallel])
+                if state.last is None and (place := place_of(turn, asked.step, n))
+            }
+            try:
+                begun = [event for prepared in ready.values() for event in prepared.events]
+                await notes.write(answer, asked.key, begun)
+            except EventRefused as error:
+                # Asking again would cost again and end the same.
+                text = f"the model's answer cannot be written down: {error.reason}"
+                await notes.fail(
+                    ModelFailed(
+                        *(turn.id, asked.step, text),
+                        retry=False,
+                        attempt=asked.attempt,
+                        fault="unwritable",
+                        provider=response.provider,
+                        model=response.model,
+                        then="stop",
+                        usage=response.usage,
+                        cost_micro=cost,
+                    )
+                )
+                ready = {}
+            seat.settle()
+        finally:
+            seat.close()
     except Known:
         return Behind()
     return Thought(tuple(notes.events), brief, ready)
@@ -154,33 +189,3 @@ class _Notes:
         """Write that the call has failed. One try may fail several times, if nobody knew how it ended."""
         place = f"{problem.turn}/{problem.step}/{problem.attempt}/{self._turn.failures}"
         await self.write(problem, place)
-
-
-async def _stream(
-    desk: Desk, turn: Turn, brief: Brief, pieces: AsyncIterator[Piece]
-) -> tuple[ModelResponse, float, float]:
-    """Hand the answer on to the room while it is written; the whole, seconds to its first piece and to its last."""
-    begun = now()
-    first = 0.0
-    sent = False
-    # What it says after its tools, or once more after a failure or a kill, begins a new paragraph.
-    held = "\n\n" if turn.steps or turn.failures or brief.resumed else ""
-    response: ModelResponse | None = None
-    flow = desk.flow()
-    async for piece in pieces:
-        first = first or now() - begun
-        if isinstance(piece, ModelResponse):
-            response = piece
-        elif isinstance(piece, TextDelta):
-            held += flow.take(piece.text)
-            # The first words go at once, to be seen; later ones in handfuls.
-            if len(held) >= PIECE or (held.strip() and not sent):
-                Room.delta(room_name(desk.room), desk.agent, turn.message.id, held)
-                held = ""
-                sent = True
-    held += flow.rest()
-    if held.strip():
-        Room.delta(room_name(desk.room), desk.agent, turn.message.id, held)
-    if response is None:
-        raise ProviderError("the provider ended its stream without an answer", retry=True)
-    return response, first, now() - begun

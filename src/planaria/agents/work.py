@@ -171,8 +171,8 @@ async def run_tool(
     """
     if prepared is None:
         context = desk.context(turn, run.place)
-        grants = desk.definition.tools
-        await desk.gate.call(run.call.name, run.call.arguments, context, grants, begun=run.cut_off)
+        name, arguments = run.call.name, run.call.arguments
+        await desk.gate.call(name, arguments, context, desk.authority, begun=run.cut_off)
         open_calls.left -= 1
         return Ran(await _of_call(desk, turn, run.place))
     ended = await desk.gate.execute(prepared)
@@ -248,7 +248,7 @@ async def _speak(desk: Desk, turn: Turn, words: Say) -> Say:
                 desk.agent,
                 words.text,
                 cause_id=message.id,
-                author_kind="notice" if words.failed else "agent",
+                author_kind="notice" if words.notice else "agent",
                 model=words.model,
                 trace_id=message.trace_id,
                 attempt=turn.attempt,

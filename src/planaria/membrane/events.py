@@ -45,6 +45,14 @@ class ToolRepeated(EventType, frozen=True):
     why: str
 
 
+class Missing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a call that was denied lacked; see `Denied`."""
+
+    capability: str = ""
+    scope: str = ""
+    grant: str = ""
+
+
 class ToolFinished(EventType, frozen=True, omit_defaults=True):
     """What a call came to. What is at its default is left out.
 
@@ -54,6 +62,7 @@ class ToolFinished(EventType, frozen=True, omit_defaults=True):
         error: why it could not.
         retry: whether the same may work later.
         arguments, caller: of a call that was refused before it started; otherwise `ToolStarted` has them.
+        denied: of a call that its caller may not make: what it lacked.
     """
 
     kind = "tool.finished"
@@ -67,6 +76,7 @@ class ToolFinished(EventType, frozen=True, omit_defaults=True):
     retry: bool = False
     arguments: dict[str, Any] = msgspec.field(default_factory=dict)
     caller: str = ""
+    denied: Missing | None = None
 
 
 def tool_event_id(session: str, call_id: str, kind: str, number: int = 0) -> str:

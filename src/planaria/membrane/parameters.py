@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from copy import deepcopy
 from difflib import get_close_matches
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Protocol, get_type_hints
 
 import msgspec
 
@@ -28,18 +28,39 @@ class ArgumentError(Exception):
     """Arguments a tool cannot take; the message names the argument, the nearest valid one and the expected shape."""
 
 
+class Arguments(Protocol):
+    """What a tool takes: a JSON schema, and the check of what is sent. `Parameters` is one, made of a signature."""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """A JSON schema of type `object`, with `properties`."""
+        ...
+
+    def bind(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as the function takes them, defaults filled in.
+
+        Raises:
+            ArgumentError: for a model or a workflow's author to read.
+        """
+        ...
+
+
 class Parameters:
     """The arguments of one tool.
 
     Attributes:
-        schema: a JSON schema of type `object`, closed (`additionalProperties: false`).
-        struct: the msgspec struct arguments are checked against.
+        struct: the msgspec struct arguments are checked against. Its schema is closed (`additionalProperties: false`).
     """
 
     def __init__(self, tool: str, struct: type[msgspec.Struct]) -> None:
         self.tool = tool
         self.struct = struct
-        self.schema = _schema(struct)
+        self._schema = _schema(struct)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """See `Arguments`."""
+        return self._schema
 
     def bind(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments as the function takes them, defaults filled in.

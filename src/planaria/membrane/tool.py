@@ -1,11 +1,11 @@
 """The contract of a tool: a typed async function that agents, workflows and people call through the gate.
 
-    @tool(needs={"http"}, branches=("ok", "empty"))
+    @tool(needs={"net.fetch"}, touches={"net.fetch": "url"}, branches=("ok", "empty"))
     async def fetch(context: Context, url: str, limit: int = 20) -> Done | Failed: ...
 
 The rest is derived: the model's schema from the signature, help from the docstring, workflow arrows from
-`branches`. A tool is plain code: it runs in the process that calls the gate, which is a task, so it may await
-anything.
+`branches`, what a call is checked for from `needs` and `touches`. A tool is plain code: it runs in the process that
+calls the gate, which is a task, so it may await anything.
 """
 
 import re
@@ -17,7 +17,9 @@ from typing import Any, Literal
 import msgspec
 
 from planaria.cortex.event import NewEvent
-from planaria.membrane.parameters import Parameters, ToolDefinitionError, derive
+from planaria.membrane.authority import Authority
+from planaria.membrane.capability import ANYTHING, Touch, capability, fault_of
+from planaria.membrane.parameters import Arguments, ToolDefinitionError, derive
 from planaria.membrane.provider import ToolSpec
 
 FAILED = "failed"
@@ -54,9 +56,25 @@ class Failed(msgspec.Struct, frozen=True):
     branch: str = FAILED
 
 
+class Denied(Failed, frozen=True):
+    """A call that its caller may not make. The error says so to models and people, and how to grant it.
+
+    Attributes:
+        capability: the one that is missing; empty if the tool itself is not granted.
+        scope: what it was to be used on, for people.
+        grant: the line of a record that would allow it; empty if none would.
+    """
+
+    capability: str = ""
+    scope: str = ""
+    grant: str = ""
+
+
 type Outcome = Done | Failed
 type OnUnknown = Literal["retry", "ask", "fail"]
 type ToolFunction = Callable[..., Awaitable[Outcome]]
+type Touches = Callable[[Mapping[str, Any]], Iterable[Touch]]
+"""From the checked arguments to what the call uses its capabilities on. Pure, and complete: it names all of it."""
 
 
 class MissingService(LookupError):
@@ -76,6 +94,8 @@ class Context:
             `call_id`. An effect that must not happen twice is keyed by `effect`.
         subject: whose data the call is about, such as `person:ada`; its events are sealed with that person's key.
         services: what `get` finds, by type: settings and functions of floors the membrane does not know.
+        authority: what the caller may do; the gate sets it for tools that need capabilities. A tool that works on
+            more than its arguments say, such as a sandbox, asks it.
     """
 
     caller: str
@@ -88,6 +108,7 @@ class Context:
     effect_id: str = ""
     subject: str = ""
     services: Mapping[type, object] = field(default_factory=dict)
+    authority: Authority | None = None
 
     @property
     def effect(self) -> str:
@@ -125,21 +146,35 @@ class Tool:
         name: `<module>.<function>`: `web.fetch` for `fetch` in `tools/web.py`.
         description: the docstring without its sections.
         branches: the outcomes it may have; `failed` is always one.
-        needs: capabilities it uses, such as `http`, `files`, `processes`.
+        needs: capabilities it uses, such as `net.fetch`.
         on_unknown: what becomes of a call that was cut off, so that nobody knows whether it took effect: `retry`,
             `ask` a person, or `fail`.
         waits: whether it spends its time waiting, for people or for a moment. Then being cut off says nothing
             against it, however often it happens.
+        touches: what a call uses its capabilities on; None: it may be anything.
+        ask: whether a person is asked before each call.
+        second_factor: whether that person must give a code, too.
+        source: the file of the garden it comes from; empty: it is built in.
     """
 
     name: str
     description: str
-    arguments: Parameters
+    arguments: Arguments
     branches: tuple[str, ...]
     needs: frozenset[str]
     function: ToolFunction
     on_unknown: OnUnknown = "fail"
     waits: bool = False
+    touches: Touches | None = None
+    ask: bool = False
+    second_factor: bool = False
+    source: str = ""
+
+    def touched(self, bound: Mapping[str, Any]) -> tuple[Touch, ...]:
+        """What a call with these arguments uses its capabilities on."""
+        if self.touches is None:
+            return tuple(Touch(name) for name in sorted(self.needs))
+        return tuple(self.touches(bound))
 
     @property
     def idempotent(self) -> bool:
@@ -168,22 +203,29 @@ class Tool:
 def tool(
     *,
     needs: Collection[str] = (),
+    touches: Touches | Mapping[str, str] | None = None,
     branches: Iterable[str] = ("ok",),
     idempotent: bool = False,
     on_unknown: OnUnknown | None = None,
     waits: bool = False,
+    ask: bool = False,
+    second_factor: bool = False,
     name: str | None = None,
 ) -> Callable[[ToolFunction], Tool]:
     """Make a tool of an async function; its signature and docstring say the rest.
 
     Args:
-        needs: capabilities, for people to judge it by.
+        needs: capabilities (`planaria.membrane.capability`) it uses; it is offered to those who have all of them.
+        touches: what a call uses them on: by capability the name of the argument that says it, or a function of the
+            checked arguments. Without it each needs a grant for everything.
         branches: the outcomes `Done.branch` may name, the usual one first.
         idempotent: the short word for `on_unknown="retry"`.
         on_unknown: what becomes of a call that was cut off (the node was killed while it ran): `retry` makes it
             again under the same call id; `ask` puts the question to a person; `fail`, the default, tells the caller
             that nobody knows.
         waits: whether it spends its time waiting, for people or for a moment.
+        ask: let a person approve each call.
+        second_factor: that person must give a code, too.
         name: by default `<last part of the module>.<function>`.
     Raises:
         ToolDefinitionError: when the module is imported, saying what to write.
@@ -201,7 +243,60 @@ def tool(
             raise ToolDefinitionError(
                 f"tool {full}: on_unknown is 'retry' (as idempotent=True says), 'ask' or 'fail', not {policy!r}"
             )
+        for each in needs:
+            if problem := fault_of(each):
+                raise ToolDefinitionError(f"tool {full}: {problem}")
         description, arguments = derive(full, function)
-        return Tool(full, description, arguments, outcomes, frozenset(needs), function, policy, waits)
+        if isinstance(touches, Mapping):
+            _check_touches(full, touches, needs, arguments)
+        return Tool(
+            full,
+            description,
+            arguments,
+            outcomes,
+            frozenset(needs),
+            function,
+            policy,
+            waits,
+            touching(touches, needs) if isinstance(touches, Mapping) else touches,
+            ask or second_factor,
+            second_factor,
+        )
 
     return decorate
+
+
+def touching(names: Mapping[str, str], needs: Collection[str] = ()) -> Touches:
+    """What a call touches, read from arguments: by capability the name of one.
+
+    An argument that is None touches nothing; a list touches each of its items, but for commands, which are lists. What
+    is needed and not in `names` may be used on anything.
+    """
+    others = tuple(Touch(name) for name in sorted(needs) if name not in names)
+
+    def touches(bound: Mapping[str, Any]) -> Iterable[Touch]:
+        yield from others
+        for name, argument in names.items():
+            value = bound.get(argument)
+            kind = capability(name).kind
+            if value is None:
+                continue
+            if kind == "command":
+                yield Touch(name, tuple(value) if isinstance(value, list | tuple) else str(value))
+            elif kind == "money":
+                yield Touch(name, round(value * 1_000_000) if isinstance(value, int | float) else -1)
+            else:
+                items = value if isinstance(value, list | tuple | set | frozenset) else (value,)
+                yield from (Touch(name, item if isinstance(item, str) else ANYTHING) for item in items)
+
+    return touches
+
+
+def _check_touches(
+    tool: str, touches: Mapping[str, str], needs: Collection[str], arguments: Arguments
+) -> None:
+    for name, argument in touches.items():
+        if name not in needs:
+            raise ToolDefinitionError(f"tool {tool}: touches {name!r}, which is not among its needs")
+        if argument not in arguments.schema["properties"]:
+            raise ToolDefinitionError(f"tool {tool}: touches {name!r} by {argument!r}, which is no argument")

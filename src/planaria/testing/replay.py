@@ -205,7 +205,7 @@ class _Run:
         then, now = self._systems(self.agent, turn, asked, others)
         _same(turn.id, "system", f"{where}: another system text", then, now)
         if self.gate is not None:
-            offered = [tool.spec for tool in self.gate.offered(self.agent.tools)]
+            offered = [tool.spec for tool in self.gate.offered(self.agent.authority())]
             before = "\n".join(_pretty(spec) for spec in read_specs(asked.tools or "[]"))
             present = "\n".join(_pretty(spec) for spec in read_specs(specs_text(offered)))
             _same(turn.id, "tools", f"{where}: other tools on offer", before, present)
@@ -265,7 +265,7 @@ class _Run:
         tool = self.gate.find(name)
         if tool is None:
             return f"there is no tool {name!r}"
-        if self.agent is not None and tool not in self.gate.offered(self.agent.tools):
+        if self.agent is not None and tool not in self.gate.offered(self.agent.authority()):
             return f"{name!r} is not granted to {self.agent.name}"
         try:
             tool.arguments.bind(arguments)

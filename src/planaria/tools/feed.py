@@ -7,7 +7,9 @@ Does badly: a feed that gives its items new ids all the time; it repeats itself 
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -15,6 +17,7 @@ import msgspec
 from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
+from planaria.membrane.capability import Touch
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.membrane.web.outbound import FetchFailed, WebRules
 from planaria.membrane.web.outbound import fetch as fetch_page
@@ -58,7 +61,15 @@ class Unavailable(Exception):
         self.message, self.retry = message, retry
 
 
-@tool(needs={"http", "files"}, branches=("new", "unchanged"), idempotent=True)
+def _touches(arguments: Mapping[str, Any]) -> tuple[Touch, ...]:
+    url = str(arguments["url"])
+    scheme, colon, rest = url.partition(":")
+    if colon and scheme.lower() == "file":
+        return (Touch("files.read", unquote(rest)),)
+    return (Touch("net.fetch" if "://" in url else "files.read", url),)
+
+
+@tool(needs={"net.fetch", "files.read"}, touches=_touches, branches=("new", "unchanged"), idempotent=True)
 async def fetch(context: Context, url: str, limit: int = 20) -> Done | Failed:
     """Fetch an RSS or Atom feed and hand on the items that are new since the last fetch.
 

@@ -8,12 +8,15 @@ Does badly: a branch that is switched to and fro shows commits again.
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
+from planaria.membrane.capability import Touch
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.membrane.web.outside import outside
 from planaria.otp import run_blocking
@@ -66,7 +69,11 @@ class GitFailed(Exception):
     """Git did not do it; the message is for a person."""
 
 
-@tool(needs={"processes", "files"}, branches=("new", "unchanged"), idempotent=True)
+def _touches(arguments: Mapping[str, Any]) -> tuple[Touch, ...]:
+    return (Touch("git.read", str(arguments["path"]) or "."),)
+
+
+@tool(needs={"git.read"}, touches=_touches, branches=("new", "unchanged"), idempotent=True)
 async def log(context: Context, path: str = ".", since: str = "", limit: int = 30) -> Done | Failed:
     """List the commits of a git repository that are new since the last look, newest first.
 

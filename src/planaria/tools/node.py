@@ -15,7 +15,7 @@ from planaria.rooms.rooms import list_rooms
 _LONG_QUEUE = 100
 
 
-@tool(needs={"node"}, branches=("well", "problems"), idempotent=True)
+@tool(needs={"node.read"}, branches=("well", "problems"), idempotent=True)
 async def status(context: Context) -> Done | Failed:
     """Say how the node is: processes, restarts, rooms, models, and the problems people should mend."""
     node = node_()

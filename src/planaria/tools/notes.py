@@ -3,8 +3,10 @@
 Through the library and the index, so paths are checked, writes are atomic, and everybody sees a change at once.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
+from planaria.membrane.capability import Touch
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.records.errors import Problem, RecordError
 from planaria.records.fulltext import marked
@@ -13,7 +15,19 @@ from planaria.records.library import Library
 from planaria.records.record import Record, parse_record
 
 
-@tool(needs={"notes"}, branches=("found", "nothing"), idempotent=True)
+def _whole(arguments: Mapping[str, Any]) -> tuple[Touch, ...]:
+    return (Touch("records.read", "notes"),)
+
+
+def _read(arguments: Mapping[str, Any]) -> tuple[Touch, ...]:
+    return (Touch("records.read", note_path(str(arguments["path"]))),)
+
+
+def _written(arguments: Mapping[str, Any]) -> tuple[Touch, ...]:
+    return (Touch("records.write", note_path(str(arguments["path"]))),)
+
+
+@tool(needs={"records.read"}, touches=_whole, branches=("found", "nothing"), idempotent=True)
 async def search(context: Context, query: str, limit: int = 10) -> Done | Failed:
     """Search the notes by their words.
 
@@ -32,7 +46,7 @@ async def search(context: Context, query: str, limit: int = 10) -> Done | Failed
     return Done(value, branch="found", text=text)
 
 
-@tool(needs={"notes"}, branches=("ok", "missing"), idempotent=True)
+@tool(needs={"records.read"}, touches=_read, branches=("ok", "missing"), idempotent=True)
 async def read(context: Context, path: str) -> Done | Failed:
     """Read one note.
 
@@ -51,7 +65,7 @@ async def read(context: Context, path: str) -> Done | Failed:
     return Failed(str(answer))
 
 
-@tool(needs={"notes"}, branches=("created", "updated", "unchanged"), idempotent=False)
+@tool(needs={"records.write"}, touches=_written, branches=("created", "updated", "unchanged"))
 async def write(
     context: Context,
     path: str,

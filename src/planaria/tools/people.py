@@ -12,7 +12,7 @@ LONGEST_WAIT = 30 * 24 * 60.0
 """Minutes."""
 
 
-@tool(needs={"people"}, branches=("answered", "expired", "withdrawn"), on_unknown="retry", waits=True)
+@tool(needs={"people.ask"}, branches=("answered", "expired", "withdrawn"), on_unknown="retry", waits=True)
 async def ask(
     context: Context,
     question: str,

@@ -4,6 +4,11 @@ The message is keyed by the call, so a call that is made again, after a crash or
 step, is still one message.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+from planaria.membrane.capability import Touch
+from planaria.membrane.scopes.names import HERE
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import whereis
 from planaria.rooms.message import AuthorKind, room_name
@@ -13,7 +18,11 @@ from planaria.rooms.rooms import list_rooms
 _KINDS: dict[str, AuthorKind] = {"agent": "agent", "workflow": "workflow", "person": "person"}
 
 
-@tool(needs={"rooms"}, branches=("ok",), idempotent=True)
+def _touches(arguments: Mapping[str, Any]) -> tuple[Touch, ...]:
+    return (Touch("rooms.post", str(arguments["room"]).removeprefix("room:") or HERE),)
+
+
+@tool(needs={"rooms.post"}, touches=_touches, branches=("ok",), idempotent=True)
 async def say(context: Context, text: str, room: str = "") -> Done | Failed:
     """Say something in a room.
 

@@ -4,6 +4,7 @@ What is planned is in the journal, so it survives restarts; what came due while 
 back. It is keyed by the call, so a call that is made again plans it once.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ import msgspec
 
 from planaria.cortex.durable.job import Job
 from planaria.cortex.durable.work import Work, WorkRefused
+from planaria.membrane.capability import Touch
+from planaria.membrane.scopes.names import HERE
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import wall_time, whereis
 from planaria.rooms.deferred import POST, SAY, LaterSaid
@@ -25,7 +28,11 @@ TIMER = "timer"
 _KINDS: dict[str, AuthorKind] = {"agent": "agent", "workflow": "workflow", "person": "person"}
 
 
-@tool(needs={"time", "rooms"}, branches=("planned",), idempotent=True)
+def _planned(arguments: Mapping[str, Any]) -> tuple[Touch, ...]:
+    return (Touch("time.schedule", HERE), Touch("rooms.post", HERE))
+
+
+@tool(needs={"time.schedule", "rooms.post"}, touches=_planned, branches=("planned",), idempotent=True)
 async def later(context: Context, minutes: float, text: str, wake: bool = False) -> Done | Failed:
     """Say something in this room later.
 
@@ -39,7 +46,7 @@ async def later(context: Context, minutes: float, text: str, wake: bool = False)
     return await _plan(context, wall_time() + 60 * minutes, text, wake)
 
 
-@tool(needs={"time", "rooms"}, branches=("planned",), idempotent=True)
+@tool(needs={"time.schedule", "rooms.post"}, touches=_planned, branches=("planned",), idempotent=True)
 async def at(context: Context, when: str, text: str, wake: bool = False) -> Done | Failed:
     """Say something in this room at a time.
 
@@ -60,7 +67,7 @@ async def at(context: Context, when: str, text: str, wake: bool = False) -> Done
     return await _plan(context, due, text, wake)
 
 
-@tool(needs={"time"}, branches=("ok", "none"), idempotent=True)
+@tool(needs={"time.schedule"}, branches=("ok", "none"), idempotent=True)
 async def planned(context: Context) -> Done | Failed:
     """List what is planned in this room: when, what, and the id to cancel it by."""
     jobs = await _jobs(context)
@@ -69,7 +76,7 @@ async def planned(context: Context) -> Done | Failed:
     return Done(value, branch="ok" if jobs else "none", text="\n".join(lines) or "Nothing is planned here.")
 
 
-@tool(needs={"time"}, branches=("ok", "none"), idempotent=True)
+@tool(needs={"time.schedule"}, branches=("ok", "none"), idempotent=True)
 async def cancel(context: Context, id: str) -> Done | Failed:
     """Cancel something that is planned in this room.
 

@@ -15,7 +15,7 @@ _TEXT = frozenset({"application/json", "application/xml", "application/javascrip
 _RETRY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-@tool(needs={"http"}, branches=("ok", "empty"), idempotent=True)
+@tool(needs={"net.fetch"}, touches={"net.fetch": "url"}, branches=("ok", "empty"), idempotent=True)
 async def fetch(context: Context, url: str, max_chars: int = 15_000) -> Done | Failed:
     """Fetch a web page and read it as Markdown text.
 

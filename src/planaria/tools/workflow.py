@@ -11,7 +11,7 @@ from planaria.workflows.engine import Workflows
 from planaria.workflows.messages import Refused
 
 
-@tool(needs={"workflows"}, branches=("ok",), idempotent=True)
+@tool(needs={"workflows.run"}, touches={"workflows.run": "name"}, branches=("ok",), idempotent=True)
 async def run(context: Context, name: str, arguments: dict[str, Any] = {}) -> Done | Failed:  # noqa: B006 - copied per call
     """Start a workflow by hand; it runs on its own.
 
@@ -33,7 +33,7 @@ async def run(context: Context, name: str, arguments: dict[str, Any] = {}) -> Do
     return Done({"run": answer, "workflow": name}, text=f"The workflow {name} has started: run {answer}.")
 
 
-@tool(needs={"workflows"}, branches=("ok", "none"), idempotent=True, name="workflow.list")
+@tool(needs={"workflows.read"}, branches=("ok", "none"), idempotent=True, name="workflow.list")
 async def list_workflows(context: Context) -> Done | Failed:
     """List the workflows: what they do, when they run, and what is wrong with those that cannot."""
     views = await Workflows.list("workflows")

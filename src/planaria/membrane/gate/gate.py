@@ -6,11 +6,11 @@ whoever asks gets its outcome; of one that was started and not finished nobody k
 tool's `on_unknown` says what becomes of it (`unknown.py`). A first call reads nothing: the journal takes
 `tool.started` once, and only when it refuses the second is anything looked up.
 
-    outcome = await gate.call(name, arguments, context, grants)
+    outcome = await gate.call(name, arguments, context, authority)
 
 or, to write the beginning or the end of a call in one append with events of the caller's own:
 
-    prepared = gate.prepare(name, arguments, context, grants)
+    prepared = gate.prepare(name, arguments, context, authority)
     await Journal.append("journal", [responded, *prepared.events])
     ended = await gate.execute(prepared)
     await Journal.append("journal", [*ended.events, requested])
@@ -21,13 +21,10 @@ Emits in `context.session`: `tool.started`, `tool.repeated`, `tool.finished`. A 
 the last.
 """
 
-import pkgutil
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, nullcontext
-from difflib import get_close_matches
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -40,21 +37,20 @@ from planaria.cortex.redact import Redactor
 from planaria.cortex.telemetry.conventions import caller_key
 from planaria.cortex.telemetry.signal import Value
 from planaria.cortex.telemetry.span import span
-from planaria.membrane.events import ToolFinished, ToolStarted, tool_event_id
+from planaria.membrane.authority import Authority, Refusal
+from planaria.membrane.events import Missing, ToolFinished, ToolStarted, tool_event_id
+from planaria.membrane.gate.check import check
+from planaria.membrane.gate.loading import load_tools
 from planaria.membrane.gate.outcome import as_text, bounded, json_size, outcome_of, shortened, spoken
 from planaria.membrane.gate.prepared import Ended, Prepared, call_event
+from planaria.membrane.gate.registry import Registry, ToolConflict, nearest_tool
 from planaria.membrane.gate.unknown import settle
-from planaria.membrane.parameters import ArgumentError
-from planaria.membrane.tool import Context, Done, Failed, MissingService, Outcome, Tool
+from planaria.membrane.tool import Context, Denied, Done, Failed, MissingService, Outcome, Tool
 from planaria.otp import CallError, Exit, Pid, Server, now, self_, wait_down
 
 __all__ = ["Ended", "Gate", "Prepared", "ToolConflict", "granted", "load_tools", "spoken"]
 
 ARGUMENT_LIMIT = 2_000  # characters of one argument that are journaled
-
-
-class ToolConflict(Exception):
-    """Two tools with one name."""
 
 
 class Gate:
@@ -71,33 +67,42 @@ class Gate:
     def __init__(
         self, tools: Iterable[Tool], journal: Server = "journal", questions: Server = "questions"
     ) -> None:
-        self._tools: dict[str, Tool] = {}
+        self._registry = Registry(tools)
         self._journal = journal
         self._questions = questions
         self._redactor = Redactor()
         self._under_way: dict[str, Pid] = {}  # by the id of `tool.started`
         self._waiting: set[str] = set()  # of them, those that wait for people or a moment
-        for each in tools:
-            if each.name in self._tools:
-                raise ToolConflict(f"two tools are named {each.name!r}; rename one")
-            self._tools[each.name] = each
 
     def tools(self) -> list[Tool]:
         """All tools, by name."""
-        return [self._tools[name] for name in sorted(self._tools)]
+        return [self._registry.tools[name] for name in self._registry.names()]
 
     def find(self, name: str) -> Tool | None:
         """The tool of this name."""
-        return self._tools.get(name)
+        return self._registry.tools.get(name)
 
-    def offered(self, grants: Sequence[str]) -> list[Tool]:
-        """The tools these grants allow, by name. A grant is a name, or a pattern such as `notes.*` or `*`."""
-        return [each for each in self.tools() if granted(each.name, grants)]
+    def put(self, source: str, tools: Sequence[Tool]) -> None:
+        """Offer the tools of a file, or another source that comes and goes, in place of those it had before.
 
-    def unknown(self, grants: Sequence[str]) -> dict[str, str | None]:
-        """Grants that match no tool, each with the nearest name: a typo in a record."""
-        idle = (grant for grant in grants if not any(granted(name, (grant,)) for name in self._tools))
-        return {grant: _nearest(grant, self._tools) for grant in idle}
+        Raises:
+            ToolConflict: another source has a tool of that name; nothing has changed.
+        """
+        self._registry.put(source, tools)
+
+    def offered(self, authority: Authority | Sequence[str]) -> list[Tool]:
+        """The tools that are on offer: named, and their capabilities granted for something."""
+        return self._registry.offered(self._registry.authority(authority))
+
+    def refusal(self, tool: Tool, authority: Authority) -> Refusal | None:
+        """Why a tool is not on offer; None: it is."""
+        return self._registry.clearance(tool, authority).refusal
+
+    def unknown(self, names: Sequence[str]) -> dict[str, str | None]:
+        """Words of `tools:` that match no tool, each with the nearest name: a typo in a record."""
+        known = self._registry.names()
+        idle = (word for word in names if not any(granted(name, (word,)) for name in known))
+        return {word: nearest_tool(word, known) for word in idle}
 
     def is_waiting(self, session: str, call_id: str) -> bool:
         """Whether a call under way waits for people or for a moment, so that a limit of time says nothing about it."""
@@ -110,7 +115,7 @@ class Gate:
         name: str,
         arguments: dict[str, Any],
         context: Context,
-        grants: Sequence[str],
+        authority: Authority | Sequence[str],
         *,
         begun: bool = False,
     ) -> Outcome:
@@ -120,7 +125,8 @@ class Gate:
             name: as in `Tool.name`.
             arguments: as a model or a workflow gave them.
             context: who calls; its `call_id` is made up if empty.
-            grants: what the caller may use. Checked here again, though it was not offered more.
+            authority: what the caller may do; a bare sequence of names stands for these tools with the safe
+                capabilities. Checked here again, though it was not offered more.
             begun: the caller knows that this call was started before, and by whom it was is over; spares a write.
         Returns:
             The tool's answer, bounded. Every refusal and every exception inside the tool is a `Failed`.
@@ -128,7 +134,7 @@ class Gate:
             JournalUnavailable, CallError: the journal cannot write, or is not there. A call whose start cannot be
                 noted is not made, so the calling task ends with this. Its end is noted as soon as the journal is back.
         """
-        prepared = self.prepare(name, arguments, context, grants)
+        prepared = self.prepare(name, arguments, context, authority)
         while (other := self._under_way.get(prepared.id)) is not None and other is not self_():
             await wait_down(other)
             if self._under_way.get(prepared.id) is other:
@@ -146,21 +152,23 @@ class Gate:
             return await self.run(prepared)
 
     def prepare(
-        self, name: str, arguments: dict[str, Any], context: Context, grants: Sequence[str]
+        self, name: str, arguments: dict[str, Any], context: Context, authority: Authority | Sequence[str]
     ) -> Prepared:
         """Check a call; see `call` for the arguments. Its events are to be appended before it is run."""
         name = as_text(name)
         if not context.call_id:
             context = context.with_call(new_id())
-        checked = self._checked(name, arguments, grants)
+        authority = self._registry.authority(authority)
+        checked = check(self._registry, name, arguments, authority, context)
         if isinstance(checked, Failed):
             shown = self._shown(arguments) if isinstance(json_size(arguments), int) else {}
             refused = _finished_type(context, name, checked, 0.0, arguments=shown, caller=context.caller)
             return Prepared(name, context, (call_event(context, refused),), refused=checked)
-        each, bound = checked
+        if checked.tool.needs:
+            context = replace(context, authority=authority)
         shown = self._shown(arguments)
         started = ToolStarted(context.call_id, name, shown, context.caller)
-        return Prepared(name, context, (call_event(context, started),), each, bound, shown)
+        return Prepared(name, context, (call_event(context, started),), checked.tool, checked.bound, shown)
 
     async def run(self, prepared: Prepared) -> Outcome:
         """Run a call whose events are in the journal, and write down how it ended."""
@@ -250,28 +258,6 @@ class Gate:
 
     # --- checks and notes ----------------------------------------------------------------------------------------
 
-    def _checked(
-        self, name: str, arguments: dict[str, Any], grants: Sequence[str]
-    ) -> tuple[Tool, dict[str, Any]] | Failed:
-        each = self._tools.get(name)
-        if each is None or not granted(name, grants):
-            offered = [tool.name for tool in self.offered(grants)]
-            near = _nearest(name, offered)
-            problem = (
-                f"there is no tool {name!r}"
-                if each is None
-                else f"the tool {name!r} is not granted to this caller"
-            )
-            if near:
-                return Failed(f"{problem}, did you mean {near!r}?")
-            return Failed(f"{problem}; on offer: {', '.join(offered) or 'none'}")
-        if isinstance(fault := json_size(arguments), str):
-            return Failed(f"the arguments of {name} cannot be said in JSON: {fault}")
-        try:
-            return each, each.arguments.bind(arguments)
-        except ArgumentError as error:
-            return Failed(as_text(str(error)))
-
     def _finished(self, prepared: Prepared, outcome: Outcome, seconds: float) -> NewEvent:
         return call_event(prepared.context, _finished_type(prepared.context, prepared.name, outcome, seconds))
 
@@ -289,32 +275,16 @@ def _finished_type(
     if isinstance(outcome, Done):
         said = {"value": outcome.value, "text": outcome.text}
         return ToolFinished(context.call_id, name, outcome.branch, spent, outcome=said, **refused)
+    if isinstance(outcome, Denied):
+        refused["denied"] = Missing(outcome.capability, outcome.scope, outcome.grant)
     return ToolFinished(
         context.call_id, name, outcome.branch, spent, error=outcome.error, retry=outcome.retry, **refused
     )
 
 
-def load_tools(*sources: ModuleType) -> list[Tool]:
-    """The tools in modules, and in the modules of packages; names that begin with `_` are skipped.
-
-    A tool is found where it is defined, so importing one into another module does not register it twice.
-    """
-    found: dict[str, Tool] = {}
-    for source in sources:
-        below = pkgutil.iter_modules(source.__path__) if hasattr(source, "__path__") else ()
-        inner = [
-            import_module(f"{source.__name__}.{each.name}") for each in below if not each.name.startswith("_")
-        ]
-        for module in (source, *inner):
-            for value in vars(module).values():
-                if isinstance(value, Tool) and value.function.__module__ == module.__name__:
-                    found[value.name] = value
-    return [found[name] for name in sorted(found)]
-
-
-def granted(name: str, grants: Sequence[str]) -> bool:
-    """Whether a grant names this tool: its name, `family.*`, or `*`."""
-    return any(fnmatchcase(name, grant) for grant in grants)
+def granted(name: str, words: Sequence[str]) -> bool:
+    """Whether one of the words of `tools:` names this tool: its name, `family.*`, or `*`."""
+    return any(fnmatchcase(name, word) for word in words)
 
 
 async def _run(tool: Tool, context: Context, arguments: dict[str, Any]) -> Outcome:
@@ -335,11 +305,3 @@ def _cut(value: Any) -> Any:
         return shortened(value, ARGUMENT_LIMIT)
     encoded = msgspec.json.encode(value)
     return value if len(encoded) <= ARGUMENT_LIMIT else shortened(encoded.decode(), ARGUMENT_LIMIT)
-
-
-def _nearest(name: str, names: Iterable[str]) -> str | None:
-    """The nearest name; a model often forgets the family (`fetch` for `web.fetch`) or writes `web_fetch`."""
-    known = list(names)
-    dotted = name.replace("_", ".", 1)
-    same = [each for each in known if each == dotted or each.rpartition(".")[2] == name]
-    return next(iter(same or get_close_matches(name, known, n=1, cutoff=0.6)), None)

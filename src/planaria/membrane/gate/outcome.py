@@ -8,7 +8,7 @@ import msgspec
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch
 from planaria.membrane.events import ToolFinished
-from planaria.membrane.tool import FAILED, Done, Failed, Outcome, Tool
+from planaria.membrane.tool import FAILED, Denied, Done, Failed, Outcome, Tool
 
 TEXT_LIMIT = 20_000  # characters a model gets to read of one answer
 VALUE_LIMIT = 400_000  # bytes of JSON a step hands on
@@ -16,6 +16,13 @@ VALUE_LIMIT = 400_000  # bytes of JSON a step hands on
 
 def bounded(tool: Tool, outcome: object) -> Outcome:
     """The outcome within its bounds: a known branch, a value JSON can say and a step can hold, text of a set length."""
+    if isinstance(outcome, Denied):
+        return Denied(
+            shortened(as_text(outcome.error), TEXT_LIMIT),
+            capability=as_text(outcome.capability),
+            scope=shortened(as_text(outcome.scope), TEXT_LIMIT),
+            grant=shortened(as_text(outcome.grant), TEXT_LIMIT),
+        )
     if isinstance(outcome, Failed):
         return Failed(shortened(as_text(outcome.error), TEXT_LIMIT), outcome.retry)
     if not isinstance(outcome, Done):
@@ -46,6 +53,8 @@ def bounded(tool: Tool, outcome: object) -> Outcome:
 def spoken(outcome: Outcome) -> str:
     """What a model reads of an outcome."""
     match outcome:
+        case Denied():
+            return f"Denied: {outcome.error}"
         case Failed():
             return f"Failed: {outcome.error}" + (" (may succeed later)" if outcome.retry else "")
         case Done(text=str() as text):
@@ -65,6 +74,9 @@ def outcome_of(event: Event) -> Outcome:
     except EventMismatch as error:
         return Failed(f"the result of this call cannot be read: {error}")
     kept = finished.outcome
+    if kept is None and (lacked := finished.denied) is not None:
+        why = finished.error or "no reason given"
+        return Denied(why, capability=lacked.capability, scope=lacked.scope, grant=lacked.grant)
     if kept is None:
         return Failed(finished.error or "no reason given", finished.retry, finished.branch)
     return Done(kept.get("value"), finished.branch, kept.get("text"))

@@ -16,15 +16,11 @@ from urllib.parse import urljoin
 import httpx2
 import msgspec
 
+from planaria.membrane.scopes.addresses import Address, is_public
 from planaria.otp import run_blocking, timeout
 
 AGENT = "planaria"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_OPEN_V6 = ipaddress.ip_network("2000::/3")
-"""All of IPv6 that is given out to the internet; outside of it lie `::127.0.0.1` and other old wrappings."""
-
-type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class WebRules(msgspec.Struct, frozen=True):
@@ -172,19 +168,6 @@ async def _resolved(target: httpx2.URL, rules: WebRules) -> Address:
 def _look_up(host: str, port: int) -> list[Address]:
     answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in answers))
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is on the open internet, with what is wrapped inside of IPv6 unwrapped."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        if address.teredo is not None or address not in _OPEN_V6:
-            return False
-    return address.is_global and not address.is_multicast
 
 
 async def _read(url: str, response: httpx2.Response, rules: WebRules) -> Page:

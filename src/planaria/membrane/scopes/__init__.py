@@ -1,0 +1,1 @@
+"""Scopes: what of the world a grant covers, one file for each kind."""
