@@ -135,13 +135,13 @@ class ModelRequest(msgspec.Struct, frozen=True):
     patience: Patience | None = None
 
 
-class TextDelta(msgspec.Struct, frozen=True):
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
     """A piece of the answer; never empty."""
 
     text: str
 
 
-class ReasoningDelta(msgspec.Struct, frozen=True):
+class ReasoningDelta(msgspec.Struct, frozen=True, gc=False):
     """A piece of the model's visible thinking; never empty, not part of the answer."""
 
     text: str

@@ -17,7 +17,7 @@ class EventTooLong(Exception):
     """One event (or one line) is longer than allowed."""
 
 
-class ServerEvent(msgspec.Struct, frozen=True):
+class ServerEvent(msgspec.Struct, frozen=True, gc=False):
     """One event: its type (`message` if the server named none), its data without the last newline, its id."""
 
     event: str
@@ -52,12 +52,17 @@ class EventParser:
         if not data:
             return []
         # One whole event of one line is what a model's server sends at a time: nothing to put together.
-        if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2 and data[-1] == 10:
-            if not (self._tail or self._data or self._event) and b"\r" not in data:
-                self._at_start = False
-                if len(data) - 8 > self._max:
-                    raise EventTooLong(f"a server-sent event is longer than {self._max} bytes")
-                return [ServerEvent("message", data[6:-2], self._id)]
+        if data[-1] == 10 and not (self._tail or self._data or self._event) and len(data) <= self._max:
+            line = data.find(b"\n")
+            if line == len(data) - 2:
+                if data[:6] == b"data: " and b"\r" not in data:
+                    self._at_start = False
+                    return [ServerEvent("message", data[6:-2], self._id)]
+            elif data[:7] == b"event: " and data[line + 1 : line + 7] == b"data: ":
+                if data.find(b"\n", line + 1) == len(data) - 2 and b"\r" not in data:
+                    self._at_start = False
+                    name = data[7:line].decode("utf-8", "replace") or "message"
+                    return [ServerEvent(name, data[line + 7 : -2], self._id)]
         # The last piece has no line end yet, unless the bytes end exactly with one.
         if b"\n" not in data and b"\r" not in data:
             self._keep(data)
