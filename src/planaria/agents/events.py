@@ -79,6 +79,7 @@ class ModelRequested(EventType, frozen=True, omit_defaults=True):
         system: the first message's text.
         tools: the tools on offer, a JSON list of their specs.
         why: why this model was chosen, if there was a choice.
+        waited_ms: milliseconds in the queue before the provider.
         model, max_tokens, temperature, tool_choice, response_schema: as sent to the provider.
         composition: how messages are made of all this, see `agents/prompt.py`; 1 in what older programs wrote.
         parts: what `system` consists of, in order, and the budgets of talk and turn.
@@ -99,6 +100,7 @@ class ModelRequested(EventType, frozen=True, omit_defaults=True):
     max_tokens: int | None = None
     temperature: float | None = None
     why: str = ""
+    waited_ms: float = 0.0
     tool_choice: str | None = None
     response_schema: dict[str, Any] | None = None
     composition: int = 1

@@ -22,6 +22,7 @@ import msgspec
 
 from planaria.agents.arrivals import to_collect, to_steer
 from planaria.agents.brief import Brief
+from planaria.agents.attempt import Doing
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
 from planaria.agents.desk import Desk, note
 from planaria.agents.events import SessionForked, session_name
@@ -257,6 +258,9 @@ class AgentProcess(GenServer):
                 self._join()
             case WhoAmI():
                 self.handle_continue("introduce")
+            case Doing(turn=name, status=status, text=text):
+                if self.turn is not None and self.turn.id == name and self.tasks:
+                    self._show(status, text)
             case Again(turn=name) if self.turn is not None and self.turn.id == name and not self.tasks:
                 self._take_up(self.turn)
             case RecordChanged(kind="agents", name=name) if name == self.agent:
