@@ -4,6 +4,7 @@ from collections.abc import Awaitable
 
 from planaria.agents.desk import Desk
 from planaria.agents.events import ModelRequested
+from planaria.agents.streaming import Streaming
 from planaria.agents.turn import Turn
 from planaria.cortex.telemetry.conventions import (
     AGENT,
@@ -59,8 +60,9 @@ async def in_span(
     turn: Turn,
     asked: ModelRequested,
     models: Models,
-    streaming: Awaitable[tuple[ModelResponse, float, float]],
-) -> tuple[ModelResponse, float, float]:
+    running: Awaitable[ModelResponse],
+    stream: Streaming,
+) -> ModelResponse:
     """Await a model call inside its span."""
     about: dict[str, Value] = {
         OPERATION: "chat",
@@ -74,8 +76,7 @@ async def in_span(
     }
     under = turn_key(desk.session, turn.id)
     with span("model.call", about, trace_id=turn.message.trace_id, under=under) as call:
-        answer = await streaming
-        response, first, _ = answer
+        response = await running
         usage = response.usage
         call.update(
             {
@@ -85,7 +86,7 @@ async def in_span(
                 OUTPUT_TOKENS: usage.output_tokens,
                 CACHED_TOKENS: usage.cached_tokens,
                 "planaria.cost_micro": models.cost_micro(asked.provider, asked.model, usage),
-                "planaria.first_ms": round(first * 1000, 3),
+                "planaria.first_ms": round(stream.first * 1000, 3),
             }
         )
-    return answer
+    return response

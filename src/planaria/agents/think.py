@@ -1,4 +1,4 @@
-"""A model call, in a task of its own: somebody to ask is found, what is sent is put together, noted, sent, the end noted.
+"""A model call, in a task of its own: whom to ask is found, what is sent is put together, noted and sent, the end noted.
 
 One task makes one attempt. What it came to is an event, and the fold of the turn's events decides whether there is
 another: at the next model, or at the same one after a rest (`membrane/calls/treatment.py`).
@@ -95,9 +95,7 @@ async def think(
                 written = await notes.write(lean(asked, turn.asked), asked.key)
                 true = reduce(take, written, turn)
                 if true.steps != state.steps:  # the journal masked more of a result than was foreseen
-                    asked, request = ask(
-                        desk, msgspec.structs.replace(true, open=False), brief, seat.choice
-                    )
+                    asked, request = ask(desk, msgspec.structs.replace(true, open=False), brief, seat.choice)
                     await notes.write(lean(asked, true.asked), asked.key)
             again = RESUMED if brief.resumed and not turn.steps and not turn.failures else ""
             stream = Streaming(desk, turn, asked.step, again)
@@ -105,7 +103,11 @@ async def think(
                 running = stream.run(seat.choice.provider, seat.patient(request))
                 response = await in_span(desk, turn, asked, models, running, stream)
             except ProviderError as error:
-                cost = None if error.usage is None else models.cost_micro(asked.provider, asked.model, error.usage)
+                cost = (
+                    None
+                    if error.usage is None
+                    else models.cost_micro(asked.provider, asked.model, error.usage)
+                )
                 seat.end(error, error.usage, cost)
                 then = after_failure(turn, seat, error, asked.attempt)
                 stream.broken(broken_off(seat, error, then))

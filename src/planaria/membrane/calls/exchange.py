@@ -6,7 +6,7 @@ provider asked for time, or when its breaker is open, the next one is tried. Whe
 Asks no process unless it has to wait.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -91,7 +91,11 @@ class Waiting(msgspec.Struct, frozen=True):
     round: int = 0
 
 
-type Tell = Callable[[Waiting], None]
+type Tell = Callable[[Waiting], Awaitable[None]]
+
+
+async def _quietly(waiting: Waiting) -> None:
+    """Tell nobody."""
 
 
 class Exchange:
@@ -129,14 +133,14 @@ class Exchange:
         caller: Caller,
         tried: Sequence[Tried] = (),
         keep: tuple[str, str] | None = None,
-        tell: Tell = lambda waiting: None,
+        tell: Tell = _quietly,
     ) -> Seat:
         """Wait for the right to make the next attempt, for the running process.
 
         Args:
             tried: the attempts that failed so far.
             keep: provider and model of an attempt that was cut off with this process; asked first if it still may be.
-            tell: called whenever it has to wait.
+            tell: awaited whenever it has to wait.
         Raises:
             ProviderError: nobody can be asked: the last reason why, or the router's.
         """
@@ -149,7 +153,7 @@ class Exchange:
             wait = max(pause, error.retry_after or 0.0)
             if not error.retry or wait > LONGEST_WAIT or number == MOST_ROUNDS:
                 raise error
-            tell(Waiting("", str(error), wait, number))
+            await tell(Waiting("", str(error), wait, number))
             await sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE)
         raise AssertionError("the last round raises")

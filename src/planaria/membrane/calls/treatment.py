@@ -151,18 +151,25 @@ def places(candidates: Sequence[tuple[str, str]], tried: Sequence[Tried]) -> lis
     return sorted(found, key=lambda place: place.failures)
 
 
-def verdict(candidates: Sequence[tuple[str, str]], tried: Sequence[Tried], at: float) -> Then:
+class Verdict(msgspec.Struct, frozen=True):
+    """What to do after a failure: ask one who has not failed yet, at once; ask once more after `wait` seconds; stop."""
+
+    then: Then
+    wait: float = 0.0
+
+
+def verdict(candidates: Sequence[tuple[str, str]], tried: Sequence[Tried], at: float) -> Verdict:
     """What to do after the last of `tried`.
 
     Args:
         at: unix seconds now.
-    Returns:
-        `other`: ask somebody who has not failed yet, at once; `again`: ask once more after a pause; `stop`.
     """
-    left = places(candidates, tried)
-    if left and not left[0].failures:
-        return "other"
-    return "again" if any(place.until - at <= LONGEST_WAIT for place in left) else "stop"
+    for place in places(candidates, tried):
+        if not place.failures:
+            return Verdict("other")
+        if place.until - at <= LONGEST_WAIT:
+            return Verdict("again", pause(place.failures, place.until, at))
+    return Verdict("stop")
 
 
 def pause(failures: int, until: float, at: float) -> float:

@@ -1,0 +1,86 @@
+"""An answer on its way into the room, piece by piece; secrets are masked before anybody sees them.
+
+What was shown of an answer that then breaks off is taken back aloud (`ReplyDelta.again`): the one that counts is said
+whole in the end.
+"""
+
+from planaria.agents.desk import Desk
+from planaria.agents.turn import Turn
+from planaria.cortex.redact import Flow
+from planaria.membrane.provider import (
+    Delta,
+    ModelRequest,
+    ModelResponse,
+    Provider,
+    ReasoningDelta,
+    push,
+)
+from planaria.otp import now
+from planaria.rooms.message import room_name
+from planaria.rooms.room import Room
+
+PIECE = 24
+"""Characters of a streamed answer that are sent on together, at least."""
+RESUMED = "it was interrupted"
+"""Why an answer begins again that a killed process had begun."""
+
+
+class Streaming:
+    """One answer.
+
+    Args:
+        step: which model call of the turn.
+        again: why it begins again, if people may have seen a piece of one before it.
+    Attributes:
+        shown: what was sent into the room of it.
+        first: seconds to its first piece, 0.0 before; `whole`: to its last.
+    """
+
+    def __init__(self, desk: Desk, turn: Turn, step: int, again: str = "") -> None:
+        self.shown = ""
+        self.first = self.whole = 0.0
+        self._room = "" if desk.child is not None else room_name(desk.room)
+        self._agent = desk.agent
+        self._cause = turn.message.id
+        self._step = step
+        self._again = again
+        # What it says after its tools begins a new paragraph.
+        self._held = "\n\n" if step else ""
+        self._flow: Flow = desk.flow()
+        self._begun = now()
+
+    async def run(self, provider: Provider, request: ModelRequest) -> ModelResponse:
+        """Ask, and hand the answer on while it is written.
+
+        Raises:
+            ProviderError: as in `Provider.stream`.
+        """
+        self._begun = now()
+        response = await push(provider, request, self._take)
+        self.whole = now() - self._begun
+        self.first = self.first or self.whole
+        self._held += self._flow.rest()
+        if self._held.strip():
+            self._send()
+        return response
+
+    def broken(self, why: str) -> None:
+        """The answer is not coming: what was shown of it does not count."""
+        self.whole = now() - self._begun
+        if self.shown and self._room:
+            Room.delta(self._room, self._agent, self._cause, "", why, self._step)
+
+    def _take(self, piece: Delta) -> None:
+        self.first = self.first or now() - self._begun
+        if isinstance(piece, ReasoningDelta):
+            return
+        self._held += self._flow.take(piece.text)
+        # The first words go at once, to be seen; later ones in handfuls.
+        if len(self._held) >= PIECE or (not self.shown and self._held.strip()):
+            self._send()
+
+    def _send(self) -> None:
+        if self._room:
+            Room.delta(self._room, self._agent, self._cause, self._held, self._again, self._step)
+        self.shown += self._held
+        self._held = self._again = ""
