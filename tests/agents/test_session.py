@@ -228,7 +228,7 @@ async def test_a_model_that_never_ends_can_be_looked_at_and_killed(world: World)
     assert [(Path(frame.file).name, frame.function) for frame in info.awaits][:3] == [
         ("think.py", "think"),
         ("spans.py", "in_span"),
-        ("think.py", "_stream"),
+        ("streaming.py", "Streaming.run"),
     ]
     assert all(frame.line > 0 for frame in info.awaits)
     assert any(frame.function.endswith("stream") for frame in info.awaits)  # the provider, an async generator

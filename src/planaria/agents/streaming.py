@@ -44,8 +44,8 @@ class Streaming:
         self._cause = turn.message.id
         self._step = step
         self._again = again
-        # What it says after its tools begins a new paragraph.
-        self._held = "\n\n" if step else ""
+        # What it says after its tools, or once more after a failure or a kill, begins a new paragraph.
+        self._held = "\n\n" if step or again or turn.failures else ""
         self._flow: Flow = desk.flow()
         self._begun = now()
 
