@@ -23,7 +23,8 @@ from planaria.cortex.errors import SealError
 from planaria.cortex.redact import Redactor
 from planaria.cortex.stores.place import KEY_FILE, JournalPlace
 from planaria.cortex.telemetry.export import ExportFigures, exporter
-from planaria.membrane.models.models import OFFLINE, Models, ProviderView
+from planaria.membrane.models.catalogue import OFFLINE
+from planaria.membrane.models.models import Models, ProviderView
 from planaria.nerve.views import TreeView
 from planaria.records.errors import RecordError
 from planaria.records.scan import scan

@@ -14,7 +14,7 @@ from planaria.membrane.models.directory import (
     ModelsChanged,
     is_offline,
 )
-from planaria.membrane.models.models import LocalServer
+from planaria.membrane.models.local_servers import LocalServer
 from planaria.otp import Pid, child, supervisor
 from planaria.testing.model_server import ModelServer
 from planaria.testing.node import TestNode

@@ -3,7 +3,8 @@ import pytest
 from planaria.config.providers import ProviderSettings
 from planaria.config.settings import ModelSettings
 from planaria.membrane.errors import AuthenticationFailed, ModelNotFound
-from planaria.membrane.models.models import LocalServer, Models, ollama_url, probe
+from planaria.membrane.models.local_servers import LocalServer, ollama_url, probe
+from planaria.membrane.models.models import Models
 from planaria.membrane.provider import Usage
 from planaria.membrane.providers.anthropic import Anthropic
 from planaria.testing.model_server import ModelServer
@@ -102,7 +103,7 @@ def test_a_missing_model_says_what_is_nearest(ref, words):
 
 
 def test_a_known_provider_without_a_key_names_the_variable():
-    with pytest.raises(AuthenticationFailed, match="no key for groq: set GROQ_API_KEY; there is anthropic"):
+    with pytest.raises(AuthenticationFailed, match="no key for groq: set GROQ_API_KEY, or type .*; there is anthropic"):
         find(KEYS).resolve("groq/llama-3.3-70b-versatile")
 
 

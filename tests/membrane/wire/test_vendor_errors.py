@@ -82,7 +82,7 @@ def test_a_wrong_key_names_its_variable():
 
 def test_a_missing_key_says_which_variable_to_set():
     assert "set ACME_API_KEY" in error(401, vendor=Vendor("acme", None, "ACME_API_KEY")).message
-    assert "api_key_env" in error(401, vendor=Vendor("acme", None, None)).message
+    assert "`planaria provider key acme`" in error(401, vendor=Vendor("acme", None, None)).message
 
 
 def test_the_key_is_never_quoted():

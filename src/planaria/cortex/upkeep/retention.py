@@ -63,6 +63,7 @@ CLASSES: tuple[tuple[str, Class], ...] = (
     ("dead.*", "state"),
     ("breaker.*", "state"),
     ("budget.*", "state"),
+    ("provider.*", "state"),
 )
 """Pattern of kinds and their class; the first that matches counts, `other` for those that none matches."""
 

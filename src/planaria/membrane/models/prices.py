@@ -13,7 +13,7 @@ import msgspec
 from planaria.membrane.provider import Usage
 
 # A snapshot's date at the end of a name: 20260101 or 2026-01-01.
-_DATE = re.compile(r"-20\d{2}(\d{4}|-\d{2}-\d{2})$")
+DATED = re.compile(r"-20\d{2}(\d{4}|-\d{2}-\d{2})$")
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class PriceTable(msgspec.Struct, frozen=True):
         models = self.providers.get(provider, {})
         if (price := models.get(model)) is not None:
             return price
-        price = models.get(_DATE.sub("", model))
+        price = models.get(DATED.sub("", model))
         return price if price is not None and price.dated else None
 
     def cost_micro(self, provider: str, model: str, usage: Usage) -> int | None:

@@ -30,6 +30,7 @@ from planaria.membrane.models.catalogue import (
     ProviderLimits,
 )
 
+EMBEDS: frozenset[Ability] = frozenset({"embeddings"})
 type Rank = tuple[int, bool, int, int, bool, bool, bool, int, int]
 
 ASSUMED_OUTPUT = 1000
@@ -279,6 +280,8 @@ def _against(
         return "it was ruled out by whoever asks", False
     if request.local_only and not place.local:
         return "local only: what it is told would leave this machine", False
+    if model.abilities == EMBEDS and not request.needs:
+        return "it makes embeddings only", False
     if model.abilities is not None and not request.needs <= model.abilities:
         lacking = ", ".join(sorted(request.needs - model.abilities))
         return f"it cannot do {lacking}", False

@@ -186,9 +186,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _key_message(vendor: Vendor, status: int) -> str:
     if not vendor.key:
-        mend = f"set {vendor.key_variable}" if vendor.key_variable else "set api_key_env in planaria.toml"
+        mend = f"set {vendor.key_variable}" if vendor.key_variable else f"type `planaria provider key {vendor.name}`"
         return f"{vendor.name} wants a key ({status}): {mend}"
-    return f"{vendor.name} refused the key{_from(vendor)} ({status}), check it or make a new one"
+    mend = f": `planaria provider key {vendor.name}`" if " " in (vendor.key_variable or "") else ""
+    return f"{vendor.name} refused the key{_from(vendor)} ({status}), check it or make a new one{mend}"
 
 
 def _from(vendor: Vendor) -> str:

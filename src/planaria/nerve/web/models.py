@@ -3,8 +3,9 @@
 The node hands `partial(models_view, latest)` to the dashboard; pure, and cheap enough for every look.
 """
 
+from planaria.membrane.models.catalogue import OFFLINE
 from planaria.membrane.models.directory import Latest
-from planaria.membrane.models.models import OFFLINE, ProviderView
+from planaria.membrane.models.models import ProviderView
 from planaria.nerve.web.site import ModelLine, ModelsView
 
 
