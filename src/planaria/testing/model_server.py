@@ -8,68 +8,27 @@ Answers are taken from `answers` in order; when none is left, `fallback` is give
 A request with an `Idempotency-Key` that came before gets the answer that one got, and is charged nothing: `keys` counts
 the requests of each key, `charged` what a provider would put on the bill. An answer other than 200 costs nothing and
 is not kept for its key.
-Time is the caller's: an answer with `hold_at` waits there until `release()`. Nothing is delayed by a clock.
+Time is the caller's: an answer with `hold_at` or `hold_head` waits there until `release()`. Only `wait` and `pace` go
+by the clock, for who watches by hand. Embeddings are those of `planaria.testing.embedder`.
 Does badly: only what the dialects' streams need of HTTP/1.1. Standard library only; the event loop is asyncio's own,
 since the server stands outside the system under test.
 """
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from planaria.membrane.provider import ToolCall, Usage
+from planaria.membrane.provider import Usage
+from planaria.testing.embedder import DIMENSIONS, vector_of
+from planaria.testing.model_answer import Answer, Dialect, pieces_of, sse
 
-type Dialect = Literal["openai", "anthropic"]
-
-
-@dataclass
-class Answer:
-    """What the server does with one request.
-
-    Args:
-        text, reasoning, tool_calls: what the model says. `pieces` overrides how the text is cut (default: words).
-        usage: None sends no usage at all, as some servers do.
-        finish: the finish reason in the dialect's own words; None takes what fits.
-        status, headers, body: an answer other than 200 is this body (a dict is sent as JSON).
-        events: the data of the events to send instead of those made from the above (without `data: `); a pair
-            sets the event's name too.
-        cut_after: bytes of the body after which the connection is dropped.
-        split: bytes a write; None sends one event a write.
-        hold_at: number of the event before which the server waits for `release()`.
-        framing: how the body's end is told.
-        raw: sent as it is instead of any HTTP; then the connection is closed.
-        endless: sent again and again after the head, until the client goes away.
-    """
-
-    text: str = ""
-    reasoning: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    usage: Usage | None = field(default_factory=lambda: Usage(10, 5))
-    finish: str | None = None
-    pieces: tuple[str, ...] = ()
-    model: str | None = None
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: dict[str, Any] | list[Any] | str | None = None
-    events: tuple[str | tuple[str, str], ...] | None = None
-    cut_after: int | None = None
-    split: int | None = None
-    hold_at: int | None = None
-    framing: Literal["chunked", "length", "close"] = "chunked"
-    raw: bytes | None = None
-    endless: bytes | None = None
-
-    def text_pieces(self) -> tuple[str, ...]:
-        """The text as it is streamed: given pieces, or words with the blank before them."""
-        if self.pieces or not self.text:
-            return self.pieces
-        words = self.text.split(" ")
-        return (words[0], *(f" {word}" for word in words[1:]))
+__all__ = ["Answer", "ModelServer", "Received"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +50,10 @@ class ModelServer:
         charged: tokens of all answers that were begun, those a key repeated counted once.
     """
 
-    def __init__(self, *answers: Answer, models: tuple[str, ...] = ("fake-large", "fake-small")) -> None:
+    def __init__(
+        self, *answers: Answer, models: tuple[str, ...] = ("fake-large", "fake-small"), port: int = 0
+    ) -> None:
+        self._port = port
         self.answers: deque[Answer] = deque(answers)
         self.fallback = Answer("ok")
         self.models = models
@@ -136,7 +98,7 @@ class ModelServer:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self._accept), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: _Connection(self._accept), "127.0.0.1", self._port)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -181,12 +143,14 @@ class ModelServer:
         if path.partition("?")[0].endswith("/models"):
             listed = {"object": "list", "data": [{"id": model, "object": "model"} for model in self.models]}
             return await self._send_json(writer, 200, {}, listed)
-        answer = self._choose(headers.get("idempotency-key", ""))
+        model = str((body or {}).get("model", "fake"))
+        if path.partition("?")[0].endswith("/embeddings"):
+            return await self._send_json(writer, 200, {}, embeddings(body or {}, model))
+        dialect: Dialect = "anthropic" if path.endswith("/messages") else "openai"
+        answer = self._choose(headers.get("idempotency-key", ""), model, dialect)
         connection.answering = asyncio.current_task()
         try:
-            return await self._answer(
-                writer, answer, "anthropic" if path.endswith("/messages") else "openai", body
-            )
+            return await self._answer(writer, answer, dialect, model)
         except (ConnectionError, asyncio.CancelledError):
             self.dropped += 1
             self._left.set()
@@ -194,32 +158,40 @@ class ModelServer:
         finally:
             connection.answering = None
 
-    def _choose(self, key: str) -> Answer:
+    def next_answer(self, model: str, dialect: Dialect) -> Answer:
+        """The answer to a new request; override it to answer by what was asked."""
+        return self.answers.popleft() if self.answers else self.fallback
+
+    def _choose(self, key: str, model: str, dialect: Dialect) -> Answer:
         """The answer to one request: that of its key, or the next; put on the bill when it is new."""
         self.calls += 1
         if key:
             self.keys[key] = self.keys.get(key, 0) + 1
             if key in self._kept:
                 return self._kept[key]
-        answer = self.answers.popleft() if self.answers else self.fallback
+        answer = self.next_answer(model, dialect)
         if answer.status == 200 and answer.raw is None:
             self.charged = _sum(self.charged, answer.usage or Usage())
             if key:
                 # What a test does to one connection is not done to the next.
-                self._kept[key] = replace(answer, cut_after=None, hold_at=None, endless=None)
+                self._kept[key] = replace(answer, cut_after=None, hold_at=None, hold_head=False, endless=None)
         return answer
 
     async def _answer(
-        self, writer: asyncio.StreamWriter, answer: Answer, dialect: Dialect, body: Any
+        self, writer: asyncio.StreamWriter, answer: Answer, dialect: Dialect, asked: str
     ) -> bool:
+        if answer.hold_head:
+            await self._hold()
+        if answer.wait:
+            await asyncio.sleep(answer.wait)
         if answer.raw is not None:
             writer.write(answer.raw)
             await writer.drain()
             return False
         if answer.status != 200 or answer.body is not None:
-            return await self._send_json(writer, answer.status, answer.headers, answer.body or {})
-        model = answer.model or (body or {}).get("model", "fake")
-        events = [*sse(answer, dialect, model)]
+            told = {} if answer.body is None else answer.body
+            return await self._send_json(writer, answer.status, answer.headers, told)
+        events = [*sse(answer, dialect, answer.model or asked)]
         parts = [part for event in events for part in pieces_of(event, answer.split)]
         headers = {"content-type": "text/event-stream", **answer.headers}
         if answer.framing == "chunked":
@@ -236,9 +208,7 @@ class ModelServer:
         sent = 0
         for number, part in enumerate(parts):
             if number == answer.hold_at:
-                self._held.set()
-                await self._release.wait()
-                self._release.clear()
+                await self._hold()
             if answer.cut_after is not None and sent + len(part) > answer.cut_after:
                 self._write(writer, part[: answer.cut_after - sent], answer)
                 await writer.drain()
@@ -246,12 +216,17 @@ class ModelServer:
             self._write(writer, part, answer)
             sent += len(part)
             await writer.drain()
-            if answer.split is not None:
-                await asyncio.sleep(0)
+            if answer.split is not None or answer.pace:
+                await asyncio.sleep(answer.pace)
         if answer.framing == "chunked":
             writer.write(b"0\r\n\r\n")
         await writer.drain()
         return answer.framing != "close"
+
+    async def _hold(self) -> None:
+        self._held.set()
+        await self._release.wait()
+        self._release.clear()
 
     def _write(self, writer: asyncio.StreamWriter, part: bytes, answer: Answer) -> None:
         if answer.framing != "chunked":
@@ -298,7 +273,32 @@ def _sum(left: Usage, right: Usage) -> Usage:
         left.output_tokens + right.output_tokens,
         left.cached_tokens + right.cached_tokens,
         left.cache_write_tokens + right.cache_write_tokens,
+        left.reasoning_tokens + right.reasoning_tokens,
     )
+
+
+def embeddings(asked: dict[str, Any], model: str) -> dict[str, Any]:
+    """What OpenAI's `/embeddings` answers."""
+    given = asked.get("input", "")
+    texts = [given] if isinstance(given, str) else [str(text) for text in given]
+    dimensions = asked.get("dimensions") or DIMENSIONS
+    vectors = [vector_of(text, dimensions) for text in texts]
+    coded = asked.get("encoding_format") == "base64"
+    data = [
+        {
+            "object": "embedding",
+            "index": n,
+            "embedding": base64.b64encode(vector.tobytes()).decode() if coded else vector.tolist(),
+        }
+        for n, vector in enumerate(vectors)
+    ]
+    words = sum(len(text.split()) for text in texts)
+    return {
+        "object": "list",
+        "data": data,
+        "model": model,
+        "usage": {"prompt_tokens": words, "total_tokens": words},
+    }
 
 
 def head_of(status: int, headers: dict[str, str]) -> bytes:
@@ -309,141 +309,3 @@ def head_of(status: int, headers: dict[str, str]) -> bytes:
         phrase = "Custom"
     lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-def pieces_of(data: bytes, size: int | None) -> Iterator[bytes]:
-    """The data in pieces of so many bytes."""
-    if size is None:
-        yield data
-        return
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
-
-
-def sse(answer: Answer, dialect: Dialect, model: str) -> Iterator[bytes]:
-    """The server-sent events of one answer."""
-    if answer.events is not None:
-        for event in answer.events:
-            name, data = event if isinstance(event, tuple) else ("", event)
-            yield (f"event: {name}\n" if name else "").encode() + f"data: {data}\n\n".encode()
-    elif dialect == "openai":
-        for payload in openai_events(answer, model):
-            yield b"data: " + json.dumps(payload, ensure_ascii=False).encode() + b"\n\n"
-        yield b"data: [DONE]\n\n"
-    else:
-        for payload in anthropic_events(answer, model):
-            data = json.dumps(payload, ensure_ascii=False)
-            yield f"event: {payload['type']}\ndata: {data}\n\n".encode()
-
-
-def openai_events(answer: Answer, model: str) -> Iterator[dict[str, Any]]:
-    """An answer as OpenAI streams it."""
-
-    def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-        return {
-            "id": "chatcmpl-1",
-            "object": "chat.completion.chunk",
-            "created": 1_767_225_600,
-            "model": model,
-            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-        }
-
-    yield chunk({"role": "assistant", "content": ""})
-    if answer.reasoning:
-        yield chunk({"reasoning_content": answer.reasoning})
-    for piece in answer.text_pieces():
-        yield chunk({"content": piece})
-    for index, call in enumerate(answer.tool_calls):
-        begun = {
-            "index": index,
-            "id": call.id,
-            "type": "function",
-            "function": {"name": call.name, "arguments": ""},
-        }
-        yield chunk({"tool_calls": [begun]})
-        for piece in halves(json.dumps(call.arguments)):
-            yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
-    yield chunk({}, answer.finish or ("tool_calls" if answer.tool_calls else "stop"))
-    if (usage := answer.usage) is not None:
-        last = chunk({})
-        last["choices"] = []
-        last["usage"] = {
-            "prompt_tokens": usage.input_tokens,
-            "completion_tokens": usage.output_tokens,
-            "total_tokens": usage.input_tokens + usage.output_tokens,
-            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        }
-        yield last
-
-
-def anthropic_events(answer: Answer, model: str) -> Iterator[dict[str, Any]]:
-    """An answer as Anthropic streams it."""
-    usage = answer.usage or Usage()
-    yield {
-        "type": "message_start",
-        "message": {
-            "id": "msg_1",
-            "type": "message",
-            "role": "assistant",
-            "model": model,
-            "content": [],
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": {
-                "input_tokens": usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens,
-                "cache_creation_input_tokens": usage.cache_write_tokens,
-                "cache_read_input_tokens": usage.cached_tokens,
-                "output_tokens": 1,
-            },
-        },
-    }
-    yield {"type": "ping"}
-    index = 0
-    if answer.reasoning:
-        yield {
-            "type": "content_block_start",
-            "index": index,
-            "content_block": {"type": "thinking", "thinking": "", "signature": ""},
-        }
-        yield {
-            "type": "content_block_delta",
-            "index": index,
-            "delta": {"type": "thinking_delta", "thinking": answer.reasoning},
-        }
-        yield {
-            "type": "content_block_delta",
-            "index": index,
-            "delta": {"type": "signature_delta", "signature": "c2ln"},
-        }
-        yield {"type": "content_block_stop", "index": index}
-        index += 1
-    if answer.text_pieces():
-        yield {"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}}
-        for piece in answer.text_pieces():
-            yield {
-                "type": "content_block_delta",
-                "index": index,
-                "delta": {"type": "text_delta", "text": piece},
-            }
-        yield {"type": "content_block_stop", "index": index}
-        index += 1
-    for call in answer.tool_calls:
-        block = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
-        yield {"type": "content_block_start", "index": index, "content_block": block}
-        for piece in ("", *halves(json.dumps(call.arguments))):
-            delta = {"type": "input_json_delta", "partial_json": piece}
-            yield {"type": "content_block_delta", "index": index, "delta": delta}
-        yield {"type": "content_block_stop", "index": index}
-        index += 1
-    stop = answer.finish or ("tool_use" if answer.tool_calls else "end_turn")
-    yield {
-        "type": "message_delta",
-        "delta": {"stop_reason": stop, "stop_sequence": None},
-        "usage": {"output_tokens": usage.output_tokens},
-    }
-    yield {"type": "message_stop"}
-
-
-def halves(text: str) -> tuple[str, str]:
-    """A text cut in the middle."""
-    return text[: len(text) // 2], text[len(text) // 2 :]
