@@ -42,12 +42,18 @@ def wish_of(desk: Desk, turn: Turn, brief: Brief) -> Request:
     characters = len(drafts.system) + len(drafts.tools) + len(turn.message.text)
     characters += sum(len(message.text) for message in brief.shown)
     characters += sum(len(aside.text) for aside in turn.asides)
-    for step in turn.steps:
-        characters += len(step.response.text) + sum(len(each.text) for each in step.results.values())
+    results = last = 0
+    for step in turn.steps[turn.course.since :]:
+        last = sum(len(each.text) for each in step.results.values())
+        results += last
+        characters += len(step.response.text)
+    # The oldest are shortened to fit, those of the last step are not.
+    characters += min(results, max(brief.room, last)) if brief.room else results
     return Request(
         wanted=definition.model,
         input_tokens=int(characters / drafts.characters),
         max_output_tokens=definition.max_tokens,
+        exclude=frozenset(turn.course.excluded),
     )
 
 

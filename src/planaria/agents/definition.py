@@ -9,6 +9,8 @@ import msgspec
 
 from planaria.agents.arrivals import POLICIES
 from planaria.agents.limits import TurnLimits
+from planaria.immune.restart import RestartPolicy, read_policy
+from planaria.immune.thresholds import Thresholds, read_thresholds
 from planaria.membrane.authority import Authority
 from planaria.membrane.grants import Grant, read_grants
 from planaria.records.errors import Problem
@@ -37,6 +39,8 @@ class AgentDefinition(msgspec.Struct, frozen=True):
         parallel: tools of one step that run at once.
         limits: what else bounds one turn.
         prompt: tokens that parts of its prompt may have, by name, instead of `BUDGETS` in `agents/prompt.py`.
+        guards: when its guards speak up.
+        restart: what a session of it does otherwise after they have, or after it has failed.
     """
 
     name: str
@@ -54,6 +58,8 @@ class AgentDefinition(msgspec.Struct, frozen=True):
     limits: TurnLimits = TurnLimits()
     prompt: dict[str, int] = {}
     grants: tuple[Grant, ...] = ()
+    guards: Thresholds = Thresholds()
+    restart: RestartPolicy = RestartPolicy()
 
     def authority(self) -> Authority:
         """What it may do, compiled; made once for each version of an agent."""
@@ -71,7 +77,7 @@ class AgentError(Exception):
 _IGNORED = ("class", "title", "tags", "created", "updated")
 _FIELDS = (
     *("description", "model", "tools", "rooms", "host", "max_steps", "max_tokens", "temperature"),
-    *("arrivals", "parallel", "limits", "prompt", "grants"),
+    *("arrivals", "parallel", "limits", "prompt", "grants", "guards", "restart"),
 )
 BUDGETED = (
     *("contract", "soul", "user", "memory", "room", "instructions", "amendments", "plan", "handoff"),
@@ -176,6 +182,11 @@ def _checked(values: dict[str, Any], wrong: Callable[[str, str, str], None]) -> 
                     wrong(key, f"a prompt has no part {unknown[0]!r}", f"Parts: {', '.join(BUDGETED)}")
                 else:
                     checked[key] = dict(value)
+            case (("guards" | "restart"), _):
+                try:
+                    checked[key] = read_thresholds(value) if key == "guards" else read_policy(value)
+                except ValueError as error:
+                    wrong(key, str(error), _SHAPES[key])
             case _:
                 wrong(key, f"{key} cannot be {value!r}", _SHAPES[key])
     return checked
@@ -198,4 +209,6 @@ _SHAPES = {
     "parallel": "Write a whole number above 0",
     "limits": "Write such as `limits: {tool_calls: 50, tokens: 200000, seconds: 600, usd: 0.5}`, numbers above 0",
     "prompt": "Write tokens for parts of the prompt, such as `prompt: {memory: 4000, talk: 20000}`",
+    "guards": "Write such as `guards: {repeats: 4, context: 0.7}`, or `guards: off`; docs/guards.md lists them",
+    "restart": "Write such as `restart: [{on: loop, do: amend, then: [fresh, ask], limit: 3}]`",
 }

@@ -155,6 +155,7 @@ class Tool:
         ask: whether a person is asked before each call.
         second_factor: whether that person must give a code, too.
         source: the file of the garden it comes from; empty: it is built in.
+        polling: whether it is meant to be called again and again until something has changed: doing so is no loop.
     """
 
     name: str
@@ -165,6 +166,7 @@ class Tool:
     function: ToolFunction
     on_unknown: OnUnknown = "fail"
     waits: bool = False
+    polling: bool = False
     touches: Touches | None = None
     ask: bool = False
     second_factor: bool = False
@@ -208,6 +210,7 @@ def tool(
     idempotent: bool = False,
     on_unknown: OnUnknown | None = None,
     waits: bool = False,
+    polling: bool = False,
     ask: bool = False,
     second_factor: bool = False,
     name: str | None = None,
@@ -224,6 +227,7 @@ def tool(
             again under the same call id; `ask` puts the question to a person; `fail`, the default, tells the caller
             that nobody knows.
         waits: whether it spends its time waiting, for people or for a moment.
+        polling: whether it is meant to be called again and again until something has changed.
         ask: let a person approve each call.
         second_factor: that person must give a code, too.
         name: by default `<last part of the module>.<function>`.
@@ -258,6 +262,7 @@ def tool(
             function,
             policy,
             waits,
+            polling,
             touching(touches, needs) if isinstance(touches, Mapping) else touches,
             ask or second_factor,
             second_factor,
