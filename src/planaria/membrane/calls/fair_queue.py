@@ -1,8 +1,9 @@
 """A bounded queue that is fair between flows: each gets an equal share of the work, however much it asks for.
 
-Source: start-time fair queuing (Goyal, Vin, Cheng 1996), with the longest-queue drop of McKenney's stochastic fairness
-queuing. Differs: a flow that waits for nothing is forgotten as soon as the others have caught up with it, so the queue
-keeps nothing of sessions that are gone.
+Source: self-clocked fair queuing (Golestani 1994), with the longest-queue drop of McKenney's stochastic fairness
+queuing. Each ticket is tagged with the time at which its flow would be served if all flows had their share; the smallest tag is
+next, and is the time from then on. So a flow that waits for nothing need not be remembered once time has reached its
+last tag, and flows that come new, however many, never hold up one that waits.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,9 +13,9 @@ from heapq import heapify, heappop, heappush
 
 @dataclass(slots=True, order=True)
 class Ticket[T]:
-    """One place in the queue; ordered by its start tag, then by when it came."""
+    """One place in the queue; ordered by its tag, then by when it came."""
 
-    start: float
+    tag: float
     number: int
     flow: str
     cost: float
@@ -31,7 +32,7 @@ class FairQueue[T]:
     def __init__(self, most: int) -> None:
         self.most = most
         self._heap: list[Ticket[T]] = []
-        self._finish: dict[str, float] = {}  # flow -> the finish tag of its newest ticket
+        self._last: dict[str, float] = {}  # flow -> the tag of its newest ticket
         self._waiting: dict[str, int] = {}
         self._time = 0.0
         self._number = 0
@@ -60,11 +61,11 @@ class FairQueue[T]:
                 return Ticket(0.0, self._number, flow, cost, item)
             refused = max(ticket for ticket in self._heap if ticket.flow == longest)
             self._drop(refused)
-            self._finish[longest] = refused.start
-        start = max(self._time, self._finish.get(flow, 0.0))
-        self._finish[flow] = start + cost
+            self._last[longest] = refused.tag - refused.cost
+        tag = max(self._time, self._last.get(flow, 0.0)) + cost
+        self._last[flow] = tag
         self._waiting[flow] = self._waiting.get(flow, 0) + 1
-        heappush(self._heap, Ticket(start, self._number, flow, cost, item))
+        heappush(self._heap, Ticket(tag, self._number, flow, cost, item))
         return refused
 
     def first(self) -> Ticket[T] | None:
@@ -74,15 +75,10 @@ class FairQueue[T]:
     def pop(self) -> Ticket[T]:
         """Take out whose turn it is."""
         ticket = heappop(self._heap)
-        self._time = max(self._time, ticket.start)
+        self._time = max(self._time, ticket.tag)
         self._less(ticket.flow)
         self._forget()
         return ticket
-
-    def served(self, flow: str, cost: float) -> None:
-        """A flow was served without waiting: it counts as if it had stood here."""
-        if self._heap:
-            self._finish[flow] = max(self._time, self._finish.get(flow, 0.0)) + cost
 
     def remove(self, wanted: Callable[[T], bool]) -> list[Ticket[T]]:
         """Take out all that are `wanted`, in order."""
@@ -106,9 +102,9 @@ class FairQueue[T]:
 
     def _forget(self) -> None:
         if not self._heap:
-            self._finish.clear()
+            self._last.clear()
             self._time = 0.0
-        elif len(self._finish) > 2 * len(self._waiting) + 16:
-            self._finish = {
-                flow: tag for flow, tag in self._finish.items() if tag > self._time or flow in self._waiting
+        elif len(self._last) > 2 * len(self._waiting) + 16:
+            self._last = {
+                flow: tag for flow, tag in self._last.items() if tag > self._time or flow in self._waiting
             }

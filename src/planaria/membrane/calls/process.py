@@ -143,11 +143,11 @@ class Calls(GenServer):
     def _gone(self, holder: Pid) -> None:
         self.known.discard(holder)
         for lane in self.permits.lanes.values():
-            left = lane.queue.remove(lambda waiter: waiter.holder == holder)
-            held = [permit for permit in lane.held if permit.holder == holder]
-            for permit in held:
+            lane.queue.remove(lambda waiter: waiter.holder == holder)
+            for permit in [permit for permit in lane.held if permit.holder == holder]:
                 self.permits.give_back(permit)
-            if left or held:
+            # Whoever is killed gives its permits back, but cannot say so any more.
+            if lane.queue:
                 self._serve(lane)
 
     def _watch(self, holder: Pid) -> None:
