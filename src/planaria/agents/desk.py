@@ -35,8 +35,7 @@ class Desk:
         files: what the garden's own files say, by part of the prompt.
         plan: the record of its plan.
         drafts: what it has put together before.
-        handed: what whoever started it may hand on; None: its record alone says what it may do.
-        authority: what it may do: what its record says, and of that no more than was handed on.
+        authority: what it may do: what its record says, and of a child no more than those above it may.
     """
 
     definition: AgentDefinition
@@ -50,12 +49,11 @@ class Desk:
     files: Mapping[str, str] = field(default_factory=dict)
     plan: Record | None = None
     drafts: Drafts = field(default_factory=Drafts)
-    handed: Authority | None = None
     authority: Authority = field(init=False)
 
     def __post_init__(self) -> None:
         own = self.definition.authority()
-        made = own if self.handed is None else self.handed.narrowed(own, own.caller)
+        made = own if self.child is None else self.child.authority(own)
         object.__setattr__(self, "authority", made)
 
     @property

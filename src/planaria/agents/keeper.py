@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from planaria.agents.children import with_household
 from planaria.agents.definition import AgentDefinition, AgentError, bare_grants, read_agent
 from planaria.agents.events import SessionForked, session_name
 from planaria.agents.past.branches import Branches, read_branches
@@ -82,6 +83,7 @@ class Later(msgspec.Struct, frozen=True):
 
 def tree(garden: Path, gate: Gate, services: Mapping[type, object]) -> ChildSpec:
     """The processes of this floor, as one child of the node."""
+    services = with_household(garden, gate, services)
     return supervisor(
         dynamic(name=TREES, max_restarts=20, within=60.0),
         child(Agents, garden, gate, services, name="agents"),

@@ -9,11 +9,22 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from planaria.cortex.event import repeatable_id
+from planaria.cortex.event import Event, repeatable_id
 from planaria.cortex.event_type import EventType
+from planaria.membrane.authority import Authority
+from planaria.membrane.grants import Grant
+from planaria.rooms.message import RoomMessage
 
 MOST_DEPTH = 3
 """Generations below an agent in a room."""
+
+
+class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one who stands above a child may do: its name, tools and grants."""
+
+    name: str
+    tools: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()
 
 
 class ChildAsked(EventType, frozen=True, omit_defaults=True):
@@ -22,7 +33,9 @@ class ChildAsked(EventType, frozen=True, omit_defaults=True):
     Attributes:
         parent: stream of the session that asked; `turn` and `call` are the turn and the tool call there.
         agent: who the child is.
-        definition: what it is made of, as `AgentDefinition`: its authority is narrowed to what the parent may.
+        definition: what it is made of, as `AgentDefinition`.
+        above: what those above it may do, from the agent in a room down: the child may do no more than each of them.
+        by: the name of who asked; `room`: where the first of them sits.
         depth: generations below an agent in a room, from 1.
         schema: JSON schema the answer has to fit; None: it is text.
         budget: what it may spend of its parent's, by `usd`, `tokens`, `seconds`, `tool_calls`.
@@ -42,6 +55,13 @@ class ChildAsked(EventType, frozen=True, omit_defaults=True):
     schema: dict[str, Any] | None = None
     budget: dict[str, float] = msgspec.field(default_factory=dict)
     wait: bool = True
+    above: tuple[Layer, ...] = ()
+
+    def authority(self, own: Authority) -> Authority:
+        """What the child may do: its own, narrowed by everybody's above it."""
+        for layer in self.above:
+            own = Authority(f"agent:{layer.name}", layer.tools, layer.grants).narrowed(own, own.caller)
+        return own
 
 
 class ChildFinished(EventType, frozen=True, omit_defaults=True):
@@ -64,11 +84,20 @@ class ChildFinished(EventType, frozen=True, omit_defaults=True):
     cost_micro: int = 0
 
 
-class ChildResult(msgspec.Struct, frozen=True):
-    """What the parent is told: the child's stream, and how it ended."""
+def task_of(event: Event) -> RoomMessage:
+    """The message a child handles: its task, as its first event has it.
 
-    child: str
-    finished: ChildFinished
+    Raises:
+        EventMismatch: it cannot be read.
+    """
+    asked = ChildAsked.of(event)
+    # Said by a person: to the child its parent is whom it works for.
+    return RoomMessage(
+        event.id,
+        *(event.seq, event.at, "", asked.by, "person", asked.task),
+        trace_id=event.trace_id,
+        subject=event.subject,
+    )
 
 
 def child_stream(parent: str, call: str) -> str:

@@ -21,13 +21,14 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from planaria.agents.arrivals import to_collect, to_steer
-from planaria.agents.brief import Brief
 from planaria.agents.attempt import Doing
+from planaria.agents.brief import Brief
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
 from planaria.agents.desk import Desk, note
 from planaria.agents.events import SessionForked, session_name
 from planaria.agents.guard_events import StopMode
 from planaria.agents.halting import Halted
+from planaria.agents.kinship import ChildAsked
 from planaria.agents.past.ledgers import known_ledger
 from planaria.agents.spans import OUTCOME, end_turn, turn_span
 from planaria.agents.state import compare
@@ -142,17 +143,23 @@ class AgentProcess(GenServer):
         gate: Gate,
         services: Mapping[type, object],
         fork: SessionForked | None = None,
+        asked: Event | None = None,
     ) -> None:
         """Join the room; what was not answered before comes back.
 
         Args:
             fork: given, this session is a branch of another: its first turn goes on from there.
+            asked: given, it is a child, and this its first event: it has one task and sits in no room.
         """
         self.agent = definition.name
         self.room = room
-        self.session = session_name(definition.name, room)
-        self.tasks_name = f"tasks:{definition.name}@{room}"
-        self._desk = Desk(_as_forked(definition, fork), room, self.session, garden, gate, services, fork)
+        self.session = session_name(definition.name, room) if asked is None else asked.session
+        self.tasks_name = f"tasks:{self.session.removeprefix('session:')}"
+        self.child = None if asked is None else ChildAsked.of(asked)
+        self._desk = Desk(
+            *(_as_forked(definition, fork), room, self.session, garden, gate, services, fork, self.child)
+        )
+        self.waiters: set[Pid] = set()  # of a child: those it works for
         self.status: Status = "idle"
         self.doing = ""
         self.queue: deque[Delivery] = deque()
@@ -175,11 +182,15 @@ class AgentProcess(GenServer):
         self.joining: TaskRef | None = None
         self.room_monitor: Any = None
         self.span: Span = NO_SPAN  # of the turn
-        subscribe(RECORDS)
+        if asked is None:
+            subscribe(RECORDS)
         self.continue_with("introduce")
 
     def handle_continue(self, what: object) -> None:
-        """Ask for the newest version, again until it comes; then join."""
+        """Ask for the newest version, again until it comes; then join. A child is what it was asked as."""
+        if self.child is not None:
+            self.amended = True
+            self._join()
         if not self.amended:
             try:
                 send(KEEPER, WhoAmI(self.agent, self.pid))
@@ -227,6 +238,18 @@ class AgentProcess(GenServer):
         if first or self._desk.definition.host != host:
             self._join()
 
+    @cast
+    def wait_for(self, waiter: Pid) -> None:
+        """Of a child: end when this process has ended, unless another waits as well."""
+        if waiter not in self.waiters:
+            self.waiters.add(waiter)
+            monitor(waiter)
+
+    @call
+    def kin(self) -> tuple[AgentDefinition, ChildAsked | None]:
+        """The agent it is now, and what it was started for, if it is a child."""
+        return self._desk.definition, self.child
+
     # --- messages -------------------------------------------------------------------------------------
 
     def handle_info(self, message: Any) -> None:
@@ -254,6 +277,10 @@ class AgentProcess(GenServer):
             case Down(ref=ref) if ref is self.room_monitor:
                 self.room_monitor = None
                 send_after(REJOIN, self.pid, Rejoin())
+            case Down(process=waiter) if waiter in self.waiters:
+                self.waiters.discard(waiter)
+                if not self.waiters:
+                    self.stop("shutdown")  # what it has done is in its journal, if it is ever asked for again
             case Rejoin():
                 self._join()
             case WhoAmI():
@@ -274,13 +301,14 @@ class AgentProcess(GenServer):
             self.joining.cancel()
         if self.room_monitor is not None:
             demonitor(self.room_monitor, flush=True)
-        name = room_name(self.room)
         # First the monitor: a room that is replaced while it is joined is joined again.
-        self.room_monitor = monitor(name)
+        self.room_monitor = monitor(room_name(self.room)) if self.child is None else None
         self.joining = Task.start_link(join, self._desk, self.pid, label=f"{self.agent} joins")
 
     def _joined(self, waiting: list[Delivery]) -> None:
         self.joining = None
+        if self.child is not None and not waiting:
+            self.stop()  # it has finished
         for delivery in waiting:
             self._arrived(delivery)
 
@@ -408,6 +436,8 @@ class AgentProcess(GenServer):
             case Said(ending=ending):
                 self.ending = (*self.results, *ending)
                 self._over(turn)
+                if self.child is not None:
+                    self.stop()
                 return
             case Stopped():
                 self.stop("diverged")
@@ -501,6 +531,8 @@ class AgentProcess(GenServer):
     def _show(self, status: Status, doing: str, cause_id: str | None = None) -> None:
         self.status = status
         self.doing = doing
+        if self.child is not None:
+            return
         cause = cause_id if cause_id is not None else self.turn.message.id if self.turn else ""
         Room.state(room_name(self.room), self.agent, status, cause)
 

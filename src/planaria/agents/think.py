@@ -1,4 +1,4 @@
-"""A model call, in a task of its own: whom to ask is found, what is sent is put together, noted and sent, the end noted.
+"""A model call, in a task of its own: whom to ask is found, what is sent is put together, noted and sent, so its end.
 
 One task makes one attempt. What it came to is an event, and the fold of the turn's events decides whether there is
 another: at the next model, or at the same one after a rest (`membrane/calls/treatment.py`).
@@ -24,6 +24,8 @@ from planaria.agents.attempt import (
 from planaria.agents.brief import Brief, after, ask, gather, on_the_way
 from planaria.agents.desk import Desk, Known, append_after
 from planaria.agents.events import ModelFailed, ModelResponded
+from planaria.agents.outcome import checked
+from planaria.agents.pressure import Pressed, pressure, window_of
 from planaria.agents.request import lean
 from planaria.agents.spans import in_span
 from planaria.agents.streaming import RESUMED, Streaming
@@ -58,7 +60,7 @@ async def think(
     ahead: Sequence[NewEvent],
     results: Sequence[NewEvent] = (),
     taken: Sequence[Delivery] = (),
-) -> Thought | Behind:
+) -> Thought | Behind | Pressed:
     """Make one attempt at a model call, its text streamed into the room.
 
     Args:
@@ -76,11 +78,15 @@ async def think(
     state = after(desk, state, told)
     notes = _Notes(desk, turn, ahead, (*results, *told))
     exchange = Exchange(models, permits_of(desk))
-    brief = brief or await gather(desk, state)
+    window = window_of(desk, exchange, state.course.excluded)
+    brief = brief or await gather(desk, state, window)
+    wish = wish_of(desk, state, brief)
+    # Where there is no step to hand on, nothing would be gained.
+    if len(state.steps) > state.course.since and (pressed := pressure(desk, wish, window)) is not None:
+        return pressed
     queueing = Queueing(desk, turn)
     try:
         try:
-            wish = wish_of(desk, state, brief)
             caller = Caller(desk.session, turn.id)
             seat = await exchange.seat(wish, caller, turn.tried, cut_off(turn), queueing.tell)
         except ProviderError as error:
@@ -132,16 +138,18 @@ async def think(
                 duration_ms=round(stream.whole * 1000, 3),
                 attempt=asked.attempt,
             )
+            most = desk.definition.guards.calls_per_step
+            crowd = bool(most) and len(response.tool_calls) > most  # of which none is to be begun
             ready = {
                 place: desk.gate.prepare(
                     *(call.name, call.arguments, desk.context(turn, place), desk.authority)
                 )
                 for n, call in enumerate(response.tool_calls[: desk.definition.parallel])
-                if state.last is None and (place := place_of(turn, asked.step, n))
+                if state.last is None and not crowd and (place := place_of(turn, asked.step, n))
             }
             try:
                 begun = [event for prepared in ready.values() for event in prepared.events]
-                await notes.write(answer, asked.key, begun)
+                await notes.write(answer, asked.key, [*begun, *checked(desk, turn, response)])
             except EventRefused as error:
                 # Asking again would cost again and end the same.
                 text = f"the model's answer cannot be written down: {error.reason}"

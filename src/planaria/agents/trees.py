@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from planaria.agents.definition import AgentDefinition
 from planaria.agents.events import SessionForked, session_name
+from planaria.agents.kinship import ChildAsked
 from planaria.agents.session import AgentProcess
+from planaria.cortex.event import Event
 from planaria.membrane.gate.gate import Gate
 from planaria.otp import ChildError, ChildSpec, DynamicSupervisor, Pid, child, dynamic, supervisor, whereis
 
@@ -31,6 +35,39 @@ def session_tree(
         strategy="one_for_all",
         max_restarts=10,
         within=30.0,
+    )
+
+
+def child_tree(
+    stream: str, asked: Event, garden: Path, gate: Gate, services: Mapping[type, object]
+) -> ChildSpec:
+    """A session that another one started for a task; it ends when that is done.
+
+    Args:
+        stream: its stream, and the name of its process.
+        asked: its first event.
+    Raises:
+        EventMismatch: that cannot be read.
+    """
+    definition = msgspec.convert(ChildAsked.of(asked).definition, AgentDefinition)
+    name = stream.removeprefix("session:")
+    session = child(
+        *(AgentProcess, definition, "", garden, gate, services, None, asked),
+        name=stream,
+        restart="transient",
+        significant=True,
+    )
+    return supervisor(
+        dynamic(name=f"tasks:{name}", max_restarts=10, within=10.0),
+        session,
+        id=stream,
+        name=name,
+        strategy="one_for_all",
+        max_restarts=10,
+        within=30.0,
+        auto_shutdown="any_significant",
+        restart="temporary",
+        shutdown=5.0,
     )
 
 

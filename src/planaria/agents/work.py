@@ -14,6 +14,8 @@ import msgspec
 
 from planaria.agents.desk import Desk, Known, append, append_after, find, note, read
 from planaria.agents.events import SessionDiverged, SessionForked, TurnFinished, TurnStarted
+from planaria.agents.kinship import asked_id, finished_id, task_of
+from planaria.agents.outcome import finish
 from planaria.agents.past.seed import seeded
 from planaria.agents.past.source import JournalSource
 from planaria.agents.state import compare
@@ -85,6 +87,8 @@ async def join(desk: Desk, pid: Pid) -> list[Delivery]:
 
     A turn whose answer is in the room but whose end was not noted, since the process was killed in between, is ended.
     """
+    if desk.child is not None:
+        return await _task(desk)
     query = Query(
         session=desk.session, kinds=(TurnStarted.kind, TurnFinished.kind), limit=1, newest_first=True
     )
@@ -95,6 +99,14 @@ async def join(desk: Desk, pid: Pid) -> list[Delivery]:
     if latest and latest[0].kind == TurnStarted.kind:
         await _end(desk, latest[0], waiting)
     return waiting
+
+
+async def _task(desk: Desk) -> list[Delivery]:
+    """What a child is to do; nothing if it has finished, or its task was erased."""
+    asked = await find(asked_id(desk.session))
+    if asked is None or asked.state != "whole" or await find(finished_id(desk.session)) is not None:
+        return []
+    return [Delivery(task_of(asked))]
 
 
 async def _open_branch(desk: Desk, fork: SessionForked) -> None:
@@ -224,7 +236,7 @@ async def say(desk: Desk, turn: Turn, words: Say, base: Turn | None) -> Said | S
         if found is not None:
             return await stop(desk, turn, found)
     words = await _speak(desk, turn, words)
-    return Said(ending(desk, turn, words))
+    return Said(() if desk.child is not None else ending(desk, turn, words))
 
 
 async def stop(desk: Desk, turn: Turn, found: SessionDiverged) -> Stopped:
@@ -235,11 +247,15 @@ async def stop(desk: Desk, turn: Turn, found: SessionDiverged) -> Stopped:
     )
     words = await _speak(desk, turn, Say(text, None, "failed"))
     place = f"{turn.id}/{found.held}/{found.folded}"
-    await note([desk.event(turn, found, place), *ending(desk, turn, words)])
+    if desk.child is None:
+        await note([desk.event(turn, found, place), *ending(desk, turn, words)])
     return Stopped()
 
 
 async def _speak(desk: Desk, turn: Turn, words: Say) -> Say:
+    if desk.child is not None:
+        await finish(desk, turn, words)
+        return words
     message = turn.message
     while True:
         try:
@@ -253,6 +269,7 @@ async def _speak(desk: Desk, turn: Turn, words: Say) -> Say:
                 trace_id=message.trace_id,
                 attempt=turn.attempt,
                 subject=message.subject,
+                answers=turn.answers,
             )
             return words
         except RoomRefused as error:
@@ -274,4 +291,15 @@ def ending(desk: Desk, turn: Turn, words: Say) -> tuple[NewEvent, ...]:
         session=desk.session,
         steps=len(turn.steps),
     )
-    return (*first, finished, letter)
+    # What it took in is given up with it, each in a letter of its own.
+    more = [
+        given_up(
+            *(desk.room, each.message, desk.agent, words.text),
+            attempt=each.attempt,
+            turn=turn.id,
+            session=desk.session,
+        )
+        for each in turn.asides
+        if each.message is not None
+    ]
+    return (*first, finished, letter, *more)

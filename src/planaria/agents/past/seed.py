@@ -5,11 +5,13 @@ from functools import reduce
 import msgspec
 
 from planaria.agents.events import FORKS, SessionForked, TurnStarted
+from planaria.agents.kinship import ChildAsked, task_of
 from planaria.agents.past.source import Source
 from planaria.agents.turn import KINDS, UNREADABLE, Step, Turn, message_of_turn, place_of, take
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch
 from planaria.cortex.query import Query
+from planaria.rooms.message import RoomMessage
 from planaria.rooms.transcript import message_of
 
 
@@ -70,7 +72,7 @@ async def trace_of_turn(
     if message is None or message.state != "whole":
         what = f"was {message.state}" if message else "is not in the journal"
         raise SeedLost(f"the message {message_id} {what}")
-    base = Turn(message_of(message.session.removeprefix("room:"), message), attempt)
+    base = Turn(_message_of(message), attempt)
     query = Query(
         session=session,
         kinds=KINDS,
@@ -80,6 +82,15 @@ async def trace_of_turn(
     events = [event for event in await source.read(query) if event.cause_id == turn]
     fork = await fork_of(source, session)
     return (base if fork is None else await seeded(source, fork, session, base)), events
+
+
+def _message_of(event: Event) -> RoomMessage:
+    if event.kind != ChildAsked.kind:
+        return message_of(event.session.removeprefix("room:"), event)
+    try:
+        return task_of(event)
+    except EventMismatch as error:
+        raise SeedLost(f"the task {event.id} cannot be read: {error}") from error
 
 
 async def fork_of(source: Source, session: str) -> SessionForked | None:

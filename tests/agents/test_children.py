@@ -1,0 +1,256 @@
+"""Children: tasks handed to sessions below one's own, whose results survive whatever is killed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planaria.agents.kinship import ChildFinished, child_stream
+from planaria.membrane.provider import ModelRequest
+from planaria.otp import exit_signal
+from planaria.testing.models import Call, Calls, Line, Say, ScriptedProvider
+from planaria.testing.node import TestNode
+from planaria.tools.agents import ask, result
+from tests.agents.support import SESSION, TrapStore, World, again, once
+
+SCOUT = """---
+class: agent
+tools: [work.*, agents.*]
+grants: {agents.spawn: ["*"]}
+---
+You are scout.
+"""
+HELPER = "---\nclass: agent\ntools: [work.again, notes.read]\nrooms: [shed]\n---\nYou help.\n"
+
+
+class Cast(ScriptedProvider):
+    """One model that plays several agents: each has lines of its own, found by the words its instructions have."""
+
+    def __init__(self, **lines: list[Line]) -> None:
+        super().__init__()
+        self.lines = lines
+
+    async def stream(self, request: ModelRequest) -> Any:
+        system = request.messages[0].content
+        who = next(name for name in self.lines if f"You are {name}," in system)
+        self._script = self.lines[who]
+        async for piece in super().stream(request):
+            yield piece
+
+    def asked(self, who: str) -> list[ModelRequest]:
+        return [r for r in self.requests if f"You are {who}," in r.messages[0].content]
+
+
+@pytest.fixture
+async def family(node: TestNode, tmp_path: Path) -> World:
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "scout.md").write_text(SCOUT)
+    (tmp_path / "agents" / "helper.md").write_text(HELPER)
+    return World(node, tmp_path, Cast(), TrapStore(), tools=(once, again, ask, result))
+
+
+def cast(world: World, **lines: list[Line]) -> Cast:
+    assert isinstance(world.provider, Cast)
+    world.provider.lines = lines
+    return world.provider
+
+
+async def finished(world: World) -> list[ChildFinished]:
+    return [ChildFinished.of(event) for event in await world.events("child.finished", session=None)]
+
+
+async def test_a_child_does_its_task_and_its_parent_is_told(family: World):
+    model = cast(
+        family,
+        scout=[Call("agents.ask", {"agent": "helper", "task": "count the ferns"}), "There are seven."],
+        helper=[Call("work.again", {"what": "ferns"}), Say("Seven ferns.")],
+    )
+    await family.start()
+    asked = await family.post("how many ferns?")
+    assert await family.until_answered() == ["There are seven."]
+    assert model.asked("scout")[1].messages[-1].content == "Seven ferns."
+    first, *_ = model.asked("helper")
+    assert "working on a task for scout" in first.messages[0].content
+    assert [m.content for m in first.messages[1:]] == ["count the ferns"]
+    (end,) = await finished(family)
+    stream = child_stream(SESSION, f"{asked.id}/0/0")
+    assert (end.child, end.outcome, end.text, end.steps) == (stream, "answered", "Seven ferns.", 2)
+    events = await family.events(session=stream)
+    assert (events[0].kind, events[-2].kind, events[-1].kind) == (
+        *("child.asked", "child.finished", "turn.finished"),
+    )
+    assert {event.trace_id for event in events} == {asked.id}
+    assert (
+        family.node.whereis(stream) is None and family.node.whereis(stream.removeprefix("session:")) is None
+    )
+
+
+async def test_a_child_may_do_no_more_than_its_parent_and_no_more_than_itself(family: World):
+    model = cast(
+        family,
+        scout=[Call("agents.ask", {"agent": "helper", "task": "look"}), "ok"],
+        helper=[Call("work.once", {"what": "x"}), "no"],
+    )
+    await family.start()
+    await family.post()
+    await family.until_answered()
+    first, second = model.asked("helper")
+    assert [tool.name for tool in first.tools] == [
+        "work.again"
+    ]  # notes.read is not scout's, work.once not helper's
+    assert second.messages[-1].content.startswith("Denied: the tool 'work.once' is not granted")
+    assert family.book.runs == []
+
+
+async def test_several_children_work_side_by_side_and_answer_in_order(family: World):
+    calls = tuple(
+        Call("agents.ask", {"agent": f"c{n}", "instructions": f"number {n}", "task": f"t{n}"})
+        for n in range(3)
+    )
+    lines: dict[str, list[Line]] = {f"c{n}": [Call("work.once", {}), f"answer {n}"] for n in range(3)}
+    model = cast(family, scout=[Calls(calls), "all"], **lines)
+    family.book.held = {"once"}
+    await family.start()
+    await family.post()
+    await family.node.settle()
+    assert family.book.count("once") == 3
+    family.book.release()
+    await family.until_answered()
+    told = [m.content for m in model.asked("scout")[1].messages if m.role == "tool"]
+    assert told == ["answer 0", "answer 1", "answer 2"]
+
+
+async def test_an_answer_that_does_not_fit_its_schema_is_mended_once(family: World):
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    call = Call("agents.ask", {"agent": "helper", "task": "count", "schema": schema})
+    model = cast(family, scout=[call, "seven"], helper=["about seven", '{"n": 7}'])
+    await family.start()
+    await family.post()
+    await family.until_answered()
+    first, second = model.asked("helper")
+    assert first.response_schema == schema
+    assert second.messages[-2].content == "about seven" and second.messages[-1].role == "user"
+    (end,) = await finished(family)
+    assert (end.outcome, end.value) == ("answered", {"n": 7})
+    (done,) = await family.events("tool.finished")
+    assert done.payload["outcome"]["value"]["result"] == {"n": 7}
+
+
+async def test_an_answer_that_never_fits_is_a_failure_with_a_name(family: World):
+    call = Call("agents.ask", {"agent": "helper", "task": "count", "schema": {"type": "object"}})
+    model = cast(family, scout=[call, "none"], helper=["seven", "still seven"])
+    await family.start()
+    await family.post()
+    await family.until_answered()
+    (end,) = await finished(family)
+    assert end.outcome == "invalid"
+    assert "(invalid)" in model.asked("scout")[1].messages[-1].content
+
+
+@pytest.mark.parametrize("kill", ["session:scout@garden", "scout@garden", "CHILD", "tasks"])
+async def test_a_killed_family_goes_on_and_nothing_is_asked_twice(family: World, kill: str):
+    model = cast(
+        family,
+        scout=[Call("agents.ask", {"agent": "helper", "task": "look"}), "done"],
+        helper=[Call("work.again", {"what": "x"}), "found it"],
+    )
+    family.book.held = {"again"}
+    await family.start()
+    asked = await family.post()
+    await family.node.settle()
+    stream = child_stream(SESSION, f"{asked.id}/0/0")
+    assert family.book.count("again") == 1
+    family.book.held = set()
+    name = {"CHILD": stream, "tasks": f"tasks:{stream.removeprefix('session:')}"}.get(kill, kill)
+    await family.kill(name)
+    family.book.release()
+    assert await family.until_answered() == ["done"]
+    assert (len(model.asked("scout")), len(model.asked("helper"))) == (2, 2)
+    (end,) = await finished(family)
+    assert end.text == "found it"
+
+
+async def test_a_result_that_was_written_before_the_parent_heard_of_it_is_not_lost(family: World):
+    model = cast(
+        family,
+        scout=[Call("agents.ask", {"agent": "helper", "task": "look"}), "done"],
+        helper=["found it"],
+    )
+    killed: list[str] = []
+
+    def trap(when: str, number: int, kind: str) -> None:
+        if not killed and family.store.has("child.finished"):
+            killed.append(kind)
+            exit_signal(family.node[SESSION], "kill")
+
+    await family.start()
+    family.store.trap = trap
+    await family.post()
+    assert await family.until_answered() == ["done"]
+    assert killed
+    assert len(model.asked("helper")) == 1
+    assert model.asked("scout")[-1].messages[-1].content == "found it"
+
+
+async def test_depth_is_limited(family: World):
+    def deeper(request: ModelRequest) -> Call | str:
+        told = request.messages[-1]
+        if told.role == "tool":
+            return told.content
+        return Call("agents.ask", {"agent": "deep", "instructions": "go on", "task": "deeper"})
+
+    cast(family, scout=[deeper] * 2, deep=[deeper] * 6)
+    await family.start()
+    await family.post()
+    (text,) = await family.until_answered()
+    assert "children may stand 3 below one another" in text
+    assert len(await finished(family)) == 3
+
+
+async def test_what_cannot_be_asked_is_said(family: World):
+    calls = Calls(
+        (
+            Call("agents.ask", {"agent": "nobody", "task": "x"}),
+            Call("agents.ask", {"agent": "helper", "task": " "}),
+            Call("agents.ask", {"agent": "helper", "task": "x", "schema": {"type": "nonsense"}}),
+            Call("agents.ask", {"agent": "helper", "task": "x", "budget": {"euros": 1.0}}),
+        )
+    )
+    model = cast(family, scout=[calls, "ok"])
+    await family.start()
+    await family.post()
+    await family.until_answered()
+    told = [m.content for m in model.asked("scout")[1].messages if m.role == "tool"]
+    assert "agents: helper, scout" in told[0]
+    assert "a task has 1 to" in told[1]
+    assert "no JSON schema" in told[2]
+    assert "a budget has tool_calls, tokens, seconds, usd, not 'euros'" in told[3]
+
+
+async def test_a_child_has_a_budget_of_its_own(family: World):
+    call = Call("agents.ask", {"agent": "helper", "task": "look", "budget": {"tool_calls": 2}})
+    many: list[Line] = [*[Call("work.again", {"what": str(n)}) for n in range(2)], "this much"]
+    model = cast(family, scout=[call, "ok"], helper=many)
+    await family.start()
+    await family.post()
+    await family.until_answered()
+    assert model.asked("helper")[-1].tool_choice == "none"
+    assert (await finished(family))[0].text == "this much"
+
+
+async def test_a_child_can_be_replayed(family: World):
+    from planaria.agents.past.replay import replay
+    from planaria.agents.past.source import StoredSource
+
+    cast(family, scout=[Call("agents.ask", {"agent": "helper", "task": "look"}), "done"], helper=["found it"])
+    await family.start()
+    asked = await family.post()
+    await family.until_answered()
+    stream = child_stream(SESSION, f"{asked.id}/0/0")
+    view = await replay(StoredSource(await family.events(session=None)), stream)
+    assert [(step.kind, step.text, step.prompt) for step in view.steps] == [
+        ("message", "look", ""),
+        ("answer", "found it", "exact"),
+    ]
+    assert json.dumps(view.state.value) if view.state else False
