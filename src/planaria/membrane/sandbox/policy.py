@@ -12,6 +12,8 @@ from typing import Literal
 import msgspec
 
 from planaria.membrane.sandbox.errors import PolicyRefused
+from planaria.membrane.scopes.hosts import host_scope
+from planaria.membrane.scopes.scope import ScopeError
 
 MEGABYTE = 1024 * 1024
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -34,7 +36,6 @@ SEARCH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 type KilledBy = Literal["time", "cpu", "memory", "processes", "disk", "file_size"]
 """The limit a program was ended for."""
 
-_HOST = re.compile(r"(\*\.)?(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?(:[0-9]{1,5})?\Z")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -47,8 +48,11 @@ class SandboxPolicy(msgspec.Struct, frozen=True):
         kept: stays read-only though a path of `write` lies above it; the longer path decides.
         hidden: is never seen, whatever else is granted.
         below: links on paths below these folders are not followed but refused: others may have put them there.
-        hosts: may be reached over HTTP and HTTPS: `example.org`, `*.example.org` (not itself), with `:8443` for a port
-            other than 80 and 443. Addresses that are not public are refused whatever they are called.
+        dotted: whether names with a leading dot can be seen below what is granted; otherwise each must be granted by
+            a path of its own. A new one may still be made.
+        hosts: may be reached over HTTP and HTTPS, as scopes (`membrane/scopes/hosts.py`): `example.org`,
+            `*.example.org` (not itself), `*` for all public ones, with `:8443` for a port other than 80 and 443. An
+            address that is not public is refused, whatever name led there, unless it is granted as an address.
         folder: where the program starts; None: in its /tmp.
         environment: beside PATH, LANG and HOME.
         memory_bytes: of all its processes together where this machine can count so, otherwise of each.
@@ -66,6 +70,7 @@ class SandboxPolicy(msgspec.Struct, frozen=True):
     kept: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
     below: tuple[Path, ...] = ()
+    dotted: bool = True
     hosts: tuple[str, ...] = ()
     folder: Path | None = None
     environment: dict[str, str] = {}
@@ -83,20 +88,22 @@ def check(policy: SandboxPolicy) -> None:
     """See that a policy can be meant.
 
     Raises:
-        PolicyRefused: a path is not absolute or has `..`, a host is none, a limit is not above 0, a hidden path is granted.
+        PolicyRefused: a path is not absolute or has `..`, or is hidden; a host is none; a limit is not above 0.
     """
     for path in (*policy.read, *policy.write, *policy.kept, *policy.hidden, *policy.below):
         _check_path(path)
     if policy.folder is not None:
         _check_path(policy.folder)
     for path in (*policy.read, *policy.write):
-        if path == Path("/") or is_within(path, ("/proc", "/dev", "/sys", "/tmp/.sandbox")):
+        if path == Path("/") or is_within(path, ("/proc", "/dev", "/sys")):
             raise PolicyRefused(f"{path} cannot be granted; grant the folder that is needed")
         if is_within(path, policy.hidden):
             raise PolicyRefused(f"{path} is never shown to a program; grant a folder outside of it")
     for host in policy.hosts:
-        if not _HOST.match(host):
-            raise PolicyRefused(f"{host!r} is no host; write example.org, *.example.org or example.org:8443")
+        try:
+            host_scope(host)
+        except ScopeError as error:
+            raise PolicyRefused(str(error)) from error
     for name in policy.environment:
         if not _NAME.match(name):
             raise PolicyRefused(f"{name!r} is no name of a variable")

@@ -12,8 +12,8 @@ class Strength(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         backend: what holds the program.
-        memory, processes, cpu, disk: how the limit is kept: by a cgroup, by the kernel for each process (`rlimit`), or by
-            looking every 50 ms (`watched`).
+        memory, processes, cpu, disk: how the limit is kept: by a cgroup, by the kernel for each process (`rlimit`), or
+            by looking every 50 ms (`watched`).
         weaker: in words, each thing that a better machine would hold and this one does not.
     """
 

@@ -51,7 +51,11 @@ class _Incoming(Stream):
 
 
 async def serve_unix(
-    path: str | os.PathLike[str], handler: Callable[[Stream], Awaitable[object]], *, most: int = 64
+    path: str | os.PathLike[str],
+    handler: Callable[[Stream], Awaitable[object]],
+    *,
+    most: int = 64,
+    listening: Callable[[], object] | None = None,
 ) -> None:
     """Serve a local socket until told to exit. Runs in a process of its own.
 
@@ -60,13 +64,14 @@ async def serve_unix(
     Args:
         handler: run for each connection in a linked process; the stream is closed when it returns or raises.
         most: connections at a time; one more is closed at once.
+        listening: called when connections are taken.
     Raises:
         OSError: the path cannot be bound (too long, no such folder, something else is there).
     """
     me = self_()
     node = node_()
     trap_exits(True)
-    listening = _bind(os.fspath(path))
+    listens = _bind(os.fspath(path))
     identity = _identity(os.fspath(path))
     talking: dict[Process, Stream] = {}
     accepted: set[Stream] = set()  # those whose message may still be in the mailbox included
@@ -79,8 +84,10 @@ async def serve_unix(
         node.send(me, _Accepted(stream))
 
     loop = asyncio.get_running_loop()
-    server = await loop.create_unix_server(lambda: _Incoming(accept), sock=listening)
+    server = await loop.create_unix_server(lambda: _Incoming(accept), sock=listens)
     try:
+        if listening is not None:
+            listening()
         while True:
             message = await receive((_Accepted, ExitSignal))
             if isinstance(message, ExitSignal):
@@ -96,7 +103,7 @@ async def serve_unix(
     finally:
         # The loop takes connections one turn before it tells of them, and a closed server would lose those it has
         # taken: their clients would wait for ever. So it takes no more, tells, and closes after that.
-        loop.remove_reader(listening)
+        loop.remove_reader(listens)
         loop.call_soon(server.close)
         for stream in accepted:
             stream.close()

@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -46,6 +46,8 @@ async def run_command(
     timeout: float = 30.0,
     max_output: int = 1_000_000,
     stdin: bytes | None = None,
+    pass_fds: Sequence[int] = (),
+    on_output: Callable[[int, bytes], None] | None = None,
 ) -> Completed:
     """Run a command without a shell.
 
@@ -56,6 +58,9 @@ async def run_command(
         timeout: seconds by the machine's clock.
         max_output: bytes of each stream that are kept.
         stdin: what it may read; None: nothing.
+        pass_fds: descriptors it has beside those three, under the same numbers.
+        on_output: called with 1 or 2 and what came on that stream, as it comes, also with what is not kept. Outside of
+            any process, so it must be quick.
     Raises:
         TimeoutError: the time was up; the group is dead.
         OSError: it could not be started: no such program, no such folder, no permission.
@@ -64,7 +69,7 @@ async def run_command(
     # Starting is never interrupted: asyncio would leave half a command behind.
     starting = loop.create_task(
         loop.subprocess_exec(
-            lambda: _Collector(max_output),
+            lambda: _Collector(max_output, on_output),
             *argv,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -72,6 +77,7 @@ async def run_command(
             cwd=cwd,
             env=dict(env),
             start_new_session=True,
+            pass_fds=tuple(pass_fds),
         )
     )
     try:
@@ -126,18 +132,21 @@ def _kill(group: int) -> None:
 class _Collector(asyncio.SubprocessProtocol):
     """Keeps the first bytes of both streams."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, told: Callable[[int, bytes], None] | None) -> None:
         self.kept = {1: bytearray(), 2: bytearray()}
         self.truncated = False
         self.exited = asyncio.Event()
         self.ended = asyncio.Event()  # exited, and both streams closed
         self._limit = limit
+        self._told = told
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         kept = self.kept[fd]
         room = self._limit - len(kept)
         kept += data[:room]
         self.truncated = self.truncated or len(data) > room
+        if self._told is not None:
+            self._told(fd, data)
 
     def process_exited(self) -> None:
         self.exited.set()

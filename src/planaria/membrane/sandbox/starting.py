@@ -1,0 +1,203 @@
+"""Starting a program held by bubblewrap or by Landlock, up to the moment where it only waits to be let go.
+
+Part of the keeper. Blocking; standard library only.
+"""
+
+import errno
+import json
+import math
+import os
+import resource
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from planaria.membrane.sandbox import bubblewrap, kernel, landlock
+from planaria.membrane.sandbox.paths import PathError, Place, Places, open_place
+from planaria.membrane.sandbox.plan import Plan
+from planaria.membrane.sandbox.seccomp import seccomp_filter
+
+MOST_FILES = 256
+"""Files a process may have open."""
+NO_PROGRAM, NOT_RUNNABLE = 127, 126
+
+
+class Refused(Exception):
+    """Nothing was run; the message says why."""
+
+
+class Broken(Exception):
+    """It could not be set up."""
+
+
+class Started(NamedTuple):
+    """A program that waits.
+
+    Attributes:
+        main: our child; when it ends, the run is over.
+        inner: the process that is to be limited before it goes on.
+        gate: a byte written here lets it go.
+        told: where bubblewrap says how the program ended; -1 without it.
+        folder: its /tmp, to be removed afterwards; empty if there is nothing to remove.
+        weaker: what is not held.
+    """
+
+    main: int
+    inner: int
+    gate: int
+    told: int = -1
+    folder: str = ""
+    weaker: tuple[str, ...] = ()
+
+
+def start_bubblewrap(plan: Plan, places: Places) -> Started:
+    """Start bubblewrap; it has made its namespaces and waits.
+
+    Raises:
+        Broken: it ended at once; it says why on standard error.
+    """
+    waiting, gate = os.pipe()
+    told, telling = os.pipe()
+    data = [(name, _in_memory(text.encode())) for name, text in bubblewrap.FILES.items()]
+    descriptors = {
+        "seccomp": _in_memory(seccomp_filter()),
+        "block-fd": waiting,
+        "json-status-fd": telling,
+    }
+    options = bubblewrap.arguments(plan, places, data, descriptors)
+    listed = _in_memory(b"".join(os.fsencode(each) + b"\0" for each in options))
+    needed = [listed, *descriptors.values(), *(each for _, each in data)]
+    granted = [place.descriptor for each in places for place in each]
+    main = os.fork()
+    if main == 0:
+        command = [plan.bwrap, "--args", str(listed), "--", *_with_relay(plan)]
+        _become(command, {}, [*needed, *granted])
+    for descriptor in needed:
+        os.close(descriptor)
+    line = _line(told)
+    if "child-pid" not in line:
+        raise Broken("bubblewrap could not make the sandbox")
+    return Started(main, int(line["child-pid"]), gate, told)
+
+
+def exit_code_of(told: int) -> int | None:
+    """How bubblewrap says that the program ended; None: it does not, since it could not be started."""
+    while line := _line(told):
+        if "exit-code" in line:
+            return int(line["exit-code"])
+    return None
+
+
+def start_landlock(plan: Plan, places: Places, limits: Mapping[int, int]) -> Started:
+    """Start a child that confines itself once it is let go, and becomes the program.
+
+    Raises:
+        Refused: the kernel is too old, or the plan needs what only bubblewrap can give.
+    """
+    version = kernel.landlock_version()
+    if version < landlock.OLDEST:
+        raise Refused(f"this kernel has Landlock version {version}, and {landlock.OLDEST} is needed")
+    if plan.relay:
+        raise Refused("hosts can be granted with bubblewrap only; install it, or grant none")
+    folder = tempfile.mkdtemp(prefix="planaria-sandbox-")
+    system = [_open(each) for each in plan.system]
+    devices = [_open(each) for each in landlock.DEVICES]
+    confinement = landlock.Confinement(
+        version,
+        places,
+        [each for each in system if each is not None],
+        [each for each in devices if each is not None],
+        open_place(Path(folder)),
+        limits,
+    )
+    waiting, gate = os.pipe()
+    main = os.fork()
+    if main == 0:
+        os.close(gate)
+        if not os.read(waiting, 1):
+            os._exit(NOT_RUNNABLE)
+        environment = plan.environment | {"HOME": folder, "TMPDIR": folder}
+        try:
+            os.chdir(plan.folder or folder)
+            confinement.enter()
+        except OSError as error:
+            _die(f"the sandbox could not be entered: {error}", NOT_RUNNABLE)
+        _become(plan.argv, environment, [])
+    os.close(waiting)
+    return Started(main, main, gate, folder=folder, weaker=landlock.weaker(version))
+
+
+def limits_of(plan: Plan, *, memory: bool, processes: bool) -> dict[int, int]:
+    """What the kernel limits for each process; `memory` and `processes`: whether that is left to it."""
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: MOST_FILES,
+        resource.RLIMIT_FSIZE: plan.limits.file_bytes,
+        resource.RLIMIT_CPU: math.ceil(plan.limits.cpu_seconds) + 1,
+        resource.RLIMIT_MEMLOCK: 64 * 1024,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    if memory:
+        limits[resource.RLIMIT_AS] = plan.limits.memory_bytes
+    if processes:
+        limits[resource.RLIMIT_NPROC] = plan.limits.processes
+    return limits
+
+
+def _with_relay(plan: Plan) -> list[str]:
+    if plan.relay is None:
+        return plan.argv
+    inside = bubblewrap.RELAY_FOLDER
+    start = [plan.relay.python, "-I", "-S", f"{inside}/relay.py"]
+    return [*start, f"{inside}/proxy.sock", str(bubblewrap.RELAY_PORT), *plan.argv]
+
+
+def _become(argv: list[str], environment: Mapping[str, str], descriptors: Sequence[int]) -> NoReturn:
+    """The end of a child: it turns into a program, with these descriptors beside the first ones."""
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, True)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and what is ignored stays so
+    os.umask(0o022)
+    try:
+        if "/" in argv[0]:
+            os.execve(argv[0], argv, environment)
+        os.execvpe(argv[0], argv, environment)
+    except OSError as error:
+        code = NO_PROGRAM if error.errno in (errno.ENOENT, errno.ENOTDIR) else NOT_RUNNABLE
+        _die(f"{argv[0]}: {error.strerror}", code)
+
+
+def _die(message: str, code: int) -> NoReturn:
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _line(descriptor: int) -> dict[str, int]:
+    """The next line of JSON; empty at the end."""
+    text = b""
+    while not text.endswith(b"\n"):
+        piece = os.read(descriptor, 1)
+        if not piece:
+            return {}
+        text += piece
+    line: dict[str, int] = json.loads(text)
+    return line
+
+
+def _in_memory(data: bytes) -> int:
+    descriptor = os.memfd_create("planaria")
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _open(path: str) -> Place | None:
+    try:
+        return open_place(Path(path))
+    except PathError:
+        return None
