@@ -38,6 +38,8 @@ from planaria.cortex.telemetry.log_writer import LogWriter
 from planaria.cortex.telemetry.logs import log_processes, logging_to
 from planaria.cortex.upkeep.pruner import Pruner
 from planaria.cortex.upkeep.retention import policy_of
+from planaria.membrane.calls.permits import Permits
+from planaria.membrane.calls.process import Calls
 from planaria.membrane.gate.gate import Gate, load_tools
 from planaria.membrane.models.directory import Latest, ModelDirectory
 from planaria.nerve.control import serve_control
@@ -75,6 +77,7 @@ def tree(
     options = JournalOptions(commit_interval=settings.journal.commit_interval)
     place = JournalPlace(settings.journal, garden, environ)
     latest = Latest()
+    permits = Permits(settings.zone)
     models = partial(models_view, latest)
     link = partial(Dashboard.login_link, "dashboard")
     services = Services(garden=garden, settings=settings, stop=stop, redactor=redactor, login_link=link)
@@ -90,7 +93,11 @@ def tree(
             name="records",
             strategy="rest_for_one",
         ),
-        child(ModelDirectory, settings.models, environ, latest, name="models"),
+        floor(
+            child(ModelDirectory, settings.models, environ, latest, name="models"),
+            child(Calls, permits, name="calls"),
+            name="membrane",
+        ),
         child(Pruner, policy_of(settings.journal.retention), name="pruner"),
         supervisor(
             floor(
@@ -103,7 +110,7 @@ def tree(
             ),
             supervisor(
                 rooms.tree(),
-                agents.tree(garden, gate, {Redactor: redactor}),
+                agents.tree(garden, gate, {Redactor: redactor, Permits: permits}),
                 workflows.tree(gate, garden, zone=settings.zone),
                 floor(
                     child(Questions, name="questions"),
