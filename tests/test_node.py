@@ -237,7 +237,7 @@ async def test_every_floor_of_the_tree_runs_and_the_order_is_that_of_need(garden
     try:
         (root,) = [each for each in node.tree() if each.name == "node"]
         assert [child.id for child in root.children] == [
-            *("chronicle", "journal", "node_lease", "records", "membrane", "pruner", "floors"),
+            *("chronicle", "journal", "node_lease", "records", "immune", "membrane", "pruner", "floors"),
         ]
         nerve, life = root.children[-1].children
         assert [child.id for child in nerve.children] == ["live", "metrics", "dashboard", "control"]
@@ -249,7 +249,7 @@ async def test_every_floor_of_the_tree_runs_and_the_order_is_that_of_need(garden
 
 
 @pytest.mark.parametrize(
-    "victim", ["journal", "chronicle", "library", "models", "calls", "rooms", "agents", "workflows"]
+    "victim", ["journal", "chronicle", "library", "ledger", "models", "calls", "rooms", "agents", "workflows"]
 )
 async def test_whichever_process_is_killed_the_garden_answers_again(garden: Path, victim: str):
     node = await whole(garden)

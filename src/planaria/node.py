@@ -31,6 +31,7 @@ from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.live.store import Live
 from planaria.cortex.node_lease import NodeLease
 from planaria.cortex.redact import Redactor
+from planaria.cortex.secrets import Secrets
 from planaria.cortex.stores.place import JournalPlace, master_key
 from planaria.cortex.stores.stores_of import Stores
 from planaria.cortex.telemetry.export import exporter
@@ -38,6 +39,9 @@ from planaria.cortex.telemetry.log_writer import LogWriter
 from planaria.cortex.telemetry.logs import log_processes, logging_to
 from planaria.cortex.upkeep.pruner import Pruner
 from planaria.cortex.upkeep.retention import policy_of
+from planaria.immune.breaker_keeper import Breakers
+from planaria.immune.ledger_keeper import Ledger
+from planaria.immune.notice import NOTICE
 from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.process import Calls
 from planaria.membrane.gate.gate import Gate, load_tools
@@ -70,9 +74,16 @@ def tree(
     environ: Mapping[str, str],
     stop: Callable[[], None],
     sources: Mapping[str, Source] | None = None,
+    redactor: Redactor | None = None,
 ) -> ChildSpec:
-    """Everything that runs. `sources` are figures of what is no process, for `/metrics`."""
-    redactor = Redactor(environ, settings.secret_variables())
+    """Everything that runs.
+
+    Args:
+        sources: figures of what is no process, for `/metrics`.
+        redactor: one for all that writes, as it learns secrets on the way; made here if there is none.
+    """
+    redactor = redactor or Redactor(environ, settings.secret_variables())
+    key = master_key(garden)
     gate = Gate(load_tools(planaria.tools))
     options = JournalOptions(commit_interval=settings.journal.commit_interval)
     place = JournalPlace(settings.journal, garden, environ)
@@ -84,7 +95,7 @@ def tree(
     token = environ.get(settings.web.metrics_token_env or "", "")
     return supervisor(
         child(Chronicle, name="chronicle"),
-        child(Journal, Stores(place), options, redactor, master_key(garden), name="journal"),
+        child(Journal, Stores(place), options, redactor, key, name="journal"),
         child(NodeLease, place.holder, name="node_lease"),
         floor(
             child(Library, garden, name="library"),
@@ -94,7 +105,12 @@ def tree(
             strategy="rest_for_one",
         ),
         floor(
-            child(ModelDirectory, settings.models, environ, latest, name="models"),
+            child(Breakers, settings.breakers, name="breakers"),
+            child(Ledger, settings.budget, settings.zone, name="ledger"),
+            name="immune",
+        ),
+        floor(
+            child(ModelDirectory, settings.models, environ, latest, True, Secrets(key, redactor), name="models"),
             child(Calls, permits, name="calls"),
             name="membrane",
         ),
@@ -141,6 +157,7 @@ def handlers() -> dict[str, Handler]:
     return {
         later_talk.SAY: Handler(later_talk.say),
         later_talk.POST: Handler(later_talk.post),
+        NOTICE: Handler(later_talk.tell),
         START: Handler(later_runs.start),
         REPLAY: Handler(replaying(replayers)),
     }
@@ -203,7 +220,7 @@ def run(garden: Path, on_ready: Callable[[Ready], None], environ: Mapping[str, s
             logs.append(writer)
             yield
 
-    root = tree(settings, garden, environ, stop, {"Log lines": log_figures})
+    root = tree(settings, garden, environ, stop, {"Log lines": log_figures}, redactor)
     program = Program(Node(settings.node.name), root, ready, failed, around=around)
     try:
         return program.run()

@@ -7,7 +7,7 @@
     usd_per_day = 20.0
     [budget.agent]                # each agent; its record may say otherwise
     usd_per_day = 10.0
-    usd_per_turn = 2.0
+    usd_per_turn = 5.0            # its sub-agents included
 
 A limit is a measure and a time: `usd`, `tokens`, `calls` (of models and tools), `seconds` (that they took);
 `_per_day` in the garden's zone, `_per_turn`, or neither: as long as the session lives. `depth` is how many sub-agents
@@ -18,41 +18,48 @@ from typing import Annotated
 
 import msgspec
 
-type Most = Annotated[float, msgspec.Meta(ge=0.0)]
-type Count = Annotated[int, msgspec.Meta(ge=0)]
-
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The limits of one account; None: no limit, or the one of whoever is asked next. See the module for the keys."""
 
-    usd_per_day: Most | None = None
-    tokens_per_day: Count | None = None
-    calls_per_day: Count | None = None
-    seconds_per_day: Most | None = None
-    usd_per_turn: Most | None = None
-    tokens_per_turn: Count | None = None
-    calls_per_turn: Count | None = None
-    seconds_per_turn: Most | None = None
-    usd: Most | None = None
-    tokens: Count | None = None
-    calls: Count | None = None
-    seconds: Most | None = None
-    depth: Count | None = None
-    children: Count | None = None
+    usd_per_day: float | None = None
+    tokens_per_day: int | None = None
+    calls_per_day: int | None = None
+    seconds_per_day: float | None = None
+    usd_per_turn: float | None = None
+    tokens_per_turn: int | None = None
+    calls_per_turn: int | None = None
+    seconds_per_turn: float | None = None
+    usd: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
+    seconds: float | None = None
+    depth: int | None = None
+    children: int | None = None
 
     def over(self, other: "Limits") -> "Limits":
         """These limits, and where they say nothing, the other's."""
-        said = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
-        return msgspec.structs.replace(other, **said)
+        return msgspec.structs.replace(other, **self.given())
+
+    def fault(self) -> str:
+        """The first limit that is below zero, for people; empty if none is."""
+        for name, value in self.given().items():
+            if value < 0:
+                return f"{name} is {value:g}; write 0 or more, or leave it out for no limit"
+        return ""
+
+    def given(self) -> dict[str, float]:
+        """Those that say something, by name."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
 
 
 NO_LIMITS = Limits()
 
 SAFE_AGENT = Limits(
     usd_per_day=10.0,
-    usd_per_turn=2.0,
-    tokens_per_turn=2_000_000,
-    calls_per_turn=500,
+    usd_per_turn=5.0,
+    tokens_per_turn=5_000_000,
+    calls_per_turn=1000,
     depth=3,
     children=16,
 )

@@ -201,6 +201,12 @@ class Breaker:
         self.why = why
         self._close(now, by)
 
+    def forget(self) -> None:
+        """Let go of what is held against a closed one."""
+        self.failures = 0
+        self.why = ""
+        self._stamps = [-1] * SLICES
+
     def restore(self, state: State, since: float, until: float | None, times: int, why: str, by: str) -> None:
         """Be what the journal says it was; nobody is told."""
         self.why, self.by, self.until = why, by, until

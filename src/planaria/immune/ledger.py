@@ -15,89 +15,40 @@ are in memory: those of a process that has died are let go of.
 The process `ledger` (`immune/ledger_keeper.py`) owns the accounts; where it does not run nothing is limited.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Callable
 
-import msgspec
-
-from planaria.config.budget import Limits
+from planaria.config.budget import NO_LIMITS, BudgetSettings, Limits
+from planaria.immune.account import plain
 from planaria.immune.amount import Amount
+from planaria.immune.book import Book
+from planaria.immune.reserving import AccountPath, Exhausted, Reservation
 from planaria.otp import Node, Pid
+from planaria.otp.kernel.process import running
+
+__all__ = ["AccountPath", "Accounts", "Amount", "Exhausted", "Reservation", "accounts_of"]
 
 OWNER = "ledger"
 """Registered name of the process that owns the accounts."""
 
 
-class AccountPath(msgspec.Struct, frozen=True):
-    """Who spends: every account above is charged, too.
-
-    Attributes:
-        session: the stream the call is noted in: `session:scout@garden`, `run:<id>`. Its name tells agent and room.
-        turn: the turn it belongs to; empty if none.
-        provider: of a model call; empty for a tool.
-    """
-
-    session: str
-    turn: str = ""
-    provider: str = ""
-
-
-class Exhausted(msgspec.Struct, frozen=True):
-    """There is not enough left.
-
-    Attributes:
-        account: whose limit is met: `agent:scout`, `garden`.
-        limit: its name: `usd_per_day`, `children`.
-        most: the limit; `spent` and `reserved` of it are gone, `wanted` was asked for. Dollars, tokens, calls, seconds.
-        until: unix seconds from which on there is more; None if never.
-    """
-
-    account: str
-    limit: str
-    most: float
-    spent: float
-    reserved: float = 0.0
-    wanted: float = 0.0
-    until: float | None = None
-
-    def __str__(self) -> str:
-        if self.limit in ("depth", "children"):
-            return f"{self.account} may have no more: its limit {self.limit} is {self.most:g}"
-        most, spent, reserved, wanted = (
-            spoken(self.limit, value) for value in (self.most, self.spent, self.reserved, self.wanted)
-        )
-        text = f"the budget of {self.account} does not allow it: {spent} of {most} {self.limit} are spent"
-        if self.reserved:
-            text += f", {reserved} are set aside for calls under way"
-        if self.wanted:
-            text += f", this may cost {wanted}"
-        return text if self.until is None else f"{text}; there is more from {moment(self.until)}"
-
-
-def spoken(limit: str, value: float) -> str:
-    """An amount in the words of its limit: dollars to the cent or finer, whole numbers else."""
-    if not limit.startswith("usd"):
-        return f"{value:,.0f}"
-    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.6f}".rstrip("0").ljust(5, "0")
-
-
-def moment(at: float) -> str:
-    """A time for people."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-class Reservation:
-    """What is set aside for one call."""
-
-    __slots__ = ("amount", "holder", "path")
-
-    def __init__(self, path: AccountPath, amount: Amount, holder: Pid | None) -> None:
-        self.path = path
-        self.amount = amount
-        self.holder = holder
-
-
 class Accounts:
-    """All accounts of a node."""
+    """All accounts of a node.
+
+    Args:
+        book: what is spent and held.
+        clock: unix seconds.
+        refused: called with each refusal and who was refused.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        clock: Callable[[], float],
+        refused: Callable[[Exhausted, AccountPath], object] = lambda exhausted, path: None,
+    ) -> None:
+        self.book = book
+        self._clock = clock
+        self._refused = refused
 
     def reserve(self, path: AccountPath, amount: Amount) -> Reservation | Exhausted:
         """Set aside what a call may cost at most, at every account above it, or at none.
@@ -105,7 +56,14 @@ class Accounts:
         Args:
             amount: 1 call and what is known of the rest; 0 asks for nothing of that measure.
         """
-        return Reservation(path, amount, None)
+        self._today()
+        held = self.book.reserve(path, amount, running.process)
+        if isinstance(held, Exhausted):
+            if self.sweep():
+                held = self.book.reserve(path, amount, running.process)
+            if isinstance(held, Exhausted):
+                self._refused(held, path)
+        return held
 
     def settle(self, reservation: Reservation, amount: Amount | None = None) -> None:
         """The call is over and its end is in the journal. Once; a second time changes nothing.
@@ -113,33 +71,73 @@ class Accounts:
         Args:
             amount: what it cost. For whoever reads along; the journal's word counts.
         """
+        self.book.settle(reservation)
 
     def release(self, reservation: Reservation) -> None:
         """The call was not made."""
+        self.book.settle(reservation)
 
     def left(self, path: AccountPath) -> dict[str, float]:
         """What the tightest account leaves, by measure: `usd`, `tokens`, `calls`, `seconds`; those with a limit."""
-        return {}
+        self._today()
+        found = self.book.left(self.book.chain(path))
+        return {name: plain(cap.measure, rest) for name, (rest, _, cap) in found.items()}
 
     def open_child(self, parent: AccountPath, child: str, limits: Limits | None = None) -> Limits | Exhausted:
         """Set a slice of a turn's budget aside for a sub-agent, from its start to its end.
 
-        The slice is nobody else's: neither the parent nor its other children can spend it. Append `allotted(...)` of
-        what comes back together with the event that says that the child was started.
+        The slice is nobody else's: neither the parent nor its other children can spend it. It lasts until
+        `child.finished` is in the journal, or `close_child`; write what comes back as the `budget` of `child.asked`,
+        so that it is the same after a restart.
 
         Args:
-            child: the session of the child.
+            child: the stream of the child, `<parent's>/<name>`.
             limits: `usd`, `tokens`, `calls`, `seconds` that are wanted; what is not named gets half of what is left.
         Returns:
             The slice, which may be less than was wanted; or why there is none: too deep, too many, nothing left.
         """
-        return limits or Limits()
+        self._today()
+        slice_ = self.book.allot(parent, child, limits or NO_LIMITS)
+        if isinstance(slice_, Exhausted):
+            self._refused(slice_, parent)
+        else:
+            self.book.adopt(child, parent.session, parent.turn, slice_)
+        return slice_
 
     def close_child(self, child: str) -> None:
-        """The child is over: what is left of its slice is its parent's again."""
+        """The child is over, or never began: what is left of its slice is its parent's again."""
+        self.book.part(child)
+
+    def sweep(self) -> int:
+        """Let go of what dead processes hold; how many reservations that were."""
+        gone = [each for each in self.book.open if isinstance(each.holder, Pid) and not each.holder.alive]
+        for each in gone:
+            self.book.settle(each)
+        return len(gone)
+
+    def _today(self) -> None:
+        now = self._clock()
+        if now >= self.book.day_ends:
+            self.book.begin_day(now)
 
 
-_NONE = Accounts()
+class _NoAccounts(Accounts):
+    """Of a node that keeps none."""
+
+    def reserve(self, path: AccountPath, amount: Amount) -> Reservation | Exhausted:
+        return Reservation(path, amount)
+
+    def left(self, path: AccountPath) -> dict[str, float]:
+        return {}
+
+    def open_child(self, parent: AccountPath, child: str, limits: Limits | None = None) -> Limits | Exhausted:
+        return limits or NO_LIMITS
+
+    def close_child(self, child: str) -> None:
+        pass
+
+
+_NONE = _NoAccounts(Book(BudgetSettings()), lambda: 0.0)
 
 
 def accounts_of(node: Node) -> Accounts:

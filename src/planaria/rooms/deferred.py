@@ -67,6 +67,14 @@ async def post(job: Job) -> dict[str, str]:
     return {"message": accepted.id}
 
 
+async def tell(job: Job) -> dict[str, str]:
+    """Tell a room what the node has to say, as `say`. Where there is no such room there is nobody to be told."""
+    try:
+        return await say(job)
+    except GiveUp:
+        return {}
+
+
 async def redeliver(dead: DeadLettered, job: Job) -> dict[str, int]:
     """Let an agent answer a message once more that it has given up. Once for each letter, however often it is tried."""
     room, message, agent = (str(dead.evidence.get(name, "")) for name in ("room", "message", "agent"))

@@ -13,4 +13,4 @@ from planaria.otp import Node
 
 def projections(node: Node) -> Sequence[Projection]:
     """All of them, empty; what `Live` is started with."""
-    return (Sessions(node), Runs(), Providers(), Breakers(), Processes(node))
+    return (Sessions(node), Runs(), Providers(), Breakers(node), Processes(node))

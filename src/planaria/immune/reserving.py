@@ -1,0 +1,80 @@
+"""Setting aside what a call may cost: who asks, what it gets, and why it gets nothing."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from planaria.immune.account import Account
+from planaria.immune.amount import Amount
+
+
+class AccountPath(msgspec.Struct, frozen=True):
+    """Who spends: every account above is charged, too.
+
+    Attributes:
+        session: the stream the call is noted in: `session:scout@garden`, `run:<id>`. Its name tells agent and room.
+        turn: the turn it belongs to; empty if none.
+        provider: of a model call; empty for a tool.
+    """
+
+    session: str
+    turn: str = ""
+    provider: str = ""
+
+
+class Exhausted(msgspec.Struct, frozen=True):
+    """There is not enough left.
+
+    Attributes:
+        account: whose limit is met: `agent:scout`, `garden`.
+        limit: its name: `usd_per_day`, `children`.
+        most: the limit; `spent` and `reserved` of it are gone, `wanted` was asked for. Dollars, tokens, calls, seconds.
+        until: unix seconds from which on there is more; None if never.
+    """
+
+    account: str
+    limit: str
+    most: float
+    spent: float
+    reserved: float = 0.0
+    wanted: float = 0.0
+    until: float | None = None
+
+    def __str__(self) -> str:
+        if self.limit in ("depth", "children"):
+            return f"{self.account} may have no more: its limit {self.limit} is {self.most:g}"
+        most, spent, reserved, wanted = (
+            spoken(self.limit, value) for value in (self.most, self.spent, self.reserved, self.wanted)
+        )
+        text = f"the budget of {self.account} does not allow it: {spent} of {most} {self.limit} are spent"
+        if self.reserved:
+            text += f", {reserved} are set aside for calls under way"
+        if self.wanted:
+            text += f", this may cost {wanted}"
+        return text if self.until is None else f"{text}; there is more from {moment(self.until)}"
+
+
+def spoken(limit: str, value: float) -> str:
+    """An amount in the words of its limit: dollars to the cent or finer, whole numbers else."""
+    if not limit.startswith("usd"):
+        return f"{value:,.0f}"
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.6f}".rstrip("0").ljust(5, "0")
+
+
+def moment(at: float) -> str:
+    """A time for people."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+class Reservation:
+    """What is set aside for one call, at the accounts of `chain`, by the process `holder`."""
+
+    __slots__ = ("amount", "chain", "holder", "path")
+
+    def __init__(
+        self, path: AccountPath, amount: Amount, holder: object = None, chain: tuple[Account, ...] = ()
+    ) -> None:
+        self.path = path
+        self.amount = amount
+        self.holder = holder
+        self.chain = chain
