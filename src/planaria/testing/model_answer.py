@@ -21,6 +21,7 @@ class Answer:
         status, headers, body: an answer other than 200 is this body (a dict is sent as JSON).
         events: the data of the events to send instead of those made from the above (without `data: `); a pair
             sets the event's name too.
+        stream: the whole body to send instead, as bytes.
         cut_after: bytes of the body after which the connection is dropped.
         split: bytes a write; None sends one event a write.
         hold_at: number of the event before which the server waits for `release()`.
@@ -45,6 +46,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: dict[str, Any] | list[Any] | str | None = None
     events: tuple[str | tuple[str, str], ...] | None = None
+    stream: bytes | None = None
     cut_after: int | None = None
     split: int | None = None
     hold_at: int | None = None
@@ -76,6 +78,9 @@ def pieces_of(data: bytes, size: int | None) -> Iterator[bytes]:
 
 def sse(answer: Answer, dialect: Dialect, model: str) -> Iterator[bytes]:
     """The server-sent events of one answer."""
+    if answer.stream is not None:
+        yield answer.stream
+        return
     if answer.events is not None:
         for event in answer.events:
             name, data = event if isinstance(event, tuple) else ("", event)
