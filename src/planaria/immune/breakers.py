@@ -94,6 +94,10 @@ class BreakerTable:
             return "half_open"
         return breaker.state
 
+    def states(self) -> dict[str, State]:
+        """By name, what those that are not closed are now."""
+        return {each.name: self.state(each.name) for each in self if each.state != "closed"}
+
     def get(self, name: str) -> Breaker | None:
         """The breaker of this name, if it ever was asked for."""
         return self._breakers.get(name)

@@ -124,8 +124,7 @@ class Exchange:
             choice = self.models.resolve(request.wanted)
             return Route((Candidate(choice.provider.name, choice.model, "asked for by name"),))
         usage: Mapping[str, ProviderUsage] = {} if self.permits is None else self.permits.usage()
-        breakers = {each.name: each.state for each in breakers_of(node_()) if each.state != "closed"}
-        return route(request, catalogue, usage, breakers, self.preferences)
+        return route(request, catalogue, usage, breakers_of(node_()).states(), self.preferences)
 
     async def seat(
         self,
