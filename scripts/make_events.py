@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAliasType, Union, get_args, get_origin
 
 import msgspec
 
@@ -105,6 +105,8 @@ def name_of(kind: Any) -> str:
     origin, inner = get_origin(kind), get_args(kind)
     if kind is type(None):
         return "None"
+    if origin is Annotated:
+        return name_of(inner[0])
     if origin is Literal:
         return " | ".join(json.dumps(each) for each in inner)
     if origin in (Union, UnionType):
@@ -149,6 +151,8 @@ def example(kind: Any, name: str) -> Any:
     if isinstance(kind, TypeAliasType):
         return example(kind.__value__, name)
     origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return example(inner[0], name)
     if origin is Literal:
         return inner[-1]
     if origin in (Union, UnionType):

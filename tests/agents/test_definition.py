@@ -64,3 +64,10 @@ def test_a_name_that_cannot_be_mentioned_is_refused(path: str):
 def test_names_that_mean_somebody_else_are_refused(name: str):
     with pytest.raises(AgentError, match="is taken"):
         read("class: agent", path=f"agents/{name}.md")
+
+
+def test_an_agent_can_be_kept_to_this_machine():
+    assert not read("model: light").local_only
+    assert read("privacy: local").local_only
+    with pytest.raises(AgentError, match="privacy cannot be 'home'. Write `local`"):
+        read("privacy: home")

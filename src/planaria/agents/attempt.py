@@ -53,6 +53,7 @@ def wish_of(desk: Desk, turn: Turn, brief: Brief) -> Request:
         wanted=definition.model,
         input_tokens=int(characters / drafts.characters),
         max_output_tokens=definition.max_tokens,
+        local_only=definition.local_only,
         exclude=frozenset(turn.course.excluded),
     )
 

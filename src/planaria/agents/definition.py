@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -41,6 +41,7 @@ class AgentDefinition(msgspec.Struct, frozen=True):
         prompt: tokens that parts of its prompt may have, by name, instead of `BUDGETS` in `agents/prompt.py`.
         guards: when its guards speak up.
         restart: what a session of it does otherwise after they have, or after it has failed.
+        privacy: `local`: only models on this machine or the private network are asked, whatever else is wished.
     """
 
     name: str
@@ -60,6 +61,12 @@ class AgentDefinition(msgspec.Struct, frozen=True):
     grants: tuple[Grant, ...] = ()
     guards: Thresholds = Thresholds()
     restart: RestartPolicy = RestartPolicy()
+    privacy: Literal["local"] | None = None
+
+    @property
+    def local_only(self) -> bool:
+        """Whether nothing it is told may leave this machine and the private network."""
+        return self.privacy == "local"
 
     def authority(self) -> Authority:
         """What it may do, compiled; made once for each version of an agent."""
@@ -77,7 +84,7 @@ class AgentError(Exception):
 _IGNORED = ("class", "title", "tags", "created", "updated")
 _FIELDS = (
     *("description", "model", "tools", "rooms", "host", "max_steps", "max_tokens", "temperature"),
-    *("arrivals", "parallel", "limits", "prompt", "grants", "guards", "restart"),
+    *("arrivals", "parallel", "limits", "prompt", "grants", "guards", "restart", "privacy"),
 )
 BUDGETED = (
     *("contract", "soul", "user", "memory", "room", "instructions", "amendments", "plan", "handoff"),
@@ -168,6 +175,8 @@ def _checked(values: dict[str, Any], wrong: Callable[[str, str, str], None]) -> 
                 checked[key] = value
             case "temperature", (int() | float()) if not isinstance(value, bool) and 0 <= value <= 2:
                 checked[key] = float(value)
+            case "privacy", "local":
+                checked[key] = value
             case "arrivals", str() if value in POLICIES:
                 checked[key] = value
             case "limits", dict() if all(_positive(each) for each in value.values()):
@@ -198,6 +207,7 @@ def _positive(value: object) -> bool:
 
 _SHAPES = {
     "description": "Write a sentence",
+    "privacy": "Write `local`, or leave it out",
     "model": "Write `provider/model`, a tier (local, light, medium, heavy), or leave it out",
     "tools": "Write a list such as [notes.*, web.fetch]",
     "rooms": "Write a list such as [garden]",

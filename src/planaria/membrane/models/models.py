@@ -1,7 +1,7 @@
 """The models of a node: the catalogue, the providers that answer, and which model a word means.
 
 Found in this order: `planaria.toml`, the garden's database, keys in the environment, servers on this machine, and
-always `offline`, the rule-based model that comes with us. What the database says of a provider stands over where it was found.
+always `offline`, the rule-based model that comes with us. What the database says of a provider stands over all else.
 A value: `resolve` asks no network, and `changed` makes another.
 Does badly: a model loaded into a local server after the start is known only after another `probe`.
 """
