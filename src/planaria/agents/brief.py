@@ -53,6 +53,7 @@ class Brief(msgspec.Struct, frozen=True):
         earlier: whether there is talk that is not shown.
         room: characters the results of the turn's tools may have.
         resumed: people may have seen a piece of an answer that is not going on.
+        window: tokens the model takes, if that is known.
     """
 
     shown: tuple[RoomMessage, ...]
@@ -61,21 +62,26 @@ class Brief(msgspec.Struct, frozen=True):
     earlier: bool = False
     room: int = 0
     resumed: bool = False
+    window: int | None = None
 
 
-async def gather(desk: Desk, turn: Turn) -> Brief:
-    """Ask the room what the model is to be told; after a restart the talk is the one it was told."""
-    budgets = budgets_of(desk.definition)
+async def gather(desk: Desk, turn: Turn, window: int | None = None) -> Brief:
+    """Ask the room what the model is to be told; after a restart the talk is the one it was told.
+
+    Args:
+        window: tokens the model takes; None if that is not known.
+    """
+    budgets = budgets_of(desk.definition, window)
     room = int(budgets["turn"] * desk.drafts.characters)
     if desk.child is not None:
-        return Brief((), Talk(), (), room=room, resumed=turn.begun)
+        return Brief((), Talk(), (), room=room, resumed=turn.begun, window=window)
     name = room_name(desk.room)
     pending = [message.id for message in await Room.pending(name, desk.agent)]
     others = tuple(member for member in await Room.members(name) if member != desk.agent)
     if turn.asked is not None and turn.asked.talk is not None:
         shown, problems = await stretch(JournalSource(), desk.room, turn.asked.talk)
         if not problems:
-            return Brief(tuple(shown), turn.asked.talk, others, room=room, resumed=True)
+            return Brief(tuple(shown), turn.asked.talk, others, room=room, resumed=True, window=window)
     # A word of the room's about where it was forked off is for people.
     hidden = {turn.message.id, repeatable_id(name, RoomForked.kind), *turn.answers, *pending}
     talk = await Room.transcript(name, limit=MOST_MESSAGES + len(hidden))
@@ -84,7 +90,7 @@ async def gather(desk: Desk, turn: Turn) -> Brief:
     place = talk_of(kept, [message for message in talk if message.id in hidden])
     seen = sum(message.id not in hidden for message in talk)
     earlier = len(kept) < seen or seen >= MOST_MESSAGES
-    return Brief(tuple(kept), place, others, earlier, room, resumed=turn.begun)
+    return Brief(tuple(kept), place, others, earlier, room, resumed=turn.begun, window=window)
 
 
 async def garden_texts() -> dict[str, str]:
@@ -179,9 +185,9 @@ def _system(desk: Desk, turn: Turn, brief: Brief) -> tuple[str, tuple[PartSize, 
         earlier=brief.earlier,
         parent="" if desk.child is None else desk.child.by,
     )
-    drafts, budgets = desk.drafts, budgets_of(desk.definition)
+    drafts, budgets = desk.drafts, budgets_of(desk.definition, brief.window)
     if drafts.told != told:
-        parts = assemble(told, drafts.characters)
+        parts = assemble(told, drafts.characters, brief.window)
         parts = tuple(msgspec.structs.replace(part, text=desk.mask(part.text)) for part in parts)
         drafts.told = told
         drafts.system = system_text(parts)

@@ -4,6 +4,7 @@ Owned by a session's process, used by the one task that makes its model call. Lo
 """
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from planaria.agents.events import PartSize
 from planaria.agents.prompt import CHARACTERS, Told
@@ -16,12 +17,23 @@ FEWEST, MOST = 1.5, 8.0
 """Characters of a token that are believed."""
 
 
+class Written(Protocol):
+    """An answer on its way."""
+
+    @property
+    def written(self) -> str:
+        """What there is of it, secrets masked."""
+        ...
+
+
 @dataclass(slots=True)
 class Drafts:
     """The last system message, what it was made of, and the tools that were offered with it.
 
     Attributes:
         characters: of a token, as usage has shown so far.
+        window: tokens the model takes, for the catalogue, wish and models left out it was looked up with.
+        streaming: the answer that is written now, or was last.
     """
 
     characters: float = CHARACTERS
@@ -30,6 +42,8 @@ class Drafts:
     sizes: tuple[PartSize, ...] = ()
     offered: list[Tool] = field(default_factory=list)
     tools: str = ""
+    window: tuple[object, object, int | None] = (None, None, None)
+    streaming: "Written | None" = None
 
     def measure(self, request: ModelRequest, usage: Usage) -> None:
         """Learn from an answer how many characters a token has: half from this prompt, half from those before."""

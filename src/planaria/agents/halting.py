@@ -1,9 +1,16 @@
-"""What a stop is aimed at, and what became of it."""
+"""What a stop is aimed at, what is written of it, and what became of it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
+
+from planaria.agents.desk import Desk, note
+from planaria.agents.guard_events import StopMode, TurnStopped
+from planaria.agents.turn import Turn
+from planaria.cortex.event import NewEvent
+from planaria.otp import Deferred
 
 type Kind = Literal["session", "agent", "room", "all"]
 
@@ -49,3 +56,41 @@ class Halted(msgspec.Struct, frozen=True):
     session: str
     turns: tuple[str, ...] = ()
     problem: str = ""
+
+
+@dataclass(slots=True)
+class Halting:
+    """A stop on its way into the journal.
+
+    Attributes:
+        turns: that are stopped; the first is the one in hand if `current`.
+        answers: who waits for it.
+    """
+
+    turns: tuple[Turn, ...]
+    current: bool
+    answers: list[Deferred[Halted]] = field(default_factory=list)
+
+
+async def note_stops(
+    desk: Desk,
+    turns: Sequence[Turn],
+    by: str,
+    mode: StopMode,
+    why: str,
+    partial: str,
+    ahead: Sequence[NewEvent],
+) -> None:
+    """Write that turns are stopped, and that those began which had not; while the journal is away, wait.
+
+    Args:
+        partial: what the first had said.
+        ahead: events that are to be written first, some of which may be there already.
+    """
+    events = list(ahead)
+    for number, turn in enumerate(turns):
+        if not turn.begun:
+            events.append(desk.started(turn, len(turn.steps)))
+        stopped = TurnStopped(turn.id, by, mode, why, "" if number else partial)
+        events.append(desk.event(turn, stopped, turn.id))
+    await note(events)

@@ -7,7 +7,8 @@ waits for can be looked at any time, and a kill ends the spending. What it knows
 it takes the turn up where that stands.
 
 Turn-taking: messages that come during a turn are queued, taken in or interrupt it, see `arrivals.py`.
-Does badly: a model that streams without end is ended by nobody but a person who kills its task.
+Beside it stands its guard (`immune/guard.py`): when that finds that the turn goes nowhere, finding and choice are
+written (`guarding.py`), the process ends with them as its reason, and the next one folds what is to change.
 Emits in the journal, session `session:<agent>@<room>`: see `turn.py`; on the room's topic `TurnState`, `ReplyDelta`.
 """
 
@@ -22,21 +23,36 @@ import msgspec
 
 from planaria.agents.arrivals import to_collect, to_steer
 from planaria.agents.attempt import Doing
-from planaria.agents.brief import Brief
+from planaria.agents.brief import GARDEN_FILES, Brief
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
 from planaria.agents.desk import Desk, note
 from planaria.agents.events import SessionForked, session_name
 from planaria.agents.guard_events import StopMode
-from planaria.agents.halting import Halted
+from planaria.agents.guarding import (
+    LOOK_FROM,
+    Chosen,
+    Tripped,
+    ask_person,
+    guard_name,
+    model_of,
+    steps_seen,
+    too_much,
+    trip,
+    tripped,
+)
+from planaria.agents.halting import Halted, Halting, note_stops
 from planaria.agents.kinship import ChildAsked
 from planaria.agents.past.ledgers import known_ledger
+from planaria.agents.plan import plan_path
+from planaria.agents.pressure import Pressed
 from planaria.agents.spans import OUTCOME, end_turn, turn_span
 from planaria.agents.state import compare
 from planaria.agents.think import Thought, think
-from planaria.agents.turn import Act, Action, Say, Think, Turn, next_action, take
+from planaria.agents.turn import Act, Action, Ask, Say, Think, Turn, next_action, take
 from planaria.agents.work import (
     Begun,
     Behind,
+    Entered,
     Executed,
     Noted,
     OpenCalls,
@@ -44,7 +60,7 @@ from planaria.agents.work import (
     Said,
     Stopped,
     begin,
-    join,
+    enter,
     note_results,
     run_tool,
     say,
@@ -53,11 +69,14 @@ from planaria.agents.work import (
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.telemetry.span import NO_SPAN, Span
+from planaria.immune.guard import Guard, Pulse, Verdict
+from planaria.immune.restart import Cause
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.gate.prepared import Prepared
 from planaria.otp import (
     CallFailed,
     Crash,
+    Deferred,
     Down,
     GenServer,
     NoProcess,
@@ -69,7 +88,10 @@ from planaria.otp import (
     call,
     cast,
     demonitor,
+    exit_signal,
     monitor,
+    node_,
+    now,
     reason_text,
     send,
     send_after,
@@ -78,7 +100,7 @@ from planaria.otp import (
 )
 from planaria.records.library import TOPIC as RECORDS
 from planaria.records.scan import RecordChanged
-from planaria.rooms.message import Delivery, room_name
+from planaria.rooms.message import Delivery, StopAsked, room_name
 from planaria.rooms.room import Room
 
 KEEPER = "agents"
@@ -97,6 +119,9 @@ KEEP_EVERY = 250
 """Turns after which the turns of the session are kept as a snapshot, for replays."""
 LOOK_EVERY = 32
 """Turns after which one is read from the journal once more before it is answered."""
+
+UNWINDING = 1.0
+"""Seconds that work which was cancelled may take to clean up."""
 
 type Status = Literal["idle", "thinking", "acting", "waiting"]
 
@@ -130,6 +155,12 @@ class Again(msgspec.Struct, frozen=True):
     turn: str
 
 
+class Overdue(msgspec.Struct, frozen=True):
+    """To itself: what was cancelled has had its time."""
+
+    processes: tuple[Pid, ...]
+
+
 class AgentProcess(GenServer):
     """One agent in one room."""
 
@@ -159,6 +190,7 @@ class AgentProcess(GenServer):
         self._desk = Desk(
             *(_as_forked(definition, fork), room, self.session, garden, gate, services, fork, self.child)
         )
+        self.entered = False  # whether it knows what its prompts tell of the garden
         self.waiters: set[Pid] = set()  # of a child: those it works for
         self.status: Status = "idle"
         self.doing = ""
@@ -182,6 +214,13 @@ class AgentProcess(GenServer):
         self.joining: TaskRef | None = None
         self.room_monitor: Any = None
         self.span: Span = NO_SPAN  # of the turn
+        self.guard = guard_name(self.session)
+        self.watched = False  # whether the guard looks now and then
+        self.moved = 0.0  # when something came of the turn last
+        self.shown = self.cleared = 0  # steps of the turn that the guard was shown, and that it found good
+        self.speaking = False  # whether the answer is on its way into the room
+        self.halting: dict[Ref, Halting] = {}
+        self.stopped: set[tuple[str, int]] = set()  # messages that were stopped before their turn began
         if asked is None:
             subscribe(RECORDS)
         self.continue_with("introduce")
@@ -220,9 +259,17 @@ class AgentProcess(GenServer):
         return self._desk.definition
 
     @call
-    def halt(self, by: str, mode: StopMode = "cancel", why: str = "") -> Halted:
-        """End what is in hand and what waits; use `stop` in `agents/stop.py`."""
-        return Halted(self.session, (), f"{by} may not stop it yet ({mode}, {why})")
+    def halt(self, by: str, mode: StopMode = "cancel", why: str = "") -> Halted | Deferred[Halted]:
+        """End what is in hand and what waits; use `stop` in `agents/stop.py`.
+
+        Spending ends here and now; the answer comes when the journal has that it was stopped.
+        """
+        halting = self._halt(by, mode, why, waiting=True)
+        if halting is None:
+            return Halted(self.session)
+        answer: Deferred[Halted] = self.defer()
+        halting.answers.append(answer)
+        return answer
 
     @cast
     def amend(self, definition: AgentDefinition | None) -> None:
@@ -256,11 +303,22 @@ class AgentProcess(GenServer):
         match message:
             case Delivery():
                 self._arrived(message)
+            case StopAsked(by=by, mode=mode, why=why):
+                self._halt(by, mode, why, waiting=True)
+            case Verdict():
+                self._judged(message)
+            case Pulse():
+                self._tell_pulse()
             case TaskDone(ref=ref, value=value) if ref in self.tasks:
                 del self.tasks[ref]
                 self._done(value)
             case Down(ref=ref, reason=reason) if ref in self.tasks:
                 self._crashed(self.tasks.pop(ref), reason)
+            case TaskDone(ref=ref) | Down(ref=ref) if ref in self.halting:
+                self._halted(self.halting.pop(ref), message)
+            case Overdue(processes=processes):
+                for process in processes:
+                    exit_signal(process, "kill")
             case TaskDone(ref=ref) if ref is self.noting:
                 self.noting = None
                 if self.ending is self.noted:
@@ -268,11 +326,13 @@ class AgentProcess(GenServer):
                 self._note_ending()
             case Down(ref=ref) if ref is self.noting:
                 self.noting = None  # the next turn's first append has it
-            case TaskDone(ref=ref, value=list() as waiting) if ref is self.joining:
-                self._joined(waiting)
+            case TaskDone(ref=ref, value=Entered() as entered) if ref is self.joining:
+                self._joined(entered)
             case Down(ref=ref) if ref is self.joining:
                 self.joining = None
-                if self.room_monitor is not None:  # it lives, but was slow: else its end has said so
+                if (
+                    self.room_monitor is not None or self.child is not None
+                ):  # it lives, but was slow: else its end has said so
                     send_after(REJOIN, self.pid, Rejoin())
             case Down(ref=ref) if ref is self.room_monitor:
                 self.room_monitor = None
@@ -289,9 +349,12 @@ class AgentProcess(GenServer):
                 if self.turn is not None and self.turn.id == name and self.tasks:
                     self._show(status, text)
             case Again(turn=name) if self.turn is not None and self.turn.id == name and not self.tasks:
-                self._take_up(self.turn)
+                if not self.halting:  # which goes on with it
+                    self._take_up(self.turn)
             case RecordChanged(kind="agents", name=name) if name == self.agent:
                 self._meet(message)
+            case RecordChanged(kind="garden" | "notes", error=None):
+                self._learn(message)
             case _:
                 pass  # other records, exits of tasks that have said how it went
 
@@ -303,14 +366,27 @@ class AgentProcess(GenServer):
             demonitor(self.room_monitor, flush=True)
         # First the monitor: a room that is replaced while it is joined is joined again.
         self.room_monitor = monitor(room_name(self.room)) if self.child is None else None
-        self.joining = Task.start_link(join, self._desk, self.pid, label=f"{self.agent} joins")
+        self.joining = Task.start_link(enter, self._desk, self.pid, label=f"{self.agent} joins")
 
-    def _joined(self, waiting: list[Delivery]) -> None:
+    def _joined(self, entered: Entered) -> None:
         self.joining = None
+        self._desk = replace(self._desk, files=entered.files, plan=entered.plan)
+        self.entered = True
+        waiting = entered.waiting
         if self.child is not None and not waiting:
             self.stop()  # it has finished
         for delivery in waiting:
             self._arrived(delivery)
+        self._next()
+
+    def _learn(self, change: RecordChanged) -> None:
+        """What the prompt tells of the garden and of the plan is as it was read, and as it was changed since."""
+        desk = self._desk
+        if change.path == plan_path(self.agent, self.room):
+            self._desk = replace(desk, plan=change.record)
+        elif (name := GARDEN_FILES.get(change.name)) is not None and change.kind == "garden":
+            text = "" if change.record is None else change.record.body.strip()
+            self._desk = replace(desk, files={**desk.files, name: text})
 
     def _arrived(self, delivery: Delivery) -> None:
         """A message waits for its turn, or for the next step of the one in hand (`_taken_in`)."""
@@ -347,7 +423,7 @@ class AgentProcess(GenServer):
 
     def _next(self) -> None:
         """Begin with the next message, if there is one and nothing is in hand."""
-        if self.turn is not None or not self.queue:
+        if self.turn is not None or not self.queue or not self.entered:
             return
         delivery = self.queue.popleft()
         turn = Turn(delivery.message, delivery.attempt)
@@ -355,7 +431,11 @@ class AgentProcess(GenServer):
         self.span = turn_span(self._desk, turn)
         self.crashes, self.behind, self.fault = 0, 0, ""
         self.turns += 1
-        if self._desk.fork is None:
+        self._watch()
+        if (delivery.message.id, delivery.attempt) in self.stopped:
+            self.stopped.discard((delivery.message.id, delivery.attempt))
+            self._read(delivery)
+        elif self._desk.fork is None:
             self._go_on()
         else:
             self._read(delivery)
@@ -364,6 +444,8 @@ class AgentProcess(GenServer):
         self.turn = self.base = base
         self.events, self.ready = [], {}
         self.brief, self.lost, self.crashed = None, False, False
+        self.shown = self.cleared = 0
+        self.speaking = False
 
     def _read(self, delivery: Delivery) -> None:
         """Take the turn up where the journal says it stands."""
@@ -375,8 +457,12 @@ class AgentProcess(GenServer):
 
     def _take_up(self, turn: Turn) -> None:
         """Work of the turn was lost: read from the journal what it came to; after too often, give it up aloud."""
+        if self.crashes >= MAX_CRASHES and self._changes("crash"):
+            self._trip(turn, Tripped("crash", f"Its work crashed {self.crashes} times: {self.fault}.", {}))
+            return
         self._fresh(Turn(turn.message, turn.attempt))
         if self.crashes >= MAX_CRASHES:
+            self.speaking = True
             self._show("waiting", "putting the failure into the room")
             words = Say(f"I could not finish this: {self.fault}", None, "failed")
             self._start(say, self._desk, turn, words, None, label=f"{self.agent} says")
@@ -394,6 +480,10 @@ class AgentProcess(GenServer):
         foreseen = reduce(take, map(self._desk.foreseen, self.results), turn)
         action: Action = next_action(foreseen, self._desk.definition.max_steps)
         match action:
+            case Think() if self._is_looked_at(foreseen):
+                pass
+            case Say(outcome="failed") if (found := self._failed(foreseen)) is not None:
+                self._trip(turn, found)
             case Think(step=step, wait=wait):
                 self._show("waiting" if wait else "thinking", f"step {step + 1}")
                 self._start(
@@ -403,6 +493,11 @@ class AgentProcess(GenServer):
                 )
             case _ if self.results:
                 self._start(note_results, self._desk, turn, self.results, label=f"{self.agent} notes")
+            case Act() if (found := too_much(self._desk, turn)) is not None:
+                self._trip(turn, found)
+            case Ask():
+                self._show("waiting", "asked how to go on")
+                self._start(ask_person, self._desk, turn, action, label=f"{self.agent} asks")
             case Act(runs=runs):
                 self._show("acting", ", ".join(run.call.name for run in runs))
                 open_calls = OpenCalls(len(runs))
@@ -425,6 +520,7 @@ class AgentProcess(GenServer):
             self._start(stop, self._desk, turn, found, label=f"{self.agent} stops")
             return
         self._show("waiting", "putting the answer into the room")
+        self.speaking = True
         again = self.base if self.turns % LOOK_EVERY == 0 else None
         self._start(say, self._desk, turn, words, again, label=f"{self.agent} says")
 
@@ -441,6 +537,14 @@ class AgentProcess(GenServer):
                 return
             case Stopped():
                 self.stop("diverged")
+                return
+            case Chosen(mode=mode):
+                self.ending = self.results = ()
+                if mode == "give_up":
+                    self.lost = True  # what follows is read from the journal
+                    self._next_piece(turn)
+                else:
+                    self.stop(value.reason)
                 return
             case Thought() | Begun():
                 self.ending = self.results = ()
@@ -460,6 +564,10 @@ class AgentProcess(GenServer):
                 self._take(events)
             case Executed():
                 pass
+            case Pressed():
+                evidence = {"tokens": value.tokens, "window": value.window, "assumed": value.assumed}
+                self._trip(turn, Tripped("context", value.words, evidence, model_of(turn)))
+                return
             case Noted(events=events):
                 self.results = ()
                 self._take(events)
@@ -478,6 +586,7 @@ class AgentProcess(GenServer):
     def _take(self, events: tuple[Event, ...]) -> None:
         """Take in what was written: the state is the fold of it."""
         assert self.turn is not None
+        self.moved = now()
         self.events += events
         self.turn = reduce(take, events, self.turn)
         if self.queue and self.turn.answers:
@@ -496,7 +605,7 @@ class AgentProcess(GenServer):
         self._next_piece(self.turn)
 
     def _next_piece(self, turn: Turn) -> None:
-        if self.tasks:
+        if self.tasks or self.halting:
             return
         if self.lost and not self.crashed:
             self._fresh(Turn(turn.message, turn.attempt))
@@ -510,6 +619,7 @@ class AgentProcess(GenServer):
         end_turn(self.span)
         self.turn = self.base = self.brief = None
         self.events, self.ready, self.results, self.lost = [], {}, (), False
+        self.speaking = False
         self._show("idle", "", turn.message.id)
         if self.turns % KEEP_EVERY == 0:
             Task.start(
@@ -517,6 +627,152 @@ class AgentProcess(GenServer):
             )
         self._next()
         self._note_ending()
+
+    # --- guards -------------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Have the guard look now and then whether anything comes of the turns; one word is enough for many."""
+        self.moved = now()
+        seconds = self._desk.definition.guards.stall_seconds
+        if seconds and not self.watched:
+            self.watched = True
+            Guard.watch(self.guard, seconds)
+
+    def _tell_pulse(self) -> None:
+        turn = self.turn
+        if turn is None:
+            self.watched = False  # it stops looking, until the next turn
+            return
+        waits = self.status == "waiting" or any(
+            self._desk.gate.is_waiting(self.session, run.place) for run in self._open_runs(turn)
+        )
+        Guard.alive(self.guard, turn.id, 0.0 if waits else now() - self.moved, self.doing)
+
+    def _open_runs(self, turn: Turn) -> tuple[Any, ...]:
+        action = next_action(turn, self._desk.definition.max_steps)
+        return action.runs if isinstance(action, Act) else ()
+
+    def _is_looked_at(self, turn: Turn) -> bool:
+        """Show the guard the steps of a turn that has become long; whether its word is to be waited for."""
+        guards, watched = self._desk.definition.guards, turn.course.watched
+        steps = len(turn.steps)
+        if steps - watched < min(LOOK_FROM, guards.repeats or LOOK_FROM) or steps <= self.cleared:
+            return False
+        first = max(self.shown, watched)
+        if first < steps:
+            self.shown = steps
+            Guard.look(self.guard, turn.id, watched, guards, first, steps_seen(self._desk.gate, turn, first))
+        return True
+
+    def _judged(self, verdict: Verdict) -> None:
+        """The guard has spoken, about the steps it was shown or about the time that passed."""
+        turn = self.turn
+        if turn is None or turn.id != verdict.turn or self.lost or self.halting or self.speaking:
+            return
+        if verdict.finding is not None:
+            if verdict.step >= 0 or now() - self.moved >= self._desk.definition.guards.stall_seconds:
+                self._trip(turn, tripped(verdict.finding, turn))
+        elif verdict.step > self.cleared:
+            self.cleared = verdict.step
+            if not self.tasks:
+                self._go_on()
+
+    def _failed(self, turn: Turn) -> Tripped | None:
+        """Whether a failure of the model call is a matter for the agent's restart policy."""
+        if not turn.failures or turn.may_retry or turn.course.notice:
+            return None
+        kind = turn.tried[-1].kind if turn.tried else ""
+        evidence = {"kind": kind, "attempts": turn.failures}
+        if kind == "context_too_long" and len(turn.steps) > turn.course.since:
+            words = "Its context was full: the model took no more."
+            return Tripped("context", words, evidence, model_of(turn))
+        cause: Cause = "budget" if kind == "budget_exhausted" else "provider"
+        if not self._changes(cause):
+            return None
+        return Tripped(cause, f"No model answered: {turn.last_error}.", evidence, model_of(turn))
+
+    def _changes(self, cause: Cause) -> bool:
+        """Whether the agent's record has more in mind for a cause than to give the turn up."""
+        return self._desk.definition.restart.rule(cause).do != "give_up"
+
+    def _trip(self, turn: Turn, found: Tripped) -> None:
+        """End what is under way, and write down why and what follows; then the process ends."""
+        self._let_go("kill")
+        self._show("waiting", f"interrupted: {found.words}")
+        self._start(
+            *(trip, self._desk, turn, found, self.ending, self.results),
+            label=f"{self.agent} is interrupted",
+        )
+
+    # --- stopping -----------------------------------------------------------------------------------------------------
+
+    def _halt(self, by: str, mode: StopMode, why: str, waiting: bool) -> Halting | None:
+        """End what is in hand, and what waits if it is meant too; None if there is nothing.
+
+        An answer that is on its way into the room gets there.
+        """
+        self._halt_children(by, mode, why)
+        turn = None if self.speaking or self.halting else self.turn
+        queued = [Turn(each.message, each.attempt) for each in self.queue] if waiting else []
+        queued = [each for each in queued if (each.message.id, each.attempt) not in self.stopped]
+        if turn is None and not queued:
+            return next(iter(self.halting.values()), None)
+        partial = ""
+        if turn is not None:
+            streaming = self._desk.drafts.streaming
+            partial = streaming.written if self.status == "thinking" and streaming is not None else ""
+            self._let_go(mode)
+            self._show("waiting", f"stopped by {by}")
+        self.stopped.update((each.message.id, each.attempt) for each in queued)
+        turns = (*([turn] if turn is not None else []), *queued)
+        halting = Halting(turns, turn is not None)
+        events = (*self.ending, *(self.results if turn is not None else ()))
+        work = Task.start(
+            *(note_stops, self._desk, turns, by, mode, why, partial, events),
+            under=self.tasks_name,
+            label=f"{self.agent} is stopped",
+        )
+        self.halting[work] = halting
+        return halting
+
+    def _let_go(self, mode: StopMode) -> None:
+        """End all tasks of the turn: the connection to the provider closes, commands are killed."""
+        left: list[Pid] = []
+        for ref in self.tasks:
+            assert isinstance(ref, TaskRef)
+            if mode == "kill":
+                ref.cancel()
+                continue
+            outcome = ref.ignore()
+            if isinstance(outcome, TaskDone) and isinstance(outcome.value, Executed):
+                self.results = outcome.value.events  # it ended just now, which is written nowhere yet
+            exit_signal(ref.pid, "shutdown")
+            if ref.pid.alive:
+                left.append(ref.pid)
+        self.tasks.clear()
+        if left:
+            send_after(UNWINDING, self.pid, Overdue(tuple(left)))
+
+    def _halt_children(self, by: str, mode: StopMode, why: str) -> None:
+        below = f"{self.session}/"
+        for name in list(node_().names):
+            if name.startswith(below):
+                try:
+                    send(name, StopAsked(by, mode, why))
+                except NoProcess:
+                    pass  # it has ended just now
+
+    def _halted(self, halting: Halting, message: object) -> None:
+        """The journal has that it was stopped: the turn in hand goes on as that says, to its end."""
+        problem = reason_text(message.reason) if isinstance(message, Down) else ""
+        halted = Halted(self.session, tuple(turn.id for turn in halting.turns), problem)
+        for answer in halting.answers:
+            answer.reply(halted)
+        turn = self.turn
+        if halting.current and turn is not None:
+            self.ending = self.results = ()
+            self._fresh(Turn(turn.message, turn.attempt))
+            self._read(Delivery(turn.message, turn.attempt))
 
     def _note_ending(self) -> None:
         """Nobody waits for the end of a turn to be written: the next turn's beginning has it, or else a task."""
@@ -526,7 +782,8 @@ class AgentProcess(GenServer):
 
     def _start(self, work: Any, *args: Any, label: str) -> None:
         set_trace(self.turn.message.trace_id if self.turn else None)
-        self.tasks[Task.start(work, *args, under=self.tasks_name, label=label)] = label
+        # Linked: however this process ends, what it has under way ends with it.
+        self.tasks[Task.start(work, *args, under=self.tasks_name, label=label, link=True)] = label
 
     def _show(self, status: Status, doing: str, cause_id: str | None = None) -> None:
         self.status = status

@@ -7,6 +7,8 @@ whole in the end.
 from planaria.agents.desk import Desk
 from planaria.agents.turn import Turn
 from planaria.cortex.redact import Flow
+from planaria.immune.likeness import spins
+from planaria.membrane.errors import BadAnswer
 from planaria.membrane.provider import (
     Delta,
     ModelRequest,
@@ -19,6 +21,8 @@ from planaria.otp import now
 from planaria.rooms.message import room_name
 from planaria.rooms.room import Room
 
+LOOK_EVERY = 4000
+"""Characters after which it is looked whether the answer goes round and round."""
 PIECE = 24
 """Characters of a streamed answer that are sent on together, at least."""
 RESUMED = "it was interrupted"
@@ -33,6 +37,7 @@ class Streaming:
         again: why it begins again, if people may have seen a piece of one before it.
     Attributes:
         shown: what was sent into the room of it.
+        written: all of it that is written, also what waits to be sent.
         first: seconds to its first piece, 0.0 before; `whole`: to its last.
     """
 
@@ -46,8 +51,16 @@ class Streaming:
         self._again = again
         # What it says after its tools, or once more after a failure or a kill, begins a new paragraph.
         self._held = "\n\n" if step or again or turn.failures else ""
+        self._tail: list[str] = []
+        self._unlooked = 0  # characters of it that came since the last look
         self._flow: Flow = desk.flow()
+        desk.drafts.streaming = self
         self._begun = now()
+
+    @property
+    def written(self) -> str:
+        """See the class."""
+        return self.shown + self._held
 
     async def run(self, provider: Provider, request: ModelRequest) -> ModelResponse:
         """Ask, and hand the answer on while it is written.
@@ -72,12 +85,27 @@ class Streaming:
 
     def _take(self, piece: Delta) -> None:
         self.first = self.first or now() - self._begun
+        self._tail.append(piece.text)
+        self._unlooked += len(piece.text)
+        if self._unlooked >= LOOK_EVERY:
+            self._look()
         if isinstance(piece, ReasoningDelta):
             return
         self._held += self._flow.take(piece.text)
         # The first words go at once, to be seen; later ones in handfuls.
         if len(self._held) >= PIECE or (not self.shown and self._held.strip()):
             self._send()
+
+    def _look(self) -> None:
+        """A model may say or think one thing over and over, without end: such an answer is none.
+
+        Raises:
+            BadAnswer: it does.
+        """
+        said = spins("".join(self._tail))
+        self._tail, self._unlooked = [], 0
+        if said:
+            raise BadAnswer(f"the model repeated {said[:60]!r} over and over")
 
     def _send(self) -> None:
         if self._room:

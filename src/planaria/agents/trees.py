@@ -7,9 +7,11 @@ import msgspec
 
 from planaria.agents.definition import AgentDefinition
 from planaria.agents.events import SessionForked, session_name
+from planaria.agents.guarding import guard_name
 from planaria.agents.kinship import ChildAsked
 from planaria.agents.session import AgentProcess
 from planaria.cortex.event import Event
+from planaria.immune.guard import Guard
 from planaria.membrane.gate.gate import Gate
 from planaria.otp import ChildError, ChildSpec, DynamicSupervisor, Pid, child, dynamic, supervisor, whereis
 
@@ -25,15 +27,16 @@ def session_tree(
     services: Mapping[type, object],
     fork: SessionForked | None = None,
 ) -> ChildSpec:
-    """One session: the supervisor of its tasks, then its process; neither outlives the other."""
+    """One session: its guard, the supervisor of its tasks, then its process, which never works without them."""
     name = session_name(definition.name, room)
     return supervisor(
+        child(Guard, name, name=guard_name(name)),
         dynamic(name=f"tasks:{definition.name}@{room}", max_restarts=10, within=10.0),
         child(AgentProcess, definition, room, garden, gate, services, fork, name=name),
         id=name,
         name=session_tree_name(definition.name, room),
-        strategy="one_for_all",
-        max_restarts=10,
+        strategy="rest_for_one",
+        max_restarts=20,  # a guard that ends it, too, counts as a restart
         within=30.0,
     )
 
@@ -58,12 +61,13 @@ def child_tree(
         significant=True,
     )
     return supervisor(
+        child(Guard, stream, name=guard_name(stream)),
         dynamic(name=f"tasks:{name}", max_restarts=10, within=10.0),
         session,
         id=stream,
         name=name,
-        strategy="one_for_all",
-        max_restarts=10,
+        strategy="rest_for_one",
+        max_restarts=20,
         within=30.0,
         auto_shutdown="any_significant",
         restart="temporary",

@@ -85,6 +85,14 @@ class Delivery(msgspec.Struct, frozen=True):
     attempt: int = 1
 
 
+class StopAsked(msgspec.Struct, frozen=True):
+    """To a member: end what you do, and what waits for you. `mode`: `cancel` lets work unwind, `kill` does not."""
+
+    by: str
+    mode: Literal["cancel", "kill"] = "cancel"
+    why: str = ""
+
+
 def subject_of(author: str) -> str:
     """Whose data a person's message is."""
     return f"person:{author}"
