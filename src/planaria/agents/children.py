@@ -148,7 +148,9 @@ def asked_of(
     limits = _limits(definition.limits, ask.budget)
     if isinstance(limits, Refused):
         return limits
-    definition = msgspec.structs.replace(definition, limits=limits, host=False, rooms=())
+    # What may not leave this machine may not leave it by way of somebody else.
+    privacy = definition.privacy or parent.definition.privacy
+    definition = msgspec.structs.replace(definition, limits=limits, host=False, rooms=(), privacy=privacy)
     own = parent.definition
     above = (
         *(parent.child.above if parent.child is not None else ()),
