@@ -166,7 +166,7 @@ def message_streams(draw: Any) -> bytes:
     counted = {"input_tokens": draw(COUNT), "output_tokens": draw(st.integers(0, 9))}
     if draw(st.booleans()):
         counted |= {"cache_read_input_tokens": draw(COUNT), "cache_creation_input_tokens": draw(COUNT)}
-    message = {
+    message: dict[str, Any] = {
         "id": "msg",
         "type": "message",
         "role": "assistant",
