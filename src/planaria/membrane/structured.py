@@ -83,14 +83,14 @@ def validate(value: Any, schema: Mapping[str, Any]) -> tuple[str, ...]:
         BadSchema: the schema is none, or points outside itself.
     """
     # 60 ms to load, for the few who ask for a schema.
-    jsonschema, referencing = import_module("jsonschema"), import_module("referencing.exceptions")
+    unresolvable = import_module("referencing.exceptions").Unresolvable
     checked = check_schema(schema)
     try:
         found = [
             _fault(error)
             for error, _ in zip(checked.iter_errors(value), range(MOST_FAULTS + 1), strict=False)
         ]
-    except (jsonschema.exceptions.RefResolutionError, referencing.Unresolvable) as error:
+    except unresolvable as error:
         raise BadSchema(f"the schema points outside itself: {error}") from error
     if len(found) > MOST_FAULTS:
         found[MOST_FAULTS:] = ["and more"]

@@ -47,6 +47,7 @@ class ModelServer:
     Attributes:
         calls: requests for an answer.
         keys: how many of them came with each idempotency key.
+        embeddings: what is answered instead of vectors.
         charged: tokens of all answers that were begun, those a key repeated counted once.
     """
 
@@ -56,6 +57,7 @@ class ModelServer:
         self._port = port
         self.answers: deque[Answer] = deque(answers)
         self.fallback = Answer("ok")
+        self.embeddings: dict[str, Any] | None = None
         self.models = models
         self.requests: list[Received] = []
         self.calls = 0
@@ -145,7 +147,7 @@ class ModelServer:
             return await self._send_json(writer, 200, {}, listed)
         model = str((body or {}).get("model", "fake"))
         if path.partition("?")[0].endswith("/embeddings"):
-            return await self._send_json(writer, 200, {}, embeddings(body or {}, model))
+            return await self._send_json(writer, 200, {}, self.embeddings or embeddings(body or {}, model))
         dialect: Dialect = "anthropic" if path.endswith("/messages") else "openai"
         answer = self._choose(headers.get("idempotency-key", ""), model, dialect)
         connection.answering = asyncio.current_task()

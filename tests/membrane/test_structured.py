@@ -1,0 +1,123 @@
+"""JSON found in answers, checked against schemas, and the words for one more try."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planaria.membrane.structured import (
+    BadSchema,
+    Fit,
+    NotJson,
+    Unfit,
+    extract,
+    instruction,
+    read,
+    repair,
+    validate,
+)
+
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "people": {"type": "integer", "minimum": 1}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+PROSE = st.text(st.characters(exclude_characters='{}[]`"\\', exclude_categories=["Cs"]), max_size=30)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"city": "Oslo"}',
+        ' \n{"city": "Oslo"}\n ',
+        '\ufeff{"city": "Oslo"}',
+        'Sure!\n```json\n{"city": "Oslo"}\n```\nAnything else?',
+        '```\n{"city": "Oslo"}\n```',
+        '```python\nx = {"no": 1}\n```\nbut\n```JSON\n{"city": "Oslo"}\n```',
+        'The answer is {"city": "Oslo"}.',
+        'I thought of {this and that}, then: {"city": "Oslo"}',
+        '```json\n{"city": "Oslo"}',
+    ],
+)
+def test_json_is_found_where_models_put_it(text):
+    assert read(text, CITY) == Fit({"city": "Oslo"})
+
+
+@given(JSON)
+def test_json_alone_is_read_as_it_is(value):
+    assert extract(json.dumps(value)) == value
+
+
+@given(PROSE, st.dictionaries(st.text(), JSON) | st.lists(JSON), PROSE)
+def test_an_object_or_array_in_prose_is_found(before, value, after):
+    assert extract(f"{before} {json.dumps(value)} {after}") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "empty"), ("I cannot.", "not JSON"), ('{"city": "Os', "not JSON"), ("{" * 5000, "not JSON")],
+)
+def test_what_is_no_json_is_said_so(text, words):
+    with pytest.raises(NotJson, match=words):
+        extract(text)
+    answer = read(text, CITY)
+    assert isinstance(answer, Unfit)
+    assert words in answer.faults[0]
+
+
+def test_every_fault_names_its_place():
+    faults = validate({"city": 7, "people": 0, "x": 1}, CITY)
+    assert len(faults) == 3
+    assert "at city: 7 is not of type 'string'" in faults
+    assert any(fault.startswith("at people: 0 is less than") for fault in faults)
+    nested = {"type": "array", "items": CITY}
+    assert validate([{"city": "a"}, {}], nested) == ("at 1: 'city' is a required property",)
+
+
+def test_faults_are_bounded():
+    many = {"type": "array", "items": {"type": "string"}}
+    faults = validate(list(range(100)), many)
+    assert faults[-1] == "and more"
+    assert len(faults) == 9
+    assert all(len(fault) < 200 for fault in validate("x" * 10_000, {"type": "object"}))
+
+
+def test_a_schema_may_refer_to_itself_but_nowhere_else():
+    tree = {
+        "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}},
+        "$ref": "#/$defs/node",
+    }
+    assert validate({"next": {"next": {}}}, tree) == ()
+    assert validate({"next": {"next": 1}}, tree) == ("at next.next: 1 is not of type 'object'",)
+    with pytest.raises(BadSchema, match="outside itself"):
+        validate({}, {"$ref": "https://example.org/schema.json"})
+
+
+def test_what_is_no_schema_is_said_so_whatever_the_answer():
+    for text in ('{"city": "Oslo"}', "no json"):
+        with pytest.raises(BadSchema, match="type"):
+            read(text, {"type": "strnig"})
+
+
+def test_the_words_for_one_more_try_name_fault_and_schema():
+    answer = read('{"city": 7}', CITY)
+    assert isinstance(answer, Unfit)
+    words = repair(answer, CITY)
+    assert "- at city: 7 is not of type 'string'" in words
+    assert instruction(CITY) in words
+    assert json.loads(instruction(CITY).partition("\n")[2]) == CITY
+
+
+def test_nobody_pays_for_schemas_who_does_not_use_them():
+    code = "import sys, planaria.membrane.structured; print('jsonschema' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
