@@ -5,14 +5,22 @@ from typing import Any
 import pytest
 
 from planaria.cortex.event import Event
-from planaria.cortex.live.table import ALL
+from planaria.cortex.journal import Journal as JournalProcess
+from planaria.cortex.live.table import ALL, Select
+from planaria.immune.breaker import Admitted
+from planaria.immune.breaker_keeper import Breakers as BreakerKeeper
+from planaria.immune.breakers import breakers_of
+from planaria.immune.ledger import AccountPath, Amount, accounts_of
+from planaria.immune.ledger_keeper import Ledger
 from planaria.nerve.live import projections
 from planaria.nerve.live.processes import Processes
 from planaria.nerve.live.providers import Providers
 from planaria.nerve.live.runs import Runs
 from planaria.nerve.live.sessions import MOST_WAITING, SessionRow, Sessions
-from planaria.otp import Crash, ProcessExited, ProcessStarted, register, self_, sleep
+from planaria.nerve.metrics.immune import immune_figures
+from planaria.otp import Crash, ProcessExited, ProcessStarted, child, register, self_, sleep
 from planaria.rooms.message import ReplyDelta, TurnState
+from planaria.testing.memory_store import MemoryStore
 from planaria.testing.node import TestNode
 
 SESSION = "session:scout@garden"
@@ -320,10 +328,33 @@ async def test_processes_are_looked_up_with_what_they_do(node: TestNode):
     assert "worker" not in {row.key for row in processes.table.select(ALL)}
 
 
-async def test_there_is_a_table_of_breakers_without_rows(node: TestNode):
+async def test_breakers_and_accounts_are_looked_up_where_they_are_kept(node: TestNode):
     tables = {projection.table.name: projection.table for projection in projections(node)}
-    assert set(tables) == {"sessions", "runs", "providers", "breakers", "processes"}
+    assert set(tables) == {"sessions", "runs", "providers", "breakers", "accounts", "processes"}
     assert tables["breakers"].select(ALL) == []
+    await node.start(child(JournalProcess, MemoryStore, name="journal"))
+    await node.start(child(BreakerKeeper, name="breakers"))
+    await node.start(child(Ledger, name="ledger"))
+    breakers, accounts = breakers_of(node), accounts_of(node)
+    for _ in range(5):
+        admitted = breakers.admit("tool:web.fetch")
+        assert isinstance(admitted, Admitted)
+        breakers.report(admitted, False, "no route", "unreachable")
+    accounts.reserve(AccountPath(SESSION, "M"), Amount(micro_usd=1_000_000, calls=1))
+    (row,) = tables["breakers"].select(Select(where={"state": "open"}))
+    assert (row.key, row.guards, row.failures, row.last_error) == ("tool:web.fetch", "tool", 5, "no route")
+    (scout,) = tables["accounts"].select(Select(where={"kind": "agent"}))
+    assert (scout.key, scout.reserved_micro_usd, scout.limit, scout.share) == (
+        *("agent:scout", 1_000_000, "usd_per_day", 0.1),
+    )
+    figures = {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in immune_figures(node)
+        for sample in metric.samples
+    }
+    assert figures["planaria_breakers", "tool", "open"] == 1
+    assert figures["planaria_budget_reserved_dollars",] == 1.0
+    assert figures["planaria_budget_limit_dollars",] == 20.0
 
 
 async def _nothing() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from planaria.cortex.live.projection import Projection
+from planaria.nerve.live.accounts import AccountsNow
 from planaria.nerve.live.breakers import Breakers
 from planaria.nerve.live.processes import Processes
 from planaria.nerve.live.providers import Providers
@@ -13,4 +14,4 @@ from planaria.otp import Node
 
 def projections(node: Node) -> Sequence[Projection]:
     """All of them, empty; what `Live` is started with."""
-    return (Sessions(node), Runs(), Providers(), Breakers(node), Processes(node))
+    return (Sessions(node), Runs(), Providers(), Breakers(node), AccountsNow(node), Processes(node))

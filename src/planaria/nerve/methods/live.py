@@ -117,7 +117,7 @@ async def top(params: Top, services: Services, channel: Channel) -> TopView:
         node=node_view(node),
         sessions=sessions[:limit],
         providers=found["providers"].select(Select(order="-last_at", limit=limit)),
-        breakers=found["breakers"].select(Select(limit=limit)),
+        breakers=[row for row in found["breakers"].select(Select(limit=limit)) if row.state != "closed"],
         runs=found["runs"].select(Select(limit=limit)),
         processes=processes[:limit],
         lost={name: number for name, number in lost.items() if number},

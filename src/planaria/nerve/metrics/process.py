@@ -21,6 +21,7 @@ from planaria.cortex.telemetry.export import export_figures
 from planaria.cortex.telemetry.feed import READY, Feed
 from planaria.cortex.telemetry.handlers import attach, handlers_of
 from planaria.nerve.metrics.book import MetricsBook
+from planaria.nerve.metrics.immune import immune_figures
 from planaria.otp import (
     CallError,
     ChildRestarted,
@@ -153,6 +154,7 @@ class _Collector:
         yield from self.metrics.book.families()
         yield from _kernel(self.metrics.pid.node)
         yield from _journal(self.journal)
+        yield from immune_figures(self.metrics.pid.node)
         yield from _telemetry(self.metrics, self.live)
 
 
