@@ -4,8 +4,9 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from planaria.membrane.scopes.addresses import is_public
 from planaria.membrane.tool import Done
-from planaria.membrane.web.outbound import WebRules, is_public
+from planaria.membrane.web.outbound import WebRules
 from planaria.tools import _apart
 
 from .conftest import Garden, Site

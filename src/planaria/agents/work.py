@@ -189,9 +189,9 @@ async def run_tool(
         return Ran(await _of_call(desk, turn, run.place))
     ended = await desk.gate.execute(prepared)
     open_calls.left -= 1
-    if open_calls.left == 0 and len(ended.events) == 1:
+    if open_calls.left == 0 and len(ended.events) == 1 and not ended.began:
         return Executed(ended.events)
-    return Ran(await write_results(desk, turn, prepared, ended.events))
+    return Ran((*ended.began, *await write_results(desk, turn, prepared, ended.events)))
 
 
 async def write_results(

@@ -63,6 +63,7 @@ class ToolFinished(EventType, frozen=True, omit_defaults=True):
         retry: whether the same may work later.
         arguments, caller: of a call that was refused before it started; otherwise `ToolStarted` has them.
         denied: of a call that its caller may not make: what it lacked.
+        held_back: of a call that was not made: `breaker:tool:web.fetch`, `budget:agent:scout`.
     """
 
     kind = "tool.finished"
@@ -77,6 +78,130 @@ class ToolFinished(EventType, frozen=True, omit_defaults=True):
     arguments: dict[str, Any] = msgspec.field(default_factory=dict)
     caller: str = ""
     denied: Missing | None = None
+    held_back: str = ""
+
+
+class ApprovalAsked(EventType, frozen=True, omit_defaults=True):
+    """A call waits for a person. Of such a call `tool.started` comes after the answer.
+
+    Attributes:
+        arguments: all of them, as the tool would get them; secrets masked.
+        digest: of tool and arguments, see `gate/approval.py`.
+        why: who wants it asked.
+        covers: what an answer for more than once is for, a line each.
+        second_factor: whether a code is needed, too.
+    """
+
+    kind = "approval.asked"
+
+    call_id: str
+    tool: str
+    arguments: dict[str, Any]
+    caller: str
+    digest: str
+    why: str = ""
+    covers: tuple[str, ...] = ()
+    second_factor: bool = False
+
+
+class ApprovalDecided(EventType, frozen=True, omit_defaults=True):
+    """Whether a call was approved, and by whom.
+
+    Attributes:
+        how: `once`, `this session`, `always`, `no`, `expired`, `withdrawn`, or `remembered`.
+        by, via: who said so, and how.
+        question: its id; of one that was remembered the id of `approval.granted`.
+        digest: of what was approved.
+    """
+
+    kind = "approval.decided"
+
+    call_id: str
+    tool: str
+    how: str
+    by: str = ""
+    via: str = ""
+    question: str = ""
+    digest: str = ""
+
+
+class Covered(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A capability within a scope; without a scope the very call of this digest."""
+
+    capability: str = ""
+    scope: str = ""
+    digest: str = ""
+
+
+class ApprovalGranted(EventType, frozen=True, omit_defaults=True):
+    """A person has approved more than one call. In the stream `approvals`.
+
+    Attributes:
+        caller: who may make such calls.
+        covers: what they may touch.
+        session: in which session; empty: in all.
+        until: unix seconds; None: until it is revoked.
+        proof: `totp` if a code was given.
+    """
+
+    kind = "approval.granted"
+
+    caller: str
+    tool: str
+    covers: tuple[Covered, ...]
+    by: str
+    session: str = ""
+    until: float | None = None
+    via: str = ""
+    question: str = ""
+    proof: str = ""
+
+
+class ApprovalRevoked(EventType, frozen=True):
+    """An approval counts no more. In the stream `approvals`; `approval` is the id of its `approval.granted`."""
+
+    kind = "approval.revoked"
+
+    approval: str
+    by: str
+
+
+class SecondFactorEnrolled(EventType, frozen=True):
+    """An authenticator was taken into use. In the stream `totp`; `number` counts them, the secret is elsewhere."""
+
+    kind = "totp.enrolled"
+
+    number: int
+    by: str
+
+
+class SecondFactorUsed(EventType, frozen=True):
+    """A code was taken. `step` counts half minutes since 1970: each is good once."""
+
+    kind = "totp.used"
+
+    number: int
+    step: int
+    by: str
+    what: str = ""
+
+
+class SecondFactorRefused(EventType, frozen=True):
+    """A wrong code, or one that was used before."""
+
+    kind = "totp.refused"
+
+    by: str
+    why: str
+
+
+class SecondFactorRemoved(EventType, frozen=True):
+    """The authenticator is used no more; what needs one is denied."""
+
+    kind = "totp.removed"
+
+    number: int
+    by: str
 
 
 def tool_event_id(session: str, call_id: str, kind: str, number: int = 0) -> str:

@@ -70,6 +70,16 @@ class Denied(Failed, frozen=True):
     grant: str = ""
 
 
+class HeldBack(Failed, frozen=True):
+    """A call that was not made because a breaker is open or a budget used up.
+
+    Attributes:
+        by: `breaker:tool:web.fetch`, `budget:agent:scout`.
+    """
+
+    by: str = ""
+
+
 type Outcome = Done | Failed
 type OnUnknown = Literal["retry", "ask", "fail"]
 type ToolFunction = Callable[..., Awaitable[Outcome]]
@@ -155,6 +165,7 @@ class Tool:
         ask: whether a person is asked before each call.
         second_factor: whether that person must give a code, too.
         source: the file of the garden it comes from; empty: it is built in.
+        breaker: the name of the breaker that guards it; empty: `tool:<name>`.
         polling: whether it is meant to be called again and again until something has changed: doing so is no loop.
     """
 
@@ -171,6 +182,7 @@ class Tool:
     ask: bool = False
     second_factor: bool = False
     source: str = ""
+    breaker: str = ""
 
     def touched(self, bound: Mapping[str, Any]) -> tuple[Touch, ...]:
         """What a call with these arguments uses its capabilities on."""

@@ -256,7 +256,7 @@ async def test_a_person_says_what_became_of_it(
     assert (question.by, question.room, question.subject) == ("agent:scout", "garden", "person:ada")
     # Whoever waits is killed too, and comes again: it is the same question.
     await rig.node.run(partial(_kill, pid))
-    monkeypatch.setattr("planaria.membrane.gate.gate._run", _at_once)
+    monkeypatch.setattr("planaria.membrane.gate.gate._answer", _at_once)
     pid = rig.node.spawn(resume)
     await rig.node.run(partial(Questions.answer, "questions", "#1", answer, by="ada", via="terminal"))
     await rig.node.run(partial(wait_down, pid))
@@ -266,5 +266,5 @@ async def test_a_person_says_what_became_of_it(
     assert len([event for event in await rig.events("questions") if event.kind == "question.asked"]) == 1
 
 
-async def _at_once(*args: object) -> Done:
-    return Done({"item": "hang"}, branch="bought", text="Bought hang.")
+async def _at_once(*args: object) -> tuple[Done, None]:
+    return Done({"item": "hang"}, branch="bought", text="Bought hang."), None

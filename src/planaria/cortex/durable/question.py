@@ -31,6 +31,9 @@ class QuestionAsked(EventType, frozen=True):
         by: who asks, `agent:scout`.
         room: where it is asked; empty: nowhere in particular.
         expires: unix seconds; None: never.
+        proof: what an answer needs beside words, but for the last option: `totp`, a code of an authenticator. It is
+            checked by who takes the answer.
+        detail: id of the event that has in full what this is about.
     """
 
     kind = "question.asked"
@@ -40,10 +43,18 @@ class QuestionAsked(EventType, frozen=True):
     options: tuple[str, ...] = ()
     room: str = ""
     expires: float | None = None
+    proof: str = ""
+    detail: str = ""
 
 
 class QuestionAnswered(EventType, frozen=True):
-    """A person has answered. `option` is one of the question's, `text` what was said beside it; `via` is how."""
+    """A person has answered.
+
+    Attributes:
+        option: one of the question's; `text` is what was said beside it.
+        via: how: `terminal`, `room`, `dashboard`.
+        proof: what was checked beside the words.
+    """
 
     kind = "question.answered"
 
@@ -51,6 +62,7 @@ class QuestionAnswered(EventType, frozen=True):
     text: str
     by: str
     via: str = ""
+    proof: str = ""
 
 
 class QuestionExpired(EventType, frozen=True):
@@ -81,6 +93,8 @@ class Question(msgspec.Struct, frozen=True):
     expires: float | None
     trace_id: str = ""
     subject: str = ""
+    proof: str = ""
+    detail: str = ""
 
 
 class Closed(msgspec.Struct, frozen=True):
@@ -96,6 +110,7 @@ class Closed(msgspec.Struct, frozen=True):
     via: str = ""
     question: str = ""
     room: str = ""
+    proof: str = ""
 
     @property
     def answer(self) -> str:
@@ -165,7 +180,9 @@ def closed_of(event: Event, number: int, question: str) -> Closed | None:
             said = QuestionAnswered.of(event)
         except EventMismatch:
             return closed
-        return msgspec.structs.replace(closed, option=said.option, text=said.text, by=said.by, via=said.via)
+        return msgspec.structs.replace(
+            closed, option=said.option, text=said.text, by=said.by, via=said.via, proof=said.proof
+        )
     return closed
 
 

@@ -97,6 +97,8 @@ class Book(Folded):
                 asked.expires,
                 event.trace_id,
                 event.subject,
+                asked.proof,
+                asked.detail,
             )
             return
         question = self.open.pop(event.cause_id or "", None)
@@ -156,6 +158,8 @@ class Questions(GenServer):
         trace_id: str = "",
         cause_id: str | None = None,
         subject: str = "",
+        proof: str = "",
+        detail: str = "",
     ) -> str:
         """Ask people something; the question's id. It is asked when this returns.
 
@@ -168,6 +172,7 @@ class Questions(GenServer):
             room: where people are asked, beside the terminal and the dashboard.
             expires: unix seconds.
             subject: whose data the question is about.
+            proof, detail: see `QuestionAsked`.
         Raises:
             QuestionRefused: it cannot be asked like this.
             JournalUnavailable, CallError: it is not certain that it was asked; ask again.
@@ -175,7 +180,7 @@ class Questions(GenServer):
         if problem := fault(text, options):
             raise QuestionRefused(problem)
         question = question_id(key)
-        asked = QuestionAsked(text, by, tuple(options), room, expires)
+        asked = QuestionAsked(text, by, tuple(options), room, expires, proof, detail)
         event = asked.new(session=SESSION, trace_id=trace_id, cause_id=cause_id, id=question, subject=subject)
         try:
             await Journal.append("journal", [event])
@@ -198,7 +203,9 @@ class Questions(GenServer):
                 await sleep(PATIENCE)
 
     @staticmethod
-    async def answer(questions: Server, which: str, text: str, *, by: str, via: str = "") -> Closed:
+    async def answer(
+        questions: Server, which: str, text: str, *, by: str, via: str = "", proof: str = ""
+    ) -> Closed:
         """Answer a question, once.
 
         Args:
@@ -207,17 +214,27 @@ class Questions(GenServer):
                 has none.
             by: who answers; kept.
             via: how: `terminal`, `room`, `dashboard`.
+            proof: what the caller has checked beside the words.
         Raises:
-            QuestionRefused: no such question, over already, or no such option.
+            QuestionRefused: no such question, over already, no such option, or its proof is missing.
             JournalUnavailable, CallError: it is not certain that it was answered; answer again.
         """
         question = await Questions._open(questions, which)
         said = read_answer(question.options, text)
         if said is None:
             raise QuestionRefused(f"#{question.number} takes: {expected(question.options)}")
-        event = QuestionAnswered(*said, by, via)
+        if question.proof != proof and question.proof and said[0] != question.options[-1]:
+            raise QuestionRefused(
+                f"#{question.number} needs a code of your authenticator; answer with "
+                f"`planaria questions answer {question.number} {said[0]} --code 123456`, or on the dashboard"
+            )
+        event = QuestionAnswered(*said, by, via, proof)
         await Questions._close(questions, question, event, f"person:{by}" if by else question.subject)
-        return Closed(question.id, question.number, "answered", wall_time(), *said, by, via, question.text)
+        return Closed(
+            *(question.id, question.number, "answered", wall_time(), *said, by, via, question.text),
+            room=question.room,
+            proof=proof,
+        )
 
     @staticmethod
     async def withdraw(questions: Server, which: str, *, by: str, why: str = "") -> None:

@@ -53,7 +53,7 @@ def check(
 
 
 def _in_scope(tool: Tool, bound: dict[str, Any], authority: Authority, context: Context) -> Passed | Failed:
-    place = Place(context.garden.resolve(), (context.room or "").removeprefix("room:"))
+    place = place_of(context)
     held: list[Held] = []
     touched = tool.touched(bound)
     for touch in touched:
@@ -76,6 +76,11 @@ def _in_scope(tool: Tool, bound: dict[str, Any], authority: Authority, context: 
     elif tool.second_factor:
         held = [Held(each.touch, True, each.where) for each in held]
     return Passed(tool, bound, tuple(held))
+
+
+def place_of(context: Context) -> Place:
+    """Where a call is made."""
+    return Place(context.garden.resolve(), (context.room or "").removeprefix("room:"))
 
 
 def denied(refusal: Refusal, caller: str) -> Denied:

@@ -29,6 +29,7 @@ from typing import Any
 
 import msgspec
 
+from planaria.config.breakers import FailureClass
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import NewEvent, new_id
 from planaria.cortex.journal import Journal
@@ -38,14 +39,17 @@ from planaria.cortex.telemetry.conventions import caller_key
 from planaria.cortex.telemetry.signal import Value
 from planaria.cortex.telemetry.span import span
 from planaria.membrane.authority import Authority, Refusal
-from planaria.membrane.events import Missing, ToolFinished, ToolStarted, tool_event_id
-from planaria.membrane.gate.check import check
+from planaria.membrane.events import ApprovalDecided, Missing, ToolFinished, ToolStarted
+from planaria.membrane.gate.approval import ask, asked, hold
+from planaria.membrane.gate.check import Passed, check, place_of
+from planaria.membrane.gate.guarding import closed_now, let_through
 from planaria.membrane.gate.loading import load_tools
 from planaria.membrane.gate.outcome import as_text, bounded, json_size, outcome_of, shortened, spoken
 from planaria.membrane.gate.prepared import Ended, Prepared, call_event
 from planaria.membrane.gate.registry import Registry, ToolConflict, nearest_tool
+from planaria.membrane.gate.remembered import approved_of
 from planaria.membrane.gate.unknown import settle
-from planaria.membrane.tool import Context, Denied, Done, Failed, MissingService, Outcome, Tool
+from planaria.membrane.tool import Context, Denied, Done, Failed, HeldBack, MissingService, Outcome, Tool
 from planaria.otp import CallError, Exit, Pid, Server, now, self_, wait_down
 
 __all__ = ["Ended", "Gate", "Prepared", "ToolConflict", "granted", "load_tools", "spoken"]
@@ -71,7 +75,7 @@ class Gate:
         self._journal = journal
         self._questions = questions
         self._redactor = Redactor()
-        self._under_way: dict[str, Pid] = {}  # by the id of `tool.started`
+        self._under_way: dict[str, Pid] = {}  # by `Prepared.key`
         self._waiting: set[str] = set()  # of them, those that wait for people or a moment
 
     def tools(self) -> list[Tool]:
@@ -106,7 +110,7 @@ class Gate:
 
     def is_waiting(self, session: str, call_id: str) -> bool:
         """Whether a call under way waits for people or for a moment, so that a limit of time says nothing about it."""
-        return tool_event_id(session, call_id, ToolStarted.kind) in self._waiting
+        return f"{session}/{call_id}" in self._waiting
 
     # --- calling -------------------------------------------------------------------------------------------------
 
@@ -135,10 +139,10 @@ class Gate:
                 noted is not made, so the calling task ends with this. Its end is noted as soon as the journal is back.
         """
         prepared = self.prepare(name, arguments, context, authority)
-        while (other := self._under_way.get(prepared.id)) is not None and other is not self_():
+        while (other := self._under_way.get(prepared.key)) is not None and other is not self_():
             await wait_down(other)
-            if self._under_way.get(prepared.id) is other:
-                del self._under_way[prepared.id]
+            if self._under_way.get(prepared.key) is other:
+                del self._under_way[prepared.key]
         with self._alone(prepared):
             if begun and prepared.refused is None:
                 return await self._again(prepared)
@@ -161,14 +165,46 @@ class Gate:
         authority = self._registry.authority(authority)
         checked = check(self._registry, name, arguments, authority, context)
         if isinstance(checked, Failed):
-            shown = self._shown(arguments) if isinstance(json_size(arguments), int) else {}
-            refused = _finished_type(context, name, checked, 0.0, arguments=shown, caller=context.caller)
-            return Prepared(name, context, (call_event(context, refused),), refused=checked)
+            return self._refused(name, arguments, context, checked)
+        if (closed := closed_now(checked.tool)) is not None:
+            return self._refused(name, arguments, context, closed)
         if checked.tool.needs:
             context = replace(context, authority=authority)
+        if checked.held:
+            return self._held(checked, arguments, context)
+        return self._ready(checked, arguments, context)
+
+    def _refused(self, name: str, arguments: dict[str, Any], context: Context, refused: Failed) -> Prepared:
+        shown = self._shown(arguments) if isinstance(json_size(arguments), int) else {}
+        finished = _finished_type(context, name, refused, 0.0, arguments=shown, caller=context.caller)
+        return Prepared(name, context, (call_event(context, finished),), refused=refused)
+
+    def _ready(
+        self, checked: Passed, arguments: dict[str, Any], context: Context, *more: NewEvent
+    ) -> Prepared:
         shown = self._shown(arguments)
+        name = checked.tool.name
         started = ToolStarted(context.call_id, name, shown, context.caller)
-        return Prepared(name, context, (call_event(context, started),), checked.tool, checked.bound, shown)
+        events = (call_event(context, started), *more)
+        return Prepared(name, context, events, checked.tool, checked.bound, shown)
+
+    def _held(self, checked: Passed, arguments: dict[str, Any], context: Context) -> Prepared:
+        """A call that a person must approve, unless one has done so for all of its kind."""
+        name = checked.tool.name
+        held = hold(name, checked.bound, checked.held, place_of(context))
+        if isinstance(held, Denied):
+            return self._refused(name, arguments, context, held)
+        known = approved_of(self_().node).find(
+            context.caller, name, context.session, held.touched, held.digest, held.proof
+        )
+        if known is not None:
+            decided = ApprovalDecided(
+                *(context.call_id, name, "remembered", known.by, known.via, known.id, held.digest)
+            )
+            return self._ready(checked, arguments, context, call_event(context, decided))
+        ready = self._ready(checked, arguments, context)
+        waits = call_event(context, asked(name, context, held))
+        return msgspec.structs.replace(ready, events=(waits,), begins=ready.events, hold=held)
 
     async def run(self, prepared: Prepared) -> Outcome:
         """Run a call whose events are in the journal, and write down how it ended."""
@@ -177,11 +213,32 @@ class Gate:
             return await self._close(prepared, ended) if prepared.refused is None else ended.outcome
 
     async def execute(self, prepared: Prepared) -> Ended:
-        """Run a call whose events are in the journal; the end is for the caller to write down."""
+        """Run a call whose events are in the journal; the end is for the caller to write down.
+
+        A call that a person must approve waits here for them, and begins when they have said so.
+        """
         if prepared.refused is not None or prepared.tool is None:
             assert prepared.refused is not None
             return Ended(prepared.refused, ())
+        with self._alone(prepared):
+            if prepared.hold is None:
+                return await self._run(prepared, prepared.tool)
+            with self._patient(prepared):
+                decision = await ask(prepared.name, prepared.context, prepared.hold, self._questions)
+            if decision.refusal is not None:
+                end = self._finished(prepared, decision.refusal, 0.0)
+                return Ended(decision.refusal, (*decision.events, end))
+            begins = [*prepared.begins, *decision.events]
+            began = await patiently(lambda: Journal.append(self._journal, begins))
+            ended = await self._run(prepared, prepared.tool)
+            return msgspec.structs.replace(ended, began=tuple(began))
+
+    async def _run(self, prepared: Prepared, tool: Tool) -> Ended:
+        """Run a call that has begun."""
         context = prepared.context
+        guarded = let_through(tool, context)
+        if isinstance(guarded, HeldBack):
+            return Ended(guarded, (self._finished(prepared, guarded, 0.0),))
         about: dict[str, Value] = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": prepared.name,
@@ -190,32 +247,42 @@ class Gate:
         }
         begun = now()
         under, trace_id = caller_key(context.session, context.cause_id, context.effect_id), context.trace_id
-        waits = self._patient(prepared) if prepared.tool.waits else nullcontext()
-        with self._alone(prepared), waits, span("tool.call", about, trace_id=trace_id, under=under) as spent:
-            outcome = bounded(prepared.tool, await _run(prepared.tool, context, prepared.bound))
-            spent.set("planaria.branch", outcome.branch)
+        waits = self._patient(prepared) if tool.waits else nullcontext()
+        outcome: Outcome | None = None
+        failure: FailureClass | None = None
+        try:
+            with waits, span("tool.call", about, trace_id=trace_id, under=under) as spent:
+                answer, failure = await _answer(tool, context, prepared.bound)
+                outcome = bounded(tool, answer)
+                spent.set("planaria.branch", outcome.branch)
+        finally:
+            if outcome is None:
+                guarded.gone()
+            else:
+                guarded.ended(outcome, failure)
         remembered = outcome.events if isinstance(outcome, Done) else ()
         return Ended(outcome, (*remembered, self._finished(prepared, outcome, now() - begun)))
 
     @contextmanager
     def _alone(self, prepared: Prepared) -> Generator[None]:
         """While this lasts another caller with the same id waits for this process."""
-        outermost = prepared.id not in self._under_way
-        self._under_way[prepared.id] = self_()
+        key = prepared.key
+        outermost = key not in self._under_way
+        self._under_way[key] = self_()
         try:
             yield
         finally:
             if outermost:
-                self._under_way.pop(prepared.id, None)
+                self._under_way.pop(key, None)
 
     @contextmanager
     def _patient(self, prepared: Prepared) -> Generator[None]:
         """While this lasts the call counts as waiting."""
-        self._waiting.add(prepared.id)
+        self._waiting.add(prepared.key)
         try:
             yield
         finally:
-            self._waiting.discard(prepared.id)
+            self._waiting.discard(prepared.key)
 
     async def _close(self, prepared: Prepared, ended: Ended) -> Outcome:
         """Write down how a call ended; the first end counts, whoever wrote it.
@@ -241,10 +308,13 @@ class Gate:
         if prepared.tool is None:  # refused now, started by an earlier program that offered the tool
             assert prepared.refused is not None
             return prepared.refused
+        if prepared.hold is not None and not await self._has_begun(prepared):
+            return await self.run(prepared)  # it waits for a person, still
         with self._patient(prepared):
             settled = await settle(prepared, self._journal, self._questions)
         if settled is None:
-            return await self.run(prepared)
+            # Who had to approve it has done so: it has begun.
+            return await self.run(msgspec.structs.replace(prepared, hold=None))
         return await self._close(prepared, Ended(settled, (self._finished(prepared, settled, 0.0),)))
 
     async def _known(self, prepared: Prepared) -> Outcome | None:
@@ -252,6 +322,9 @@ class Gate:
         end = prepared.event_id(ToolFinished.kind)
         event = await Journal.find(self._journal, end)
         return None if event is None else outcome_of(event)
+
+    async def _has_begun(self, prepared: Prepared) -> bool:
+        return await Journal.find(self._journal, prepared.event_id(ToolStarted.kind)) is not None
 
     async def _append(self, events: Sequence[NewEvent]) -> None:
         await Journal.append(self._journal, events)
@@ -277,6 +350,8 @@ def _finished_type(
         return ToolFinished(context.call_id, name, outcome.branch, spent, outcome=said, **refused)
     if isinstance(outcome, Denied):
         refused["denied"] = Missing(outcome.capability, outcome.scope, outcome.grant)
+    elif isinstance(outcome, HeldBack):
+        refused["held_back"] = outcome.by
     return ToolFinished(
         context.call_id, name, outcome.branch, spent, error=outcome.error, retry=outcome.retry, **refused
     )
@@ -287,17 +362,20 @@ def granted(name: str, words: Sequence[str]) -> bool:
     return any(fnmatchcase(name, word) for word in words)
 
 
-async def _run(tool: Tool, context: Context, arguments: dict[str, Any]) -> Outcome:
+async def _answer(
+    tool: Tool, context: Context, arguments: dict[str, Any]
+) -> tuple[Outcome, FailureClass | None]:
+    """What a tool says, and of what class its failure is, if it did not say so itself."""
     try:
-        return await tool.function(context, **arguments)
+        return await tool.function(context, **arguments), None
     except MissingService as error:
-        return Failed(f"{tool.name} cannot work here: {error}")
+        return Failed(f"{tool.name} cannot work here: {error}"), "failed"
     except CallError as error:
-        return Failed(f"{tool.name} got no answer: {error}", retry=True)
+        return Failed(f"{tool.name} got no answer: {error}", retry=True), "unreachable"
     except Exit:
         raise
     except Exception as error:  # noqa: BLE001 - by contract: what a tool raises is news for its caller
-        return Failed(f"{tool.name} raised {type(error).__name__}: {error}")
+        return Failed(f"{tool.name} raised {type(error).__name__}: {error}"), "crash"
 
 
 def _cut(value: Any) -> Any:

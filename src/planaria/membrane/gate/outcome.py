@@ -8,7 +8,7 @@ import msgspec
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch
 from planaria.membrane.events import ToolFinished
-from planaria.membrane.tool import FAILED, Denied, Done, Failed, Outcome, Tool
+from planaria.membrane.tool import FAILED, Denied, Done, Failed, HeldBack, Outcome, Tool
 
 TEXT_LIMIT = 20_000  # characters a model gets to read of one answer
 VALUE_LIMIT = 400_000  # bytes of JSON a step hands on
@@ -23,6 +23,8 @@ def bounded(tool: Tool, outcome: object) -> Outcome:
             scope=shortened(as_text(outcome.scope), TEXT_LIMIT),
             grant=shortened(as_text(outcome.grant), TEXT_LIMIT),
         )
+    if isinstance(outcome, HeldBack):
+        return outcome
     if isinstance(outcome, Failed):
         return Failed(shortened(as_text(outcome.error), TEXT_LIMIT), outcome.retry)
     if not isinstance(outcome, Done):
@@ -77,6 +79,8 @@ def outcome_of(event: Event) -> Outcome:
     if kept is None and (lacked := finished.denied) is not None:
         why = finished.error or "no reason given"
         return Denied(why, capability=lacked.capability, scope=lacked.scope, grant=lacked.grant)
+    if kept is None and finished.held_back:
+        return HeldBack(finished.error or "", finished.retry, by=finished.held_back)
     if kept is None:
         return Failed(finished.error or "no reason given", finished.retry, finished.branch)
     return Done(kept.get("value"), finished.branch, kept.get("text"))
