@@ -9,6 +9,8 @@ import msgspec
 
 from planaria.agents.arrivals import POLICIES
 from planaria.agents.limits import TurnLimits
+from planaria.config.budget import NO_LIMITS, Limits
+from planaria.immune.budget import LimitsError, read_limits
 from planaria.immune.restart import RestartPolicy, read_policy
 from planaria.immune.thresholds import Thresholds, read_thresholds
 from planaria.membrane.authority import Authority
@@ -42,6 +44,7 @@ class AgentDefinition(msgspec.Struct, frozen=True):
         guards: when its guards speak up.
         restart: what a session of it does otherwise after they have, or after it has failed.
         privacy: `local`: only models on this machine or the private network are asked, whatever else is wished.
+        budget: what it may spend, by turn and day; the ledger reads it from the record itself (`immune/`).
     """
 
     name: str
@@ -62,6 +65,7 @@ class AgentDefinition(msgspec.Struct, frozen=True):
     guards: Thresholds = Thresholds()
     restart: RestartPolicy = RestartPolicy()
     privacy: Literal["local"] | None = None
+    budget: Limits = NO_LIMITS
 
     @property
     def local_only(self) -> bool:
@@ -85,6 +89,7 @@ _IGNORED = ("class", "title", "tags", "created", "updated")
 _FIELDS = (
     *("description", "model", "tools", "rooms", "host", "max_steps", "max_tokens", "temperature"),
     *("arrivals", "parallel", "limits", "prompt", "grants", "guards", "restart", "privacy"),
+    "budget",
 )
 BUDGETED = (
     *("contract", "soul", "user", "memory", "room", "instructions", "amendments", "plan", "handoff"),
@@ -129,6 +134,12 @@ def read_agent(record: Record) -> AgentDefinition:
     if not record.body.strip():
         wrong("", "the agent has no instructions", "Write below the front matter what it is for")
     values = {key: given[key] for key in _FIELDS if given.get(key) is not None}
+    budget = NO_LIMITS
+    try:
+        budget = read_limits(values.pop("budget", None))
+    except LimitsError as error:
+        problem, _, mend = str(error).partition("; ")
+        wrong("budget", problem, mend[:1].upper() + mend[1:])
     if "grants" in values:
         grants, faults = read_grants(
             values.pop("grants"), lambda name: f"{record.path}:{record.line(f'grants.{name}')}"
@@ -141,7 +152,9 @@ def read_agent(record: Record) -> AgentDefinition:
     checked = _checked(values, wrong)
     if problems:
         raise AgentError(problems)
-    return AgentDefinition(name=name, instructions=record.body.strip(), grants=grants, **checked)
+    return AgentDefinition(
+        name=name, instructions=record.body.strip(), grants=grants, budget=budget, **checked
+    )
 
 
 def bare_grants(record: Record) -> list[Problem]:
