@@ -26,6 +26,7 @@ from planaria.membrane.provider import Provider, Usage
 from planaria.membrane.providers.anthropic import Anthropic
 from planaria.membrane.providers.offline import OfflineProvider
 from planaria.membrane.providers.openai_compatible import OpenAICompatible
+from planaria.membrane.providers.vendors import BY_NAME
 from planaria.membrane.wire.vendor_errors import missing_model
 
 
@@ -87,6 +88,7 @@ class Models:
             unkeyed(sources, declared),
         )
         self.preferences = Preferences(settings.local_first)
+        self._keys = {name: each.key_source or "" for name, each in declared.items() if each.key}
         self._made: dict[str, tuple[Declared, Provider]] = {}
         for name, each in declared.items():
             if each.provider.problem:
@@ -142,6 +144,16 @@ class Models:
             kind = AuthenticationFailed if " key " in entry.problem else ModelNotFound
             raise kind(f"{name} cannot be used: {entry.problem}")
         return self._made[name][1]
+
+    def key_source(self, name: str) -> str:
+        """Where a provider's key is from: a variable, the garden's database; empty if it has none."""
+        return self._keys.get(name, "")
+
+    def address_of(self, name: str) -> str:
+        """Where a provider is asked, also one that is known and has no key yet; empty if there is none."""
+        if (entry := self.catalogue.provider(name)) is not None:
+            return entry.base_url
+        return BY_NAME[name].base_url if name in BY_NAME else ""
 
     def resolve(self, ref: str | None = None) -> Choice:
         """What a word in a record means.

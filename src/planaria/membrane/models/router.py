@@ -31,6 +31,7 @@ from planaria.membrane.models.catalogue import (
 )
 
 EMBEDS: frozenset[Ability] = frozenset({"embeddings"})
+RULES = "the built-in rules are no language model"
 type Rank = tuple[int, bool, int, int, bool, bool, bool, int, int]
 
 ASSUMED_OUTPUT = 1000
@@ -275,7 +276,7 @@ def _against(
     if provider.problem:
         return provider.problem, False
     if provider.name == OFFLINE and not only_rules and not stage.exact:
-        return "the built-in rules are no language model", False
+        return RULES, False
     if place.ref in request.exclude or provider.name in request.exclude:
         return "it was ruled out by whoever asks", False
     if request.local_only and not place.local:
@@ -396,7 +397,9 @@ def _not_meant(catalogue: Catalogue, seen: set[str], request: Request) -> Iterab
     """Every model the wish did not mean."""
     wish = request.wanted or catalogue.default or "the default"
     for place in catalogue:
-        if place.ref not in seen:
+        if place.provider.name == OFFLINE and place.ref not in seen:
+            yield LeftOut(place.provider.name, place.model.id, RULES, asked=False)
+        elif place.ref not in seen:
             tiers = (
                 f"it is {' and '.join(place.model.tiers)}" if place.model.tiers else "its tier is not known"
             )

@@ -1,6 +1,6 @@
 """What a method of the control protocol is: an async function over its parameters and the node's services."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import msgspec
 
 from planaria.config.settings import Settings
 from planaria.cortex.redact import Redactor
+from planaria.membrane.models.router import ProviderUsage
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -18,6 +19,7 @@ class Services(msgspec.Struct, frozen=True):
         stop: begins the orderly end of the node and returns at once.
         redactor: knows the secrets of this node.
         login_link: makes a link that logs one browser in to the dashboard, once.
+        usage: how much providers are used now, by name.
     """
 
     garden: Path
@@ -25,6 +27,7 @@ class Services(msgspec.Struct, frozen=True):
     stop: Callable[[], object]
     redactor: Redactor
     login_link: Callable[[], Awaitable[str]] | None = None
+    usage: Callable[[], Mapping[str, ProviderUsage]] | None = None
 
 
 class Channel:
