@@ -8,12 +8,13 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "planaria"
 
-EXTRAS = ("asyncpg", "opentelemetry", "google", "requests")
+EXTRAS = ("asyncpg", "opentelemetry", "google", "requests", "pydantic_ai")
 """Packages of the extras; what stands in `[project] dependencies` is everybody's."""
 THEIRS = (
     "planaria.cortex.stores.postgres.",
     "planaria.cortex.telemetry.otlp",
     "planaria.testing.otlp_receiver",
+    "planaria.membrane.providers.pydantic_ai_bridge",
 )
 """The modules that need an extra; those who use them import them when the settings say so."""
 DEVELOPERS = ("planaria.testing.stores", "planaria.testing.plugin")  # these need pytest

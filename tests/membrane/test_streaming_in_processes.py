@@ -1,31 +1,77 @@
 """Streaming where it happens: in tasks of a node, that may be killed at any moment."""
 
+import pytest
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
+
 from planaria.membrane.provider import Message, ModelRequest, ModelResponse, TextDelta
 from planaria.membrane.providers.anthropic import Anthropic
 from planaria.membrane.providers.openai_compatible import OpenAICompatible
+from planaria.membrane.providers.pydantic_ai_bridge import PydanticAI
 from planaria.otp import Node, exit_signal, receive, self_, send, spawn
 from planaria.testing.model_server import Answer, ModelServer
 
 ASK = ModelRequest("m", (Message("user", "hi"),))
 
 
-async def test_a_killed_process_lets_go_of_its_connection_at_once():
-    async with ModelServer(Answer("a b c", hold_at=2), Answer("a b c", hold_at=4)) as server, Node() as node:
+async def iterate(provider, to):
+    async for piece in provider.stream(ASK):
+        send(to, piece)
 
-        async def speak(provider, to):
-            async for piece in provider.stream(ASK):
-                send(to, piece)
+
+async def push(provider, to):
+    await provider.push(ASK, lambda piece: send(to, piece))
+
+
+def bridge(name, url):
+    provider = OpenAIProvider(base_url=url, api_key="x")
+    return PydanticAI(name, "openai", make=lambda model: OpenAIChatModel(model, provider=provider))
+
+
+@pytest.mark.parametrize(
+    ("kind", "speak"),
+    [
+        (OpenAICompatible, iterate),
+        (OpenAICompatible, push),
+        (Anthropic, iterate),
+        (Anthropic, push),
+        (bridge, iterate),
+    ],
+)
+async def test_a_killed_process_lets_go_of_its_connection_at_once(kind, speak):
+    hold_at = 4 if kind is Anthropic else 2
+    async with ModelServer(Answer("a b c", hold_at=hold_at)) as server, Node() as node:
 
         async def main():
-            for kind in (OpenAICompatible, Anthropic):
-                provider = kind("fake", server.url)
-                speaker = spawn(speak, provider, self_())
-                assert isinstance(await receive((TextDelta,)), TextDelta)
-                exit_signal(speaker, "kill")
-                await server.left()
+            speaker = spawn(speak, kind("fake", server.url), self_())
+            assert isinstance(await receive((TextDelta,)), TextDelta)
+            exit_signal(speaker, "kill")
+            await server.left()
 
         await node.run(main)
-        assert server.dropped == 2
+        assert server.dropped == 1
+
+
+async def test_pieces_are_pushed_in_the_name_of_the_process_that_waits():
+    async with ModelServer(Answer("a b c", hold_at=2)) as server, Node() as node:
+        names = []
+
+        async def speak(provider, to):
+            def sink(piece):
+                names.append(self_())
+                send(to, piece)
+
+            answer = await provider.push(ASK, sink)
+            send(to, answer)
+
+        async def main():
+            speaker = spawn(speak, OpenAICompatible("fake", server.url), self_())
+            await receive((TextDelta,))
+            server.release()
+            assert (await receive((ModelResponse,))).text == "a b c"
+            assert names == [speaker] * 3
+
+        await node.run(main)
 
 
 async def test_many_processes_stream_at_once():

@@ -164,7 +164,7 @@ class ModelServer:
         """The answer to a new request; override it to answer by what was asked."""
         return self.answers.popleft() if self.answers else self.fallback
 
-    def _choose(self, key: str, model: str, dialect: Dialect) -> Answer:
+    def _choose(self, key: str, model: str = "", dialect: Dialect = "openai") -> Answer:
         """The answer to one request: that of its key, or the next; put on the bill when it is new."""
         self.calls += 1
         if key:

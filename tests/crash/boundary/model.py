@@ -8,6 +8,7 @@ import secrets
 from typing import Any
 
 from planaria.membrane.provider import ToolCall, Usage
+from planaria.testing.model_answer import Dialect
 from planaria.testing.model_server import Answer, ModelServer
 
 USAGE = Usage(100, 20)
@@ -42,14 +43,14 @@ class CaseModel(ModelServer):
         """The base URL of this case alone."""
         return f"http://127.0.0.1:{self.port}/{self.word}/v1"
 
-    def _choose(self, key: str) -> Answer:
+    def _choose(self, key: str, model: str = "", dialect: Dialect = "openai") -> Answer:
         asked = self.requests[-1]
         if not asked.path.startswith(f"/{self.word}/"):
             self.strangers.append(f"{asked.method} {asked.path}")
             return Answer(status=404)
         self.answers.clear()
         self.answers.append(answer_to(asked.body["messages"], key))
-        return super()._choose(key)
+        return super()._choose(key, model, dialect)
 
 
 def answer_to(messages: list[dict[str, Any]], key: str) -> Answer:

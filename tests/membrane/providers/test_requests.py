@@ -331,7 +331,7 @@ async def test_the_embedder_without_a_model_finds_like_words_near():
     moss, mossy, tax = (await embedder.embed("h", ["moss on stones", "Mossy stones", "income tax"])).vectors
 
     def near(a: Any, b: Any) -> float:
-        return sum(x * y for x, y in zip(a, b, strict=True))
+        return float(sum(x * y for x, y in zip(a, b, strict=True)))
 
     assert near(moss, moss) == pytest.approx(1.0, abs=1e-6)
     assert near(moss, mossy) > near(moss, tax)
