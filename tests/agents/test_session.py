@@ -220,7 +220,7 @@ async def test_a_model_that_never_ends_can_be_looked_at_and_killed(world: World)
     world.models.provider = endless = EndlessProvider()
     await world.start()
     await world.post()
-    await world.node.advance(3600.0)
+    await world.node.advance(500.0)
     view = await world.view()
     assert (view.status, view.message) == ("thinking", "hello")
     task = task_of(world)
@@ -377,3 +377,42 @@ async def test_ending_a_session_ends_the_stream_of_its_model(world: World):
             await node.stop(timeout=5.0)
             await asyncio.wait_for(server.left(), 5.0)
         world.models.provider.close()
+
+
+async def test_so_many_tools_run_at_once_as_may_and_their_results_keep_the_order_of_the_calls(world: World):
+    (world.garden / "agents" / "scout.md").write_text(SCOUT.replace("class: agent", "parallel: 2"))
+    names = ["again", "once", "again", "again", "again"]
+    calls = [Call(f"work.{name}", {"what": str(n)}, id=str(n)) for n, name in enumerate(names)]
+    provider = script(world, Calls(tuple(calls)), "done")
+    world.book.held = {"once"}
+    await world.start()
+    await world.post()
+    await world.node.settle()
+    assert [run for run, _ in world.book.runs] == [
+        "again",
+        "once",
+        "again",
+        "again",
+        "again",
+    ]  # past the slow one
+    begun = [event.payload["call_id"][-1] for event in await world.events("tool.started")]
+    assert begun == ["0", "1", "2", "3", "4"]
+    world.book.release()
+    await world.until_answered()
+    told = [m.content for m in provider.requests[1].messages if m.role == "tool"]
+    assert told == [f"did {n} {name}" for n, name in enumerate(names)]
+
+
+async def test_no_more_tools_run_at_once_than_may(world: World):
+    (world.garden / "agents" / "scout.md").write_text(SCOUT.replace("class: agent", "parallel: 2"))
+    script(world, Calls(tuple(Call("work.once", {"what": str(n)}, id=str(n)) for n in range(5))), "done")
+    world.book.held = {"once"}
+    await world.start()
+    await world.post()
+    await world.node.settle()
+    assert world.book.count("once") == 2
+    await world.kill(SESSION)
+    world.book.release()
+    await world.until_answered()
+    ran = [call for _, call in world.book.runs]
+    assert sorted(set(ran)) == sorted(ran) and len(ran) == 5  # those that had not begun are no calls cut off

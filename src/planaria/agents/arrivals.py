@@ -17,6 +17,8 @@ from planaria.agents.turn import Turn
 from planaria.rooms.message import Arrivals, Delivery
 
 POLICIES: tuple[Arrivals, ...] = ("queue", "steer", "collect", "interrupt")
+INTERRUPTED = "there is something new"
+"""Why a turn that is interrupted was stopped."""
 MOST_TAKEN_IN = 20
 """Messages one turn takes in; more wait for the next."""
 

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from planaria.agents.arrivals import to_collect, to_steer
+from planaria.agents.arrivals import INTERRUPTED, policy_of, to_collect, to_steer
 from planaria.agents.attempt import Doing
 from planaria.agents.brief import GARDEN_FILES, Brief
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
@@ -48,7 +48,7 @@ from planaria.agents.pressure import Pressed
 from planaria.agents.spans import OUTCOME, end_turn, turn_span
 from planaria.agents.state import compare
 from planaria.agents.think import Thought, think
-from planaria.agents.turn import Act, Action, Ask, Say, Think, Turn, next_action, take
+from planaria.agents.turn import Act, Action, Ask, Say, Think, ToolRun, Turn, next_action, take
 from planaria.agents.work import (
     Begun,
     Behind,
@@ -205,6 +205,8 @@ class AgentProcess(GenServer):
         self.lost = False  # whether what the turn came to must be read from the journal
         self.crashed = False  # whether it was lost by a crash, after which it rests
         self.ready: dict[str, Prepared] = {}  # tool calls that are begun in the journal, by place
+        self.runs: deque[ToolRun] = deque()  # tool calls of the step that wait until another has ended
+        self.open_calls = OpenCalls(0)
         self.results: tuple[NewEvent, ...] = ()  # of the last tool call, to be written with the next request
         self.ending: tuple[NewEvent, ...] = ()  # of the turn before, until it is written
         self.noting: TaskRef | None = None
@@ -330,9 +332,8 @@ class AgentProcess(GenServer):
                 self._joined(entered)
             case Down(ref=ref) if ref is self.joining:
                 self.joining = None
-                if (
-                    self.room_monitor is not None or self.child is not None
-                ):  # it lives, but was slow: else its end has said so
+                # Its room lives, but was slow: else its end has said so. A child has none.
+                if self.room_monitor is not None or self.child is not None:
                     send_after(REJOIN, self.pid, Rejoin())
             case Down(ref=ref) if ref is self.room_monitor:
                 self.room_monitor = None
@@ -394,7 +395,12 @@ class AgentProcess(GenServer):
         if self.turn is not None:
             known.add((self.turn.message.id, self.turn.attempt))
             known.update(self.turn.answers.items())
-        if (delivery.message.id, delivery.attempt) not in known:
+        if (delivery.message.id, delivery.attempt) in known:
+            return
+        if policy_of(delivery, self._desk.definition.arrivals) == "interrupt" and self.turn is not None:
+            self.queue.appendleft(delivery)
+            self._halt(delivery.message.author, "cancel", INTERRUPTED, waiting=False)
+        else:
             self.queue.append(delivery)
             self._next()
 
@@ -443,6 +449,7 @@ class AgentProcess(GenServer):
     def _fresh(self, base: Turn) -> None:
         self.turn = self.base = base
         self.events, self.ready = [], {}
+        self.runs.clear()
         self.brief, self.lost, self.crashed = None, False, False
         self.shown = self.cleared = 0
         self.speaking = False
@@ -500,15 +507,20 @@ class AgentProcess(GenServer):
                 self._start(ask_person, self._desk, turn, action, label=f"{self.agent} asks")
             case Act(runs=runs):
                 self._show("acting", ", ".join(run.call.name for run in runs))
-                open_calls = OpenCalls(len(runs))
-                for run in runs:
-                    ready = self.ready.pop(run.place, None)
-                    self._start(
-                        *(run_tool, self._desk, turn, run, ready, open_calls),
-                        label=f"{self.agent} {run.call.name}",
-                    )
+                self.runs = deque(runs)
+                self.open_calls = OpenCalls(len(runs))
+                self._run_tools(turn)
             case Say():
                 self._answer(turn, action)
+
+    def _run_tools(self, turn: Turn) -> None:
+        """Run the tools of the step, as many at once as may be."""
+        while self.runs and len(self.tasks) < self._desk.definition.parallel:
+            run = self.runs.popleft()
+            self._start(
+                *(run_tool, self._desk, turn, run, self.ready.pop(run.place, None), self.open_calls),
+                label=f"{self.agent} {run.call.name}",
+            )
 
     def _answer(self, turn: Turn, words: Say) -> None:
         """Speak, unless the state this comes from is not the one that the turn's events make."""
@@ -563,7 +575,7 @@ class AgentProcess(GenServer):
                 self.ready = dict(ready)
                 self._take(events)
             case Executed():
-                pass
+                self._run_tools(turn)
             case Pressed():
                 evidence = {"tokens": value.tokens, "window": value.window, "assumed": value.assumed}
                 self._trip(turn, Tripped("context", value.words, evidence, model_of(turn)))
@@ -573,6 +585,7 @@ class AgentProcess(GenServer):
                 self._take(events)
             case Ran(events=events):
                 self._take(events)
+                self._run_tools(turn)
             case Behind():
                 self.behind += 1
                 self.lost = True

@@ -12,12 +12,14 @@ from functools import reduce
 
 import msgspec
 
+from planaria.agents.brief import garden_texts
 from planaria.agents.desk import Desk, Known, append, append_after, find, note, read
 from planaria.agents.events import SessionDiverged, SessionForked, TurnFinished, TurnStarted
 from planaria.agents.kinship import asked_id, finished_id, task_of
 from planaria.agents.outcome import finish
 from planaria.agents.past.seed import seeded
 from planaria.agents.past.source import JournalSource
+from planaria.agents.plan import plan_path
 from planaria.agents.state import compare
 from planaria.agents.turn import KINDS, Say, ToolRun, Turn, take
 from planaria.cortex.errors import EventRefused
@@ -29,6 +31,8 @@ from planaria.membrane.events import ToolFinished, ToolStarted
 from planaria.membrane.gate.prepared import Prepared
 from planaria.membrane.tool import FAILED
 from planaria.otp import CallError, Pid, sleep
+from planaria.records.library import Library
+from planaria.records.record import Record
 from planaria.rooms.admission import unanswered_by
 from planaria.rooms.events import MessageSaid
 from planaria.rooms.giving_up import given_up, reply_id
@@ -80,6 +84,24 @@ class Said(msgspec.Struct, frozen=True):
 
 class Stopped(msgspec.Struct, frozen=True):
     """The state held was not what the journal says. Room and journal know; nothing may go on from it."""
+
+
+class Entered(msgspec.Struct, frozen=True):
+    """The session is a member of its room; what waits for it, and what its prompts tell of the garden."""
+
+    waiting: list[Delivery]
+    files: dict[str, str]
+    plan: Record | None
+
+
+async def enter(desk: Desk, pid: Pid) -> Entered:
+    """Become a member of the room, and read what a session has to know."""
+    waiting = await join(desk, pid)  # first: whoever speaks now is to be heard
+    files = await garden_texts()
+    if desk.child is not None:
+        return Entered(waiting, files, None)
+    plan = await Library.read("library", plan_path(desk.agent, desk.room))
+    return Entered(waiting, files, plan if isinstance(plan, Record) else None)
 
 
 async def join(desk: Desk, pid: Pid) -> list[Delivery]:

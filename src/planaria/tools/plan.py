@@ -1,0 +1,108 @@
+"""Tools for an agent's plan: a checklist below `notes/plans/`, shown in its prompt, edited by people, too."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from planaria.agents.kinship import is_child
+from planaria.agents.plan import (
+    LONGEST_ITEM,
+    MOST_ITEMS,
+    body_of,
+    changed,
+    items_of,
+    plan_path,
+    plan_text,
+)
+from planaria.membrane.capability import Touch
+from planaria.membrane.tool import Context, Done, Failed, tool
+from planaria.records.errors import Problem
+from planaria.records.library import Library
+from planaria.records.record import Record
+
+type What = Literal["open", "doing", "done", "dropped"]
+PLANS = "notes/plans/plan.md"
+"""Stands for the caller's own plan where it is judged whether it may touch plans."""
+
+
+def _read(_: object) -> tuple[Touch, ...]:
+    return (Touch("records.read", PLANS),)
+
+
+def _written(_: object) -> tuple[Touch, ...]:
+    return (Touch("records.write", PLANS),)
+
+
+@tool(needs={"records.write"}, touches=_written, branches=("ok",), idempotent=True, name="plan.set")
+async def set_plan(context: Context, items: list[str], goal: str = "") -> Done | Failed:
+    """Write your plan for this room anew: what is to be done, in order. It stays in view until you change it.
+
+    Args:
+        items: at most 100, each a line; those your plan has already keep their status.
+        goal: what it is for, in a sentence; none keeps the one it has.
+    """
+    place = _place(context)
+    texts = [" ".join(item.split()) for item in items]
+    texts = [text for text in texts if text]
+    if not texts or len(texts) > MOST_ITEMS or any(len(text) > LONGEST_ITEM for text in texts):
+        return Failed(f"a plan has 1 to {MOST_ITEMS} items of at most {LONGEST_ITEM} characters")
+    before = await Library.read("library", place)
+    known = {item.text: item.status for item in items_of(before.body)} if isinstance(before, Record) else {}
+    body = body_of([(text, known.get(text, "open")) for text in texts])
+    agent = context.caller.removeprefix("agent:")
+    front = {"class": "plan", "agent": agent, "room": context.room or ""}
+    return await _write(place, front | ({"goal": goal} if goal else {}), body)
+
+
+@tool(needs={"records.write"}, touches=_written, branches=("ok", "missing"), idempotent=True)
+async def update(context: Context, item: int, status: What = "done", text: str = "") -> Done | Failed:
+    """Change one item of your plan.
+
+    Args:
+        item: its number, from 1.
+        status: `open`, `doing`, `done` or `dropped`.
+        text: new words for it; none keeps those it has.
+    """
+    place = _place(context)
+    before = await Library.read("library", place)
+    if not isinstance(before, Record):
+        return Done(branch="missing", text="There is no plan yet; plan.set makes one.")
+    if len(text) > LONGEST_ITEM:
+        return Failed(f"an item has at most {LONGEST_ITEM} characters")
+    body = changed(before.body, item, status, text or None)
+    if body is None:
+        return Failed(f"the plan has the items 1 to {len(items_of(before.body))}, not {item}")
+    return await _write(place, {}, body)
+
+
+@tool(needs={"records.read"}, touches=_read, branches=("ok", "missing"), idempotent=True)
+async def get(context: Context) -> Done | Failed:
+    """Read your plan as it is now; people may have edited it."""
+    place = _place(context)
+    found = await Library.read("library", place)
+    if not isinstance(found, Record):
+        return Done(branch="missing", text="There is no plan yet; plan.set makes one.")
+    return _done(place, found)
+
+
+def _place(context: Context) -> str:
+    """Where the caller's plan is. It follows from who calls, so nobody else's can be named."""
+    name = context.session.removeprefix("session:")
+    agent, _, room = name.partition("@")
+    if is_child(context.session):
+        room = room.replace("/", "-")
+    return plan_path(agent or "people", room)
+
+
+async def _write(place: str, front: Mapping[str, object], body: str) -> Done | Failed:
+    written = await Library.write("library", place, dict(front), body, merge=True)
+    if isinstance(written, Problem):
+        return Failed(str(written))
+    return _done(place, written.record)
+
+
+def _done(place: str, record: Record) -> Done:
+    items = items_of(record.body)
+    value = {"path": place, "goal": record.front.get("goal"), "items": msgspec.to_builtins(items)}
+    return Done(value, text=plan_text(record))
