@@ -106,6 +106,11 @@ class Talk:
 
     def _delta(self, delta: dict[str, Any]) -> None:
         who, answer, text = delta["author"], (delta["author"], delta["cause_id"]), delta["text"]
+        if delta.get("again") and self.streamed.get(answer):
+            self._end_line()
+            click.echo(click.style(f"  {output.clean(delta['again'])}; the answer begins again", dim=True))
+        if not text:
+            return
         if self.writing != who:
             text = text.lstrip("\n")  # the stretch has its own line already
             self._end_line()

@@ -295,6 +295,8 @@ class Sessions(Projected):
             case ReplyDelta(room=room, author=agent, text=text):
                 session = self.sessions.get(f"{PREFIX}{agent}@{room}")
                 if session is not None:
+                    if message.again:
+                        session.saying = ""
                     session.saying = (session.saying + text)[-LONGEST_TAIL:]
                     self.table.touch(session.key)
             case TurnState(room=room, agent=agent, state=state):

@@ -32,10 +32,6 @@ RESTING = "idle"
 """State of a turn in which nothing more is to come."""
 
 
-PAUSED = "paused"
-"""Mark of an answer whose writer called a tool in between."""
-
-
 class MessageLine(msgspec.Struct, frozen=True):
     """A message as the page shows it."""
 
@@ -49,12 +45,18 @@ class MessageLine(msgspec.Struct, frozen=True):
 
 
 class ReplyLine(msgspec.Struct, frozen=True):
-    """An answer that is still being written."""
+    """An answer that is still being written.
+
+    Attributes:
+        piece: which stretch of it is being written, from 1; 0 between two. A stretch that is taken back is struck out.
+        pieces: how many it had.
+    """
 
     dom: str
     author: str
     doing: str
-    text: str
+    piece: int = 0
+    pieces: int = 0
 
 
 class PersonLine(msgspec.Struct, frozen=True):
@@ -189,12 +191,28 @@ class RoomFeed:
     def _wrote(self, delta: ReplyDelta) -> str:
         dom = _reply_id(delta.author, delta.cause_id)
         reply = self.writing.get(dom)
+        begun = ""
         if reply is None:
-            return self._begin(ReplyLine(dom, delta.author, "is answering", delta.text))
-        # What was said before a tool was called stays, one line above.
-        gap = "\n\n" if reply.text == PAUSED else ""
-        self.writing[dom] = msgspec.structs.replace(reply, text="said")
-        return partial(f"#{dom} .text", "beforeend", str(Markup.escape(gap + delta.text)))
+            reply = ReplyLine(dom, delta.author, "is answering")
+            begun = self._begin(reply)
+        struck = ""
+        if delta.again and reply.pieces:
+            # The stretch before this word is struck out, by its style.
+            struck = partial(f"#{dom} .text", "beforeend", f'<span class="again">{Markup.escape(delta.again)}</span>')
+            reply = msgspec.structs.replace(reply, piece=0)
+        self.writing[dom] = reply
+        return begun + struck + (self._more(reply, delta.text) if delta.text else "")
+
+    def _more(self, reply: ReplyLine, text: str) -> str:
+        """Write on at the stretch in hand; what was said before a tool was called stays, one line above."""
+        words = str(Markup.escape(text))
+        if reply.piece:
+            return partial(f"#{reply.dom}-{reply.piece}", "beforeend", words)
+        number = reply.pieces + 1
+        self.writing[reply.dom] = msgspec.structs.replace(reply, piece=number, pieces=number)
+        gap = "\n\n" if reply.pieces and not text.startswith("\n") else ""
+        html = f'<span class="piece" id="{reply.dom}-{number}">{gap}{words}</span>'
+        return partial(f"#{reply.dom} .text", "beforeend", html)
 
     def _turned(self, turn: TurnState) -> str:
         dom = _reply_id(turn.agent, turn.cause_id)
@@ -202,9 +220,9 @@ class RoomFeed:
             return partial(f"#{dom}", "delete", "") if self.writing.pop(dom, None) is not None else ""
         reply, doing = self.writing.get(dom), f"is {turn.state}"
         if reply is None:
-            return self._begin(ReplyLine(dom, turn.agent, doing, ""))
-        if turn.state == "acting" and reply.text:
-            self.writing[dom] = msgspec.structs.replace(reply, text=PAUSED)
+            return self._begin(ReplyLine(dom, turn.agent, doing))
+        if turn.state == "acting":
+            self.writing[dom] = msgspec.structs.replace(reply, piece=0)
         return partial(f"#{dom} .doing", "textContent", str(Markup.escape(f"· {doing}")))
 
     def _begin(self, reply: ReplyLine) -> str:
@@ -233,7 +251,8 @@ def joined(messages: Sequence[object]) -> list[object]:
     for message in messages:
         last = found[-1] if found else None
         if isinstance(message, ReplyDelta) and isinstance(last, ReplyDelta):
-            if (last.author, last.cause_id) == (message.author, message.cause_id):
+            same = (last.author, last.cause_id, last.step) == (message.author, message.cause_id, message.step)
+            if same and not message.again:
                 found[-1] = msgspec.structs.replace(last, text=last.text + message.text)
                 continue
         found.append(message)
