@@ -1,15 +1,12 @@
-"""Tools for git repositories: what was committed since the last look.
+"""Tools for git repositories: what was committed since the last look, what is changed, one commit, committing.
 
-Runs the real `git`, read only: no shell, a fixed argument list, an environment of its own, no system or user
-configuration, no hooks, pagers, lazy fetches or signature programs. The last commit seen is remembered in the journal:
-`git.seen` in the session `git:<path>`, committed together with the answer.
+Runs the real `git` in the sandbox (`_git.py`): without network, hooks, and the configuration of system and user. The
+last commit seen is remembered in the journal: `git.seen` in the session `git:<path>`, committed with the answer.
 Does badly: a branch that is switched to and fro shows commits again.
 """
 
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,42 +14,22 @@ import msgspec
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.membrane.capability import Touch
+from planaria.membrane.scopes.paths import PRIVATE
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.membrane.web.outside import outside
-from planaria.otp import run_blocking
-from planaria.otp.io.subprocess import Completed, run_command
-from planaria.records.errors import RecordsError
-from planaria.records.paths import inside
+from planaria.tools._boxed import VALUE, middle_cut, text_of
+from planaria.tools._git import GitFailed, Repository, complaint, find_repository, run_git, see_to
 from planaria.tools.events import GitSeen
 
 MAX_COMMITS = 200
 MAX_BODY = 2_000
-SECONDS = 20.0
+MAX_DIFF = 60_000
+"""Characters."""
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?\Z")
 _REVISION = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_./@^~-]{0,200}\Z")
 _FORMAT = "--format=%H%x1f%an%x1f%aI%x1f%s%x1f%b%x1e"
-_ENVIRONMENT = {
-    "PATH": os.defpath,
-    "HOME": "/nonexistent",
-    "LC_ALL": "C.UTF-8",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_SYSTEM": os.devnull,
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_PAGER": "cat",
-}
-_SAFE = (
-    *("-c", f"core.hooksPath={os.devnull}"),
-    *("-c", "core.fsmonitor=false"),
-    *("-c", "protocol.allow=never"),
-    *("-c", "log.showSignature=false"),
-    *("-c", "log.mailmap=false"),
-    "--no-pager",
-)
+_NO_PROGRAMS = ("--no-color", "--no-ext-diff", "--no-textconv")
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -63,10 +40,6 @@ class Commit(msgspec.Struct, frozen=True):
     date: str
     subject: str
     body: str
-
-
-class GitFailed(Exception):
-    """Git did not do it; the message is for a person."""
 
 
 def _touches(arguments: Mapping[str, Any]) -> tuple[Touch, ...]:
@@ -84,29 +57,21 @@ async def log(context: Context, path: str = ".", since: str = "", limit: int = 3
         limit: at most this many; older new ones are counted, not listed.
     """
     limit = min(max(limit, 1), MAX_COMMITS)
-    try:
-        folder = context.garden if path in ("", ".") else await run_blocking(_folder, context.garden, path)
-    except RecordsError as error:
-        return Failed(str(error))
     session = f"git:{path or '.'}"
     try:
+        at = await find_repository(context, path)
         seen = await _seen(session)
-        head = await _commit(folder, "HEAD")
+        head = await _commit(context, at, "HEAD")
         if head is None:
             return Done(
                 {"path": path, "commits": [], "left": 0}, branch="unchanged", text="There are no commits yet."
             )
-        span = await _span(folder, since, seen)
-        commits = await _log(folder, span, limit)
-        left = await _count(folder, span) - len(commits) if len(commits) == limit and len(span) > 1 else 0
-    except TimeoutError:
-        return Failed(f"git took longer than {SECONDS:g} s", retry=True)
-    except FileNotFoundError:  # of the program, or of the folder it was to run in
-        if not await run_blocking(folder.is_dir):
-            return Failed(f"there is no folder {path!r} in the garden")
-        return Failed("the program git is not installed")
-    except (GitFailed, OSError) as error:
-        return Failed(str(error))
+        span = await _span(context, at, since, seen)
+        commits = await _log(context, at, span, limit)
+        counted = len(commits) == limit and len(span) > 1
+        left = await _count(context, at, span) - len(commits) if counted else 0
+    except GitFailed as error:
+        return Failed(str(error), error.retry)
     event = GitSeen(head, len(commits), context.call_id).new(
         session=session, process=context.session, trace_id=context.trace_id, cause_id=context.cause_id
     )
@@ -124,44 +89,34 @@ async def _seen(session: str) -> str:
     return GitSeen.of(events[0]).head if events and events[0].state == "whole" else ""
 
 
-async def _span(folder: Path, since: str, seen: str) -> list[str]:
+async def _span(context: Context, at: Repository, since: str, seen: str) -> list[str]:
     """The revisions to list, as arguments of `git log`."""
     if _DATE.match(since):
         return ["HEAD", f"--since={since}"]
     if since:
-        start = await _commit(folder, since) if _REVISION.match(since) else None
+        start = await _commit(context, at, since) if _REVISION.match(since) else None
         if start is None:
             raise GitFailed(
                 f"{since!r} is no commit, tag, branch or date (such as 2024-05-31) of this repository"
             )
         return ["HEAD", f"^{start}"]
-    if seen and await _commit(folder, seen) is not None:
+    if seen and await _commit(context, at, seen) is not None:
         return ["HEAD", f"^{seen}"]
     return ["HEAD"]
 
 
-async def _commit(folder: Path, revision: str) -> str | None:
+async def _commit(context: Context, at: Repository, revision: str) -> str | None:
     """The id of a commit, or None if there is none of this name."""
-    done = await _git(
-        folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
-    )
-    return done.stdout.decode().strip() if done.returncode == 0 else None
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    done = await run_git(context, at, *asked, files=False)
+    return done.stdout.decode().strip() if done.exit_code == 0 else None
 
 
-async def _log(folder: Path, span: list[str], limit: int) -> list[Commit]:
-    done = await _git(
-        folder,
-        "log",
-        f"--max-count={limit}",
-        "--no-color",
-        "--no-decorate",
-        "--encoding=UTF-8",
-        _FORMAT,
-        *span,
-        "--",
-    )
-    if done.returncode != 0:
-        raise GitFailed(_said(done))
+async def _log(context: Context, at: Repository, span: list[str], limit: int) -> list[Commit]:
+    asked = ("log", f"--max-count={limit}", "--no-color", "--no-decorate", "--encoding=UTF-8", _FORMAT)
+    done = await run_git(context, at, *asked, *span, "--", files=False)
+    if done.exit_code != 0:
+        raise GitFailed(complaint(done))
     entries = done.stdout.decode("utf-8", "replace").split("\x1e")
     fields = (entry.strip("\n").split("\x1f") for entry in entries if entry.count("\x1f") == 4)
     return [
@@ -170,30 +125,11 @@ async def _log(folder: Path, span: list[str], limit: int) -> list[Commit]:
     ]
 
 
-async def _count(folder: Path, span: list[str]) -> int:
-    done = await _git(folder, "rev-list", "--count", *span, "--")
-    if done.returncode != 0:
-        raise GitFailed(_said(done))
+async def _count(context: Context, at: Repository, span: list[str]) -> int:
+    done = await run_git(context, at, "rev-list", "--count", *span, "--", files=False)
+    if done.exit_code != 0:
+        raise GitFailed(complaint(done))
     return int(done.stdout)
-
-
-async def _git(folder: Path, *arguments: str) -> Completed:
-    done = await run_command(
-        ["git", *_SAFE, *arguments], cwd=folder, env=_ENVIRONMENT, timeout=SECONDS, max_output=4_000_000
-    )
-    if done.returncode == 128 and b"not a git repository" in done.stderr:
-        raise GitFailed(f"{folder.name or folder} is not in a git repository")
-    if done.returncode == 128 and b"dubious ownership" in done.stderr:
-        raise GitFailed(f"{folder.name or folder} is a repository of another user, which git refuses to read")
-    return done
-
-
-def _folder(garden: Path, path: str) -> Path:
-    return garden / inside(garden, path)
-
-
-def _said(done: Completed) -> str:
-    return f"git: {done.stderr.decode('utf-8', 'replace').strip()[:500] or f'ended with {done.returncode}'}"
 
 
 def _text(commits: list[Commit], left: int) -> str:
@@ -203,3 +139,137 @@ def _text(commits: list[Commit], left: int) -> str:
         for commit in commits
     ]
     return "\n".join(parts) + (f"\n({left} older new commits are not listed.)" if left else "")
+
+
+@tool(needs={"git.read"}, touches=_touches, branches=("changed", "clean"), idempotent=True)
+async def status(context: Context, path: str = ".") -> Done | Failed:
+    """Tell which files of a git repository are changed and not committed.
+
+    Args:
+        path: a folder of the garden; the repository that holds it is looked at.
+    """
+    try:
+        at = await find_repository(context, path)
+        see_to(context, at, "git.read")
+        asked = ("status", "--porcelain=v1", "--branch", "--no-renames", "-z")
+        done = await run_git(context, at, *asked)
+        if done.exit_code != 0:
+            return Failed(complaint(done))
+    except GitFailed as error:
+        return Failed(str(error), error.retry)
+    branch, *lines = text_of(done.stdout.replace(b"\0", b"\n")).rstrip("\n").split("\n")
+    files = [{"state": line[:2].strip() or "?", "path": line[3:]} for line in lines if len(line) > 3]
+    branch = branch.removeprefix("## ")
+    told = "\n".join(f"{each['state']}  {each['path']}" for each in files) or "Nothing is changed."
+    return Done(
+        {"branch": branch, "files": files[:1000], "count": len(files)},
+        branch="changed" if files else "clean",
+        text=outside(f"on {branch}\n{middle_cut(told, MAX_DIFF)}", f"git {path}"),
+    )
+
+
+@tool(needs={"git.read"}, touches=_touches, branches=("some", "none"), idempotent=True)
+async def diff(
+    context: Context, path: str = ".", since: str = "", until: str = "", file: str = "", staged: bool = False
+) -> Done | Failed:
+    """Show what is changed in a git repository, as a unified diff.
+
+    Args:
+        path: a folder of the garden; the repository that holds it is looked at.
+        since: a commit, tag or branch to compare with; by default the last commit, or with `staged` what is staged.
+        until: a commit, tag or branch; by default the files as they are.
+        file: only this file or folder, from `path`.
+        staged: what is staged for the next commit.
+    """
+    if problem := _unfit(since, until):
+        return Failed(problem)
+    revisions = [each for each in (since or ("" if staged else "HEAD"), until) if each]
+    asked = [
+        "diff",
+        *_NO_PROGRAMS,
+        *(["--cached"] if staged else []),
+        *revisions,
+        "--",
+        *([file] if file else []),
+    ]
+    return await _shown(context, path, asked, "Nothing is changed.")
+
+
+@tool(needs={"git.read"}, touches=_touches, branches=("some", "none"), idempotent=True)
+async def show(context: Context, path: str = ".", revision: str = "HEAD", file: str = "") -> Done | Failed:
+    """Show one commit with what it changed, or a file as it was then.
+
+    Args:
+        path: a folder of the garden; the repository that holds it is looked at.
+        revision: a commit, tag or branch.
+        file: from the top of the repository; without it the commit is shown.
+    """
+    if problem := _unfit(revision):
+        return Failed(problem)
+    what = f"{revision}:{file}" if file else revision
+    return await _shown(
+        context, path, ["show", *_NO_PROGRAMS, "--stat", "--patch", what, "--"], "It is empty."
+    )
+
+
+def _written(arguments: Mapping[str, Any]) -> tuple[Touch, ...]:
+    return tuple(Touch(name, str(arguments["path"]) or ".") for name in ("git.read", "git.write"))
+
+
+@tool(needs={"git.read", "git.write"}, touches=_written, branches=("committed", "nothing"))
+async def commit(context: Context, message: str, files: list[str], path: str = ".") -> Done | Failed:
+    """Commit files of a git repository, under the name of who calls. No hooks are run; nothing is pushed.
+
+    Args:
+        message: its first line says what the commit does.
+        files: files and folders from `path`, removed ones too; `["."]` is everything there.
+        path: a folder of the garden; the repository that holds it is committed to.
+    """
+    if not message.strip() or not files:
+        return Failed("a commit needs a message and files")
+    name = context.caller.partition(":")[2] or context.caller
+    who = (
+        "-c",
+        f"user.name={name}",
+        "-c",
+        f"user.email={re.sub(r'[^a-z0-9.-]', '-', name.lower())}@planaria.invalid",
+    )
+    try:
+        at = await find_repository(context, path)
+        for each in ("git.read", "git.write"):
+            see_to(context, at, each)
+        aside = [f":(exclude,top){(at.garden / PRIVATE).relative_to(at.top).as_posix()}"]
+        for asked in (
+            ["add", "--all", "--", *files, *aside],
+            [*who, "commit", "--no-verify", "--quiet", "--cleanup=strip", "-m", message],
+        ):
+            done = await run_git(context, at, *asked, write=True)
+            if done.exit_code == 1 and b"nothing to commit" in done.stdout:
+                return Done({"path": path}, branch="nothing", text="There is nothing to commit.")
+            if done.exit_code != 0:
+                return Failed(complaint(done))
+        head = await _commit(context, at, "HEAD")
+    except GitFailed as error:
+        return Failed(str(error), error.retry)
+    return Done({"path": path, "commit": head}, branch="committed", text=f"committed {(head or '')[:10]}")
+
+
+async def _shown(context: Context, path: str, asked: list[str], none: str) -> Done | Failed:
+    try:
+        at = await find_repository(context, path)
+        see_to(context, at, "git.read")
+        done = await run_git(context, at, *asked)
+    except GitFailed as error:
+        return Failed(str(error), error.retry)
+    if done.exit_code != 0:
+        return Failed(complaint(done))
+    text = text_of(done.stdout)
+    if not text.strip():
+        return Done({"path": path, "text": ""}, branch="none", text=none)
+    shown = outside(middle_cut(text, MAX_DIFF), f"git {path}")
+    return Done({"path": path, "text": middle_cut(text, VALUE)}, branch="some", text=shown)
+
+
+def _unfit(*revisions: str) -> str:
+    bad = next((each for each in revisions if each and not _REVISION.match(each)), None)
+    return f"{bad!r} is no commit, tag or branch" if bad else ""

@@ -160,12 +160,11 @@ class Run:
         group = self.group
         if self.killed_by is None and group.out_of_memory() and exit_code != 0:
             self.killed_by = "memory"
-        if exit_code is None and self.killed_by is None:
-            raise Broken("bubblewrap could not make the sandbox")
+        broken = "bubblewrap could not make the sandbox" if exit_code is None and not self.killed_by else ""
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
         by_group = f"cgroup v{group.version}"
         return Report(
-            exit_code=_KILLED if exit_code is None else exit_code,
+            exit_code=_KILLED if exit_code is None or self.killed_by else exit_code,
             killed_by=self.killed_by or _BY_SIGNAL.get(exit_code or 0),
             wall=wall,
             cpu=max(group.cpu(), spent.ru_utime + spent.ru_stime),
@@ -175,6 +174,7 @@ class Run:
             cpu_held="rlimit for each process, watched for all",
             disk="rlimit for each file, watched for all" if self.disks else "",
             weaker=weaker,
+            broken=broken,
         )
 
 

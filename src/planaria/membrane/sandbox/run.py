@@ -8,11 +8,13 @@ Does badly: a start costs some 40 ms of processor time, most of it the keeper's.
 """
 
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -24,6 +26,7 @@ from planaria.membrane.sandbox.errors import NoSandbox, PolicyRefused, SandboxBr
 from planaria.membrane.sandbox.plan import Limits, Plan, Relay, Report, read_report, write_plan
 from planaria.membrane.sandbox.policy import SEARCH, SYSTEM, SYSTEM_FILES, KilledBy, SandboxPolicy, check
 from planaria.membrane.sandbox.proxy import Attempt, Proxy, Reach, reach_of
+from planaria.membrane.sandbox.starting import NO_PROGRAM, NOT_RUNNABLE
 from planaria.membrane.sandbox.strength import Backend, Strength
 from planaria.otp import exit_signal, receive, run_blocking, self_, send, spawn_link, unlink
 from planaria.otp.io.streams import serve_unix
@@ -39,6 +42,7 @@ PYTHON = os.path.realpath(sys.executable)
 PYTHON_FILES = (Path(sys.base_prefix),)
 _RELAY = Path(__file__).with_name("relay.py")
 _SOURCES = Path(planaria.__file__).parent.parent
+_NOT_STARTED = re.compile(rb"(?:\A|\n)bwrap: execvp .*: ([^:\n]+)\n?\Z")
 _PROXY = f"http://127.0.0.1:{bubblewrap.RELAY_PORT}"
 
 
@@ -105,6 +109,11 @@ async def run_sandboxed(
     async with _serving(reach) as (proxy, socket):
         plan = await run_blocking(_plan, list(argv), policy, found, chosen, socket)
         report, done, said = await _keep(plan, stdin, policy, on_output, answer)
+    if report is not None and report.broken and (unfit := _NOT_STARTED.search(done.stderr)):
+        # Bubblewrap's words where a shell has 127 and 126.
+        code = NO_PROGRAM if unfit[1] in (b"No such file or directory", b"Not a directory") else NOT_RUNNABLE
+        report = report._replace(exit_code=code, broken="")
+        done = replace(done, stderr=argv[0].encode() + b": " + unfit[1] + b"\n")
     if report is None or report.broken:
         last = done.stderr.decode("utf-8", "replace").strip()[-500:]
         why = report.broken if report else "its keeper ended without a report"
