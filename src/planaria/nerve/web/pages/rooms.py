@@ -198,7 +198,9 @@ class RoomFeed:
         struck = ""
         if delta.again and reply.pieces:
             # The stretch before this word is struck out, by its style.
-            struck = partial(f"#{dom} .text", "beforeend", f'<span class="again">{Markup.escape(delta.again)}</span>')
+            struck = partial(
+                f"#{dom} .text", "beforeend", f'<span class="again">{Markup.escape(delta.again)}</span>'
+            )
             reply = msgspec.structs.replace(reply, piece=0)
         self.writing[dom] = reply
         return begun + struck + (self._more(reply, delta.text) if delta.text else "")
