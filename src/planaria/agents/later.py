@@ -1,6 +1,6 @@
 """Children that nobody waits for: a job runs one to its end and says its result to the parent, whatever is killed."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 from planaria.agents.children import Household, result_of, run
@@ -16,8 +16,14 @@ CHILD: Literal["agents.child"] = "agents.child"
 """The kind of these jobs; the payload names the child."""
 
 
-def children(household: Household) -> Callable[[Job], Awaitable[dict[str, str]]]:
-    """The handler of these jobs."""
+def children(services: Mapping[type, object]) -> Callable[[Job], Awaitable[dict[str, str]]]:
+    """The handler of these jobs.
+
+    Args:
+        services: of agents' tools, as `with_household` makes them.
+    """
+    household = services[Household]
+    assert isinstance(household, Household)
 
     async def tell(job: Job) -> dict[str, str]:
         stream = str(job.payload["child"])
