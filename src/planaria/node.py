@@ -91,7 +91,14 @@ def tree(
     permits = Permits(settings.zone)
     models = partial(models_view, latest)
     link = partial(Dashboard.login_link, "dashboard")
-    services = Services(garden=garden, settings=settings, stop=stop, redactor=redactor, login_link=link)
+    services = Services(
+        garden=garden,
+        settings=settings,
+        stop=stop,
+        redactor=redactor,
+        login_link=link,
+        usage=partial(permits.usage, True),
+    )
     token = environ.get(settings.web.metrics_token_env or "", "")
     return supervisor(
         child(Chronicle, name="chronicle"),
