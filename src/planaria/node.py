@@ -15,11 +15,13 @@ from functools import partial
 from pathlib import Path
 
 import planaria.agents.keeper as agents
+import planaria.agents.later as later_children
 import planaria.rooms.deferred as later_talk
 import planaria.rooms.rooms as rooms
 import planaria.tools
 import planaria.workflows.deferred as later_runs
 import planaria.workflows.tree as workflows
+from planaria.agents.children import with_household
 from planaria.config.lock import private_folder
 from planaria.config.settings import Settings, load_settings
 from planaria.cortex.chronicle import Chronicle
@@ -89,6 +91,7 @@ def tree(
     place = JournalPlace(settings.journal, garden, environ)
     latest = Latest()
     permits = Permits(settings.zone)
+    home = with_household(garden, gate, {Redactor: redactor, Permits: permits})
     models = partial(models_view, latest)
     link = partial(Dashboard.login_link, "dashboard")
     services = Services(
@@ -133,12 +136,12 @@ def tree(
             ),
             supervisor(
                 rooms.tree(),
-                agents.tree(garden, gate, {Redactor: redactor, Permits: permits}),
+                agents.tree(garden, gate, home),
                 workflows.tree(gate, garden, zone=settings.zone),
                 floor(
                     child(Questions, name="questions"),
                     child(Dead, name="dead"),
-                    child(Work, handlers(), name="work"),
+                    child(Work, handlers(home), name="work"),
                     child(Asking, name="asking"),
                     name="work_floor",
                 ),
@@ -158,13 +161,18 @@ def tree(
     )
 
 
-def handlers() -> dict[str, Handler]:
-    """Who does the work that is done later, and who does again what was given up."""
+def handlers(home: Mapping[type, object]) -> dict[str, Handler]:
+    """Who does the work that is done later, and who does again what was given up.
+
+    Args:
+        home: what agents and their children are started with.
+    """
     replayers = {later_talk.LETTER: later_talk.redeliver, START: later_runs.restart}
     return {
         later_talk.SAY: Handler(later_talk.say),
         later_talk.POST: Handler(later_talk.post),
         NOTICE: Handler(later_talk.tell),
+        later_children.CHILD: Handler(later_children.children(home)),
         START: Handler(later_runs.start),
         REPLAY: Handler(replaying(replayers)),
     }
