@@ -125,20 +125,37 @@ def _providers(view: dict[str, Any]) -> "Group":
             row["key"],
             row["model"],
             row["in_flight"] or "",
+            _waiting(row, view["at"]),
             row["calls"],
             output.styled(row["failures"] or "", "red"),
             "" if row["p50_ms"] is None else f"{row['p50_ms']:.0f} / {row['p99_ms']:.0f} ms",
             _tokens(row),
             money(row["cost_micro"]),
-            _one_line(row["last_error"], 60),
+            _resting(row, view["at"]) or _one_line(row["last_error"], 60),
         ]
         for row in view["providers"]
     ]
     columns = (
-        *("provider", "last model", "now", "calls", "failed"),
+        *("provider", "last model", "now", "waiting", "calls", "failed"),
         *("p50 / p99", "tokens", "cost", "last error"),
     )
     return _table(columns, rows)
+
+
+def _waiting(row: dict[str, Any], at: float) -> str:
+    """Who waits for a provider: `12 of 3 sessions, 40 s`."""
+    if not row.get("waiting"):
+        return ""
+    since = output.seconds(max(0.0, at - (row["waiting_since"] or at)))
+    return f"{row['waiting']} of {row['sessions']} session{'' if row['sessions'] == 1 else 's'}, {since}"
+
+
+def _resting(row: dict[str, Any], at: float) -> "Text | None":
+    """Why and how long a provider is left alone."""
+    until = row.get("resting_until") or 0.0
+    if until <= at:
+        return None
+    return output.styled(f"left alone for {output.seconds(until - at)}: {row['resting']}", "yellow")
 
 
 def _runs(view: dict[str, Any]) -> "Group":

@@ -1,9 +1,9 @@
 """A bounded queue that is fair between flows: each gets an equal share of the work, however much it asks for.
 
 Source: self-clocked fair queuing (Golestani 1994), with the longest-queue drop of McKenney's stochastic fairness
-queuing. Each ticket is tagged with the time at which its flow would be served if all flows had their share; the smallest tag is
-next, and is the time from then on. So a flow that waits for nothing need not be remembered once time has reached its
-last tag, and flows that come new, however many, never hold up one that waits.
+queuing. Each ticket is tagged with the time at which its flow would be served if all flows had their share; the
+smallest tag is next, and is the time from then on. So a flow that waits for nothing need not be remembered once time
+has reached its last tag, and flows that come new, however many, never hold up one that waits.
 """
 
 from collections.abc import Callable, Iterator

@@ -102,13 +102,17 @@ class Permits:
             lane.settle(permit, now(), self.day())
         return bool(dead)
 
-    def usage(self) -> Mapping[str, ProviderUsage]:
-        """How the providers are used, as far as that can matter to the router."""
+    def usage(self, all: bool = False) -> Mapping[str, ProviderUsage]:
+        """How the providers are used, as far as that can matter to the router.
+
+        Args:
+            all: also of those that have room.
+        """
         at, found = now(), {}
         for name, lane in self.lanes.items():
             if 0.0 < lane.until <= at:
                 lane.until, lane.why = 0.0, ""
-            if not lane.plain:
+            if all or not lane.plain:
                 found[name] = lane.usage(at, self.day())
         return found
 

@@ -14,12 +14,14 @@ from planaria.immune.breakers import BreakerTable
 from planaria.immune.ledger import Accounts, Reservation
 from planaria.membrane.calls.lane import Permit
 from planaria.membrane.calls.permits import Permits
+from planaria.membrane.calls.process import TOPIC, view
 from planaria.membrane.calls.treatment import TREATMENTS
 from planaria.membrane.errors import ProviderError
 from planaria.membrane.models.catalogue import ProviderLimits
 from planaria.membrane.models.models import Choice
 from planaria.membrane.models.router import Candidate
 from planaria.membrane.provider import ModelRequest, Patience, Usage
+from planaria.otp import broadcast
 
 
 class Seat:
@@ -96,7 +98,9 @@ class Seat:
         for admitted in self._admitted:
             self._breakers.report(admitted, False, str(error), fault, wait)
         if wait and self._permits is not None:
-            self._permits.rest(self.choice.provider.name, self.limits, wait, "it asked for time")
+            name = self.choice.provider.name
+            self._permits.rest(name, self.limits, wait, "it asked for time")
+            broadcast(TOPIC, view(self._permits.lanes[name]))
 
     def settle(self) -> None:
         """How it went is in the journal."""
