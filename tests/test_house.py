@@ -44,7 +44,8 @@ CORTEX = (
 """The files and rooms of `cortex`, lowest first: what everybody speaks of, what a journal is made of, the journal and
 those who read it, and what is built on them."""
 MEMBRANE = (
-    *("ids", "provider", "errors", "structured", "capability", "scopes", "grants", "authority", "docstring", "parameters", "tool"),
+    *("ids", "provider", "errors", "structured", "capability", "scopes", "grants", "authority"),
+    *("docstring", "parameters", "schema_arguments", "tool"),
     *("events", "commands"),
     *("wire", "providers", "models", "calls", "sandbox", "web", "gate", "mcp"),
 )

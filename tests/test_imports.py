@@ -8,9 +8,11 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "planaria"
 
-EXTRAS = ("asyncpg", "opentelemetry", "google", "requests", "pydantic_ai")
+EXTRAS = ("asyncpg", "opentelemetry", "google", "requests", "pydantic_ai", "mcp")
 """Packages of the extras; what stands in `[project] dependencies` is everybody's."""
 THEIRS = (
+    "planaria.cli.mcp_serve",
+    "planaria.membrane.mcp.sdk",
     "planaria.cortex.stores.postgres.",
     "planaria.cortex.telemetry.otlp",
     "planaria.testing.otlp_receiver",

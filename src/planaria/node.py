@@ -16,6 +16,7 @@ from pathlib import Path
 
 import planaria.agents.keeper as agents
 import planaria.agents.later as later_children
+import planaria.membrane.mcp.tree as mcp
 import planaria.rooms.deferred as later_talk
 import planaria.rooms.rooms as rooms
 import planaria.tools
@@ -120,7 +121,9 @@ def tree(
             name="immune",
         ),
         floor(
-            child(ModelDirectory, settings.models, environ, latest, True, Secrets(key, redactor), name="models"),
+            child(
+                ModelDirectory, settings.models, environ, latest, True, Secrets(key, redactor), name="models"
+            ),
             child(Calls, permits, name="calls"),
             name="membrane",
         ),
@@ -134,6 +137,7 @@ def tree(
                 task_child(serve_control, services, name="control"),
                 name="nerve",
             ),
+            *mcp.tree(settings.mcp, garden, gate, environ, {Redactor: redactor}, Secrets(key, redactor)),
             supervisor(
                 rooms.tree(),
                 agents.tree(garden, gate, home),

@@ -31,9 +31,18 @@ SECTIONS = {
         "workflow": "planaria.cli.workflow:workflow",
         "work": "planaria.cli.work:work",
     },
+    "Models and tools": {
+        "provider": "planaria.cli.provider:provider",
+        "route": "planaria.cli.route:route",
+        "mcp": "planaria.cli.mcp:mcp",
+    },
     "What waits for you": {
         "questions": "planaria.cli.questions:questions",
         "dead": "planaria.cli.dead:dead",
+    },
+    "What is allowed": {
+        "breakers": "planaria.cli.breakers:breakers",
+        "budget": "planaria.cli.budget:budget",
     },
     "What goes on now": {
         "top": "planaria.cli.live:top",

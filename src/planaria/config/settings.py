@@ -14,6 +14,7 @@ Does badly: a key set in two places of the file is reported at the first.
     [log]      level = "warning", format = "human" or "json", file = "node.log" (by default the terminal)
     [telemetry]  otlp_endpoint = "http://127.0.0.1:4318/v1/traces", otlp_headers_env = "NAME", content = false
     [breakers.tool], .provider, .mcp, .gateway: when what keeps failing is left alone (`config/breakers.py`)
+    [mcp.servers.NAME], [mcp.clients.NAME]: tools of others, and others who use ours (`config/mcp.py`)
     [budget], [budget.garden], .agent, .room, .session, .provider: what may be spent (`config/budget.py`)
     [models]   default = "local/some-model", local_first = true
     [models.fallback]  heavy = ["medium"]      # what may stand in for a wish: `default`, a tier, a ref
@@ -38,6 +39,7 @@ from planaria.config.breakers import BreakerSettings
 from planaria.config.budget import BudgetSettings, Limits
 from planaria.config.database import check_address
 from planaria.config.errors import SettingsError
+from planaria.config.mcp import McpSettings
 from planaria.config.providers import ProviderSettings
 from planaria.config.toml_lines import KeyPath, key_lines
 from planaria.config.toml_reader import TomlReader, bad_toml, shown
@@ -166,11 +168,14 @@ class Settings(msgspec.Struct, frozen=True):
     models: ModelSettings = ModelSettings()
     breakers: BreakerSettings = BreakerSettings()
     budget: BudgetSettings = BudgetSettings()
+    mcp: McpSettings = McpSettings()
 
     def secret_variables(self) -> frozenset[str]:
         """Names of the environment variables that hold secrets."""
         names = {p.api_key_env for p in self.models.providers.values()} | {self.journal.database_env}
         names |= {self.web.metrics_token_env, self.telemetry.otlp_headers_env}
+        names |= {each.token_env for each in self.mcp.servers.values()}
+        names |= {name for each in self.mcp.servers.values() for name in each.env}
         return frozenset(name for name in names if name)
 
 
@@ -213,6 +218,7 @@ def parse_settings(text: str, file: Path) -> Settings:
     _check_telemetry(settings, reader)
     _check_models(settings, reader)
     _check_budget(settings, reader)
+    _check_mcp(settings, reader)
     _check_zone(settings, reader)
     return settings
 
@@ -322,6 +328,29 @@ def _check_models(settings: Settings, reader: TomlReader) -> None:
                 'write its name, as in api_key_env = "OPENAI_API_KEY"; the key itself stays out of this file'
             )
             raise reader.fault((*path, "api_key_env"), "'api_key_env' is not the name of a variable", mend)
+
+
+def _check_mcp(settings: Settings, reader: TomlReader) -> None:
+    for name, server in settings.mcp.servers.items():
+        path = ("mcp", "servers", name)
+        if not _NODE_NAME.fullmatch(name):
+            mend = "use a-z, 0-9, - and _, beginning with a letter or digit"
+            raise reader.fault(path, f"server name {name!r}", mend)
+        if bool(server.command) == (server.url is not None):
+            mend = 'write command = ["program", "argument"], or url = "https://..."'
+            raise reader.fault(path, f"'mcp.servers.{name}' needs a command or a url, one of the two", mend)
+        if server.url is not None:
+            _check_address(server.url, (*path, "url"), reader)
+        for key, variables in (("env", server.env), ("token_env", (server.token_env,))):
+            if any(each is not None and not _ENV_NAME.fullmatch(each) for each in variables):
+                mend = (
+                    f'write names of variables, as in {key} = "TRACKER_TOKEN"; values stay out of this file'
+                )
+                raise reader.fault((*path, key), f"{key!r} holds what is no name of a variable", mend)
+    for name in settings.mcp.clients:
+        if not _NODE_NAME.fullmatch(name):
+            mend = "use a-z, 0-9, - and _, beginning with a letter or digit"
+            raise reader.fault(("mcp", "clients", name), f"client name {name!r}", mend)
 
 
 def _check_address(address: str, path: KeyPath, reader: TomlReader) -> None:
