@@ -95,8 +95,9 @@ def arguments(
     if plan.relay:
         told += ["--ro-bind", plan.relay.script, f"{RELAY_FOLDER}/relay.py"]
         told += ["--ro-bind", plan.relay.socket, f"{RELAY_FOLDER}/proxy.sock"]
-    # What bubblewrap itself mounted would take files without a limit.
-    for folder in ("/dev", "/", *(str(place.path) for place in places.covered if place.folder)):
+    # What bubblewrap itself mounted would take files without a limit. In /proc are the settings of the kernel, which
+    # ask for no capability but for the user: started by root, a program could change them.
+    for folder in ("/proc", "/dev", "/", *(str(place.path) for place in places.covered if place.folder)):
         told += ["--remount-ro", folder]
     told += ["--chdir", plan.folder or "/tmp"]
     for option, descriptor in descriptors.items():
