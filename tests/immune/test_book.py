@@ -72,6 +72,7 @@ def test_what_was_erased_or_refused_before_it_ran_is_no_call():
     accounts, script = book(), Script()
     accounts.take(script.responded(1200, state="erased"))
     accounts.take(script.ran(caller="agent:scout"))
+    accounts.take(script.ran(held_back="budget:agent:scout"))
     assert accounts.garden.life == [0, 0, 0, 0.0]
 
 

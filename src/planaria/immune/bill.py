@@ -34,7 +34,8 @@ def bill_of(event: Event) -> Bill | None:
     if event.state != "whole":
         return None
     if event.kind == TOOL:
-        if payload.get("caller"):  # only one that was refused names its caller in its end
+        # Only one that was refused names its caller in its end; one held back later says by what.
+        if payload.get("caller") or payload.get("held_back") or payload.get("denied"):
             return None
         amount = Amount(_whole(payload.get("cost_micro")), 0, 1, _seconds(payload))
     elif event.kind in BILLS:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from planaria.workflows.definition import END, FAIL, FAILED, MIXED, NONE, Step, Workflow
+from planaria.workflows.definition import END, FAIL, FAILED, MIXED, NONE, SKIPPED, Step, Workflow
 from planaria.workflows.events import (
     Fact,
     ItemFinished,
@@ -49,10 +49,14 @@ class Begin(Event, frozen=True, kw_only=True):
 
 
 class Answer(Event, frozen=True, kw_only=True):
-    """The call that was asked for came to this. `retry`: it failed, and trying again may help."""
+    """The call that was asked for came to this.
+
+    `retry`: it failed, and trying again may help. `held`: it was not made, since a breaker holds its tool back.
+    """
 
     result: Result
     retry: bool = False
+    held: bool = False
 
 
 class Look(Event, frozen=True, kw_only=True):
@@ -121,7 +125,8 @@ def advance(workflow: Workflow, state: State, event: Event) -> Decision:
             case Begin() if current and (current.due is None or current.due <= event.at):
                 run.resume(current)
             case Answer() if current:
-                run.answered(current, event.result, event.retry)
+                if not (event.held and run.held(current, event.result)):
+                    run.answered(current, event.result, event.retry)
             case _:
                 pass
     effect = run.until_effect(due=isinstance(event, Due))
@@ -207,25 +212,45 @@ class _Walk:
                 raise TemplateError(f"argument {name!r}: {error}") from error
         place = "/".join(str(part) for part in (current.step, current.visit, index) if part is not None)
         effect = f"{self.state.run}/{place}"
-        return Call(f"{effect}/{current.attempt}", step.id, step.tool, arguments, step.timeout, effect)
+        return Call(
+            f"{effect}/{current.attempt}", step.id, current.tool or step.tool, arguments, step.timeout, effect
+        )
+
+    def held(self, current: Current, result: Result) -> bool:
+        """Go the way the step declares for a tool that is held back; False if it declares none, or has gone it."""
+        step = self.workflow.steps[current.step]
+        way = step.way
+        if way is None or (way.way == "fallback" and current.tool):
+            return False
+        if way.way == "skip":
+            self.settle(current, Result(SKIPPED, error=result.error, attempts=current.attempt))
+        elif way.way == "halt":
+            self.finish("failed", f"step {step.id!r} was halted: {result.error}", halted=True)
+        else:
+            self.retry(current, result, self.at, way.tool)
+        return True
 
     def answered(self, current: Current, result: Result, retry: bool) -> None:
         step = self.workflow.steps[current.step]
         result = msgspec.structs.replace(result, attempts=current.attempt)
         if result.branch == FAILED and retry and current.attempt <= step.retry:
-            self.add(
-                StepRetried(
-                    at=self.at,
-                    step=step.id,
-                    visit=current.visit,
-                    index=None if current.items is None else len(current.done),
-                    attempt=current.attempt,
-                    error=result.error or "",
-                    due=self.at + min(step.backoff * 2 ** (current.attempt - 1), MAX_BACKOFF),
-                )
-            )
+            self.retry(current, result, self.at + min(step.backoff * 2 ** (current.attempt - 1), MAX_BACKOFF))
         else:
             self.settle(current, result)
+
+    def retry(self, current: Current, result: Result, due: float, tool: str = "") -> None:
+        self.add(
+            StepRetried(
+                at=self.at,
+                step=current.step,
+                visit=current.visit,
+                index=None if current.items is None else len(current.done),
+                attempt=current.attempt,
+                error=result.error or "",
+                due=due,
+                tool=tool,
+            )
+        )
 
     def settle(self, current: Current, result: Result) -> None:
         if current.items is None:
@@ -270,7 +295,7 @@ class _Walk:
         else:
             self.add(RunResumed(at=self.at, run=self.state.run, step=current.step))
 
-    def finish(self, status: RunStatus, error: str | None = None) -> None:
+    def finish(self, status: RunStatus, error: str | None = None, halted: bool = False) -> None:
         state = self.state
         self.add(
             RunFinished(
@@ -280,6 +305,7 @@ class _Walk:
                 status=status,
                 path=state.path,
                 error=error,
+                halted=halted,
             )
         )
 

@@ -14,11 +14,23 @@ from difflib import get_close_matches
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
 from cronsim import CronSim, CronSimError
 
 from planaria.membrane.tool import Tool
 from planaria.records.errors import Problem
-from planaria.workflows.definition import ANY, FAILED, MIXED, NONE, TERMINALS, Places, Source, Step, Workflow
+from planaria.workflows.definition import (
+    ANY,
+    FAILED,
+    MIXED,
+    NONE,
+    SKIPPED,
+    TERMINALS,
+    Places,
+    Source,
+    Step,
+    Workflow,
+)
 from planaria.workflows.template import TemplateError, is_lone_expression, is_template, references
 
 RESULT_FIELDS = ("value", "branch", "text", "error", "attempts")
@@ -45,8 +57,12 @@ def check(workflow: Workflow, tools: Iterable[Tool], places: Places | None = Non
 
 
 def branches_of(step: Step, tool: Tool) -> tuple[str, ...]:
-    """The branches a step may take: its tool's and `failed`; with `each` also `none` and perhaps `mixed`."""
-    branches = tuple(dict.fromkeys((*tool.branches, FAILED)))
+    """The branches a step may take: its tool's and `failed`; with `each` also `none` and perhaps `mixed`.
+
+    With `on_open: skip` it also may take `skipped`.
+    """
+    skipped = (SKIPPED,) if step.way is not None and step.way.way == "skip" else ()
+    branches = tuple(dict.fromkeys((*tool.branches, *skipped, FAILED)))
     if step.each is None:
         return branches
     return (*branches, NONE, MIXED) if len(branches) > 2 else (*branches, NONE)
@@ -114,7 +130,11 @@ def _step(source: Source, step: Step, tools: Mapping[str, Tool]) -> Iterator[Pro
         yield _problem(source, problem, nearest(step.tool, tools), *at, "tool")
     else:
         yield from _arguments(source, step, tool)
-    yield from _routes(source, step, tool)
+    other = None
+    if step.way is not None and step.way.way == "fallback":
+        other = tools.get(step.way.tool)
+        yield from _fallback(source, step, step.way.tool, tools)
+    yield from _routes(source, step, tool, other)
     if step.each is not None:
         yield from _template(source, step, step.each, "each", (*at, "each"), inside_each=False)
         if is_template(step.each) and not _may_give_value(step.each):
@@ -137,12 +157,28 @@ def _step(source: Source, step: Step, tools: Mapping[str, Tool]) -> Iterator[Pro
         yield _problem(source, problem, "use a max_visits of 1 or more, or leave it out", *at, "max_visits")
 
 
+def _fallback(source: Source, step: Step, name: str, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+    """The tool a step falls back to is there, is another one, and takes its arguments."""
+    at = ("steps", step.id, "on_open")
+    tool = tools.get(name)
+    if tool is None:
+        problem = f"step {step.id!r} falls back to an unknown tool {name!r}"
+        yield _problem(source, problem, nearest(name, tools), *at)
+        return
+    if name == step.tool:
+        problem = f"step {step.id!r} falls back to its own tool"
+        yield _problem(source, problem, "name another one, or write skip or halt", *at)
+        return
+    for wrong in _arguments(source, step, tool):
+        yield msgspec.structs.replace(wrong, line=source.places.line(*at))
+
+
 def _arguments(source: Source, step: Step, tool: Tool) -> Iterator[Problem]:
     at = ("steps", step.id, "arguments")
     properties: dict[str, Any] = tool.parameters.get("properties", {})
     for name, value in step.arguments.items():
         if name not in properties:
-            problem = f"{step.tool} has no argument {name!r} (step {step.id!r})"
+            problem = f"{tool.name} has no argument {name!r} (step {step.id!r})"
             yield _problem(source, problem, nearest(name, properties), *at, name)
         elif wrong := mismatch(value, properties[name], tool.parameters):
             problem = f"argument {name!r} of step {step.id!r}: {wrong}"
@@ -150,12 +186,13 @@ def _arguments(source: Source, step: Step, tool: Tool) -> Iterator[Problem]:
             yield _problem(source, problem, mend, *at, name)
     for name in tool.parameters.get("required", ()):
         if name not in step.arguments:
-            problem = f"step {step.id!r} does not give {step.tool} its argument {name!r}"
+            problem = f"step {step.id!r} does not give {tool.name} its argument {name!r}"
             mend = f"add {name}: {describe(properties.get(name, {}), tool.parameters)}"
             yield _problem(source, problem, mend, *at)
 
 
-def _routes(source: Source, step: Step, tool: Tool | None) -> Iterator[Problem]:
+def _routes(source: Source, step: Step, tool: Tool | None, other: Tool | None) -> Iterator[Problem]:
+    """Routes for every branch, those of the tool it falls back to (`other`) included."""
     at = ("steps", step.id, "routes")
     valid = [*source.workflow.steps, *TERMINALS]
     for branch, target in step.routes.items():
@@ -165,6 +202,8 @@ def _routes(source: Source, step: Step, tool: Tool | None) -> Iterator[Problem]:
     if tool is None:
         return
     branches = branches_of(step, tool)
+    if other is not None:
+        branches = tuple(dict.fromkeys((*branches, *branches_of(step, other))))
     for branch in step.routes:
         if branch != ANY and branch not in branches:
             problem = f"{step.tool} has no branch {branch!r} (step {step.id!r})"

@@ -22,6 +22,8 @@ NONE = "none"
 """The branch of a step with `each` whose list is empty."""
 MIXED = "mixed"
 """The branch of a step with `each` whose elements took different branches, none of them `failed`."""
+SKIPPED = "skipped"
+"""The branch of a step with `on_open: skip` whose tool is held back."""
 
 TERMINALS = (END, FAIL)
 
@@ -39,6 +41,19 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_run: FirstRun = "scheduled"
 
 
+class OnOpen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a step does when a breaker holds its tool back.
+
+    Attributes:
+        way: `skip` takes the branch `skipped`; `halt` ends the run and leaves a dead letter, whose replay starts it
+            once more; `fallback` makes the same call with another tool.
+        tool: that tool.
+    """
+
+    way: Literal["skip", "halt", "fallback"]
+    tool: str = ""
+
+
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One call of one tool, and where each of its branches leads.
 
@@ -50,6 +65,8 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         backoff: seconds before the first of these; doubled each time, at most ten minutes.
         timeout: seconds a call may take.
         max_visits: how often one run may enter this step; needed on every cycle.
+        on_open: what it does when a breaker holds its tool back; unset, the call has failed, and may be retried. A
+            step without one is written as by programs that did not know of it, so the hash of a definition holds.
     """
 
     id: str
@@ -61,6 +78,17 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backoff: float = 1.0
     timeout: float = 300.0
     max_visits: int | None = None
+    on_open: OnOpen | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def way(self) -> OnOpen | None:
+        """`on_open`, if it is said."""
+        return None if isinstance(self.on_open, msgspec.UnsetType) else self.on_open
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The tools it may call."""
+        return (self.tool, self.way.tool) if self.way is not None and self.way.tool else (self.tool,)
 
     def route(self, branch: str) -> str | None:
         """Where a branch leads; None if the step says nothing about it."""

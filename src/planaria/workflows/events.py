@@ -57,7 +57,10 @@ class StepStarted(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StepRetried(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """A call failed and is made again at `due`; `attempt` is the number of the one that failed."""
+    """A call failed and is made again at `due`; `attempt` is the number of the one that failed.
+
+    `tool`: a breaker holds the step's tool back, so from now on the call is made with this one.
+    """
 
     kind: ClassVar[str] = "workflow.step.retried"
     step: str
@@ -66,6 +69,7 @@ class StepRetried(Fact, frozen=True, kw_only=True, omit_defaults=True):
     attempt: int
     error: str
     due: float
+    tool: str = ""
 
 
 class ItemFinished(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,7 +102,10 @@ class StepFinished(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunFinished(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """The run is over; `path` are the steps in the order they were entered."""
+    """The run is over; `path` are the steps in the order they were entered.
+
+    `halted`: a breaker holds back what it cannot do without; a dead letter is in the same append.
+    """
 
     kind: ClassVar[str] = "workflow.run.finished"
     run: str
@@ -106,6 +113,7 @@ class RunFinished(Fact, frozen=True, kw_only=True, omit_defaults=True):
     status: RunStatus
     path: tuple[str, ...] = ()
     error: str | None = None
+    halted: bool = False
 
 
 class ScheduleSet(EventType, frozen=True):

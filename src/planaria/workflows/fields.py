@@ -8,14 +8,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import UNSET, UnsetType
+
 from planaria.records.errors import Problem
 from planaria.records.front import Lines
 from planaria.workflows.check import nearest
-from planaria.workflows.definition import TERMINALS, Places, Schedule, Source, Step, Workflow
+from planaria.workflows.definition import TERMINALS, OnOpen, Places, Schedule, Source, Step, Workflow
 from planaria.workflows.errors import DefinitionError
 
 HEAD_KEYS = ("name", "description", "schedule", "zone", "first_run", "inputs", "room", "start")
-STEP_KEYS = ("tool", "with", "on", "each", "retry", "backoff", "timeout", "max_visits")
+STEP_KEYS = ("tool", "with", "on", "each", "retry", "backoff", "timeout", "max_visits", "on_open")
 STEP_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 
@@ -94,8 +96,9 @@ class Reader:
             self.wrong(
                 lines.get("each", line), f"'each' is {each!r}", 'write a template: "{{ steps.x.value }}"'
             )
+        way = self._way(keys.get("on_open"), lines.get("on_open", line))
         if len(self.problems) == before:
-            self.steps[step] = Step(step, str(tool), arguments, routes, each, **numbers)
+            self.steps[step] = Step(step, str(tool), arguments, routes, each, **numbers, on_open=way)
 
     def source(self) -> Source:
         """The workflow. Raises DefinitionError with everything found wrong."""
@@ -125,6 +128,19 @@ class Reader:
             return dict(value)
         self.wrong(line, f"'inputs' is {value!r}", "write a list of names, or 'name: default' lines")
         return {}
+
+    def _way(self, value: Any, line: int) -> OnOpen | UnsetType:
+        match value:
+            case None:
+                return UNSET
+            case "skip" | "halt":
+                return OnOpen(value)
+            case {"fallback": str(tool), **rest} if tool and not rest:
+                return OnOpen("fallback", tool)
+            case _:
+                mend = "write skip, halt, or {fallback: TOOL}"
+                self.wrong(line, f"'on_open' is {value!r}", mend)
+                return UNSET
 
     def _mapping(
         self, keys: Mapping[str, Any], key: str, step: str, lines: Lines, line: int

@@ -15,7 +15,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, get_args
+from typing import Any, ClassVar, Final, Literal, NamedTuple, get_args
 
 from planaria.workflows.definition import END, FAIL, FirstRun, Source
 from planaria.workflows.fields import HEAD_KEYS, Reader
@@ -43,6 +43,7 @@ def step(
     backoff: float = 1.0,
     timeout: float = 300.0,
     max_visits: int | None = None,
+    on_open: Literal["skip", "halt"] | Mapping[str, str] | None = None,
     arguments: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> StepDeclaration:
@@ -56,6 +57,7 @@ def step(
         backoff: seconds before the first of these, doubled each time.
         timeout: seconds a call may take.
         max_visits: how often one run may enter this step.
+        on_open: what to do when a breaker holds the tool back: `skip`, `halt`, or `{"fallback": "other.tool"}`.
         arguments: arguments of the tool whose names are taken here (`on`, `each`, ...).
         more: the other arguments of the tool.
     """
@@ -68,6 +70,7 @@ def step(
         "backoff": backoff,
         "timeout": timeout,
         "max_visits": max_visits,
+        "on_open": on_open,
     }
     return StepDeclaration(keys, sys._getframe(1).f_lineno)
 
@@ -151,7 +154,9 @@ def _call_lines(call: ast.Call) -> Iterator[tuple[str, int]]:
                 for inner in keys:
                     if isinstance(inner, ast.Constant):
                         yield f"{prefix}.{inner.value!s}", inner.lineno
-            case ast.keyword(arg="each" | "retry" | "backoff" | "timeout" | "max_visits" | "on" as key):
+            case ast.keyword(
+                arg="each" | "retry" | "backoff" | "timeout" | "max_visits" | "on" | "on_open" as key
+            ):
                 yield key, keyword.lineno
             case ast.keyword(arg=str(key)):
                 yield f"with.{key}", keyword.lineno

@@ -30,7 +30,7 @@ from planaria.membrane.events import ToolFinished, ToolStarted
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.gate.outcome import outcome_of
 from planaria.membrane.gate.prepared import Ended, Prepared
-from planaria.membrane.tool import Context, Done, Failed, Outcome
+from planaria.membrane.tool import Context, Done, Failed, HeldBack, Outcome
 from planaria.otp import (
     CallError,
     CallFailed,
@@ -146,8 +146,7 @@ class Run(GenServer):
         match message:
             case TaskDone(ref=ref, value=Ended(outcome=outcome, events=events)) if ref is self.task:
                 self.task = self.calling = None
-                result, retry = _result(outcome)
-                await self._go(Answer(at=wall_time(), result=result, retry=retry), events)
+                await self._go(_answer(outcome), events)
             case Down(ref=ref, reason=reason) if ref is self.task and self.calling is not None:
                 cut_off, self.task, self.calling = self.calling.id, None, None
                 if _journal_is_out(reason):
@@ -225,8 +224,7 @@ class Run(GenServer):
                 continue
             match decision.effect:
                 case Call(id=call_id) if call_id in self.answers:
-                    result, retry = _result(self.answers.pop(call_id))
-                    event = Answer(at=wall_time(), result=result, retry=retry)
+                    event = _answer(self.answers.pop(call_id))
                     continue
                 case Call() as wanted:
                     self._call(wanted)
@@ -253,12 +251,21 @@ class Run(GenServer):
                 )
             )
             self.cause_id = event_id
+            if isinstance(fact, RunFinished) and fact.halted:
+                events.append(self._letter(fact))
         if isinstance(follows, Call) and follows.id not in self.answers:
             self.begun = follows.id
             events += self._prepared(follows).events
         self.unsaved = tuple(events)
         self.answered = bool(ended)
         return await self._save()
+
+    def _letter(self, over: RunFinished) -> NewEvent:
+        """What was halted, for a person to have done again."""
+        assert self.state is not None
+        evidence = {"run": self.run_id, "workflow": over.workflow, "arguments": self.state.arguments}
+        halted = letter(START, over.error or "", target=self.run_id, evidence=evidence)
+        return halted.new(trace_id=self.trace_id, cause_id=self.cause_id)
 
     async def _save(self) -> bool:
         assert self.unsaved is not None and self.state is not None
@@ -355,7 +362,7 @@ class Run(GenServer):
     def _context(self, wanted: Call) -> tuple[Context, tuple[str, ...]]:
         """Who calls, and what the workflow may use."""
         assert self.workflow is not None
-        grants = tuple(sorted({step.tool for step in self.workflow.steps.values()}))
+        grants = tuple(sorted({tool for step in self.workflow.steps.values() for tool in step.tools}))
         context = replace(
             self.base,
             caller=f"workflow:{self.workflow.name}",
@@ -441,12 +448,14 @@ async def call_tool(
     return Ended(await gate.call(wanted.tool, wanted.arguments, context, grants, begun=cut_off), ())
 
 
-def _result(outcome: Outcome) -> tuple[Result, bool]:
+def _answer(outcome: Outcome) -> Answer:
+    at = wall_time()
     match outcome:
         case Done(value=value, branch=branch, text=text):
-            return Result(branch, value, text), False
+            return Answer(at=at, result=Result(branch, value, text))
         case Failed(error=error, retry=retry, branch=branch):
-            return Result(branch, error=error), retry
+            held = isinstance(outcome, HeldBack) and outcome.by.startswith("breaker:")
+            return Answer(at=at, result=Result(branch, error=error), retry=retry, held=held)
 
 
 def _journal_is_out(reason: object) -> bool:

@@ -49,7 +49,10 @@ class Visit(msgspec.Struct, frozen=True):
 
 
 class Current(msgspec.Struct, frozen=True):
-    """The step being worked on. `attempt` is the number of the call to make or being made."""
+    """The step being worked on. `attempt` is the number of the call to make or being made.
+
+    `tool`: the one it falls back to; empty for the step's own.
+    """
 
     step: str
     visit: int
@@ -59,6 +62,7 @@ class Current(msgspec.Struct, frozen=True):
     attempt: int = 1
     due: float | None = None
     interruptions: int = 0
+    tool: str = ""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -122,14 +126,20 @@ def apply(state: State, fact: Fact) -> State:
         case RunResumed() if current:
             return replace(state, current=replace(current, interruptions=current.interruptions + 1, due=None))
         case StepRetried() if current:
-            again = replace(current, attempt=fact.attempt + 1, due=fact.due, interruptions=0)
+            again = replace(
+                current,
+                attempt=fact.attempt + 1,
+                due=fact.due,
+                interruptions=0,
+                tool=fact.tool or current.tool,
+            )
             return replace(
                 state, current=again, visits=_last(state, attempts=fact.attempt + 1, error=fact.error)
             )
         case ItemFinished() if current:
             result = Result(fact.branch, fact.value, fact.text, fact.error, fact.attempt)
             done = (*current.done, result)
-            after = replace(current, done=done, attempt=1, due=None, interruptions=0)
+            after = replace(current, done=done, attempt=1, due=None, interruptions=0, tool="")
             return replace(state, current=after, visits=_last(state, done=len(done), error=None))
         case StepFinished():
             result = Result(fact.branch, fact.value, fact.text, fact.error, fact.attempt, fact.branches)
