@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-type Kind = Literal["openai", "anthropic"]
+type Kind = Annotated[str, msgspec.Meta(pattern=r"^(openai|anthropic|pydantic-ai:[a-z0-9_-]+)$")]
 type Count = Annotated[int, msgspec.Meta(ge=0)]
 type Price = Annotated[float, msgspec.Meta(ge=0)]
 type Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -64,7 +64,8 @@ class ProviderSettings(msgspec.Struct, frozen=True, omit_defaults=True, forbid_u
     """One LLM service: the protocol it speaks, its address, and the variable that holds its key.
 
     Args:
-        kind: `openai` (chat completions, if nobody says) or `anthropic` (messages).
+        kind: `openai` (chat completions, if nobody says), `anthropic` (messages), or `pydantic-ai:SERVICE`, which is
+            reached through Pydantic AI and needs the extra of that name.
         models: names of its models, the provider's own default first.
         about: what is said of single models, by name; a model that is only named here is listed, too.
         priority: the higher, the earlier.

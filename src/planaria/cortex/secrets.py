@@ -36,7 +36,7 @@ class Secrets:
         """Keep a secret in place of any other of its name. On the disk when this returns.
 
         Args:
-            name: `provider:openai`, `totp:ada`; not secret itself.
+            name: `totp:ada`, `provider:openai@https://api.openai.com`; not secret itself. Masks show it up to the @.
         Raises:
             SecretTooShort: it has fewer than 8 characters.
             JournalUnavailable, CallError: it could not be written, or nobody knows.
@@ -46,7 +46,7 @@ class Secrets:
             raise SecretTooShort(
                 f"the secret has {len(text)} characters: too short to be masked; it needs {SHORTEST}"
             )
-        self._redactor.learn(name, text)
+        self._redactor.learn(_shown(name), text)
         await Journal.put_secret(self._journal, name, self._master.seal_secret(name, text))
 
     async def drop(self, name: str) -> None:
@@ -74,5 +74,10 @@ class Secrets:
 
     def _open(self, name: str, sealed: bytes) -> Secret:
         text = self._master.open_secret(name, sealed)
-        self._redactor.learn(name, text)
+        self._redactor.learn(_shown(name), text)
         return Secret(text)
+
+
+def _shown(name: str) -> str:
+    """What stands in the mask: a name without what it is bound to (`provider:openai@https://...`)."""
+    return name.partition("@")[0]

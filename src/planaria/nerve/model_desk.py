@@ -36,6 +36,7 @@ from planaria.membrane.models.models import Models
 from planaria.membrane.models.router import ProviderUsage, Request, route
 from planaria.membrane.models.sources import Sources
 from planaria.membrane.provider import Message, ModelRequest, Usage, complete
+from planaria.membrane.providers.bridge import KIND as BRIDGED
 from planaria.membrane.wire.address import parse_address
 from planaria.nerve.model_views import ProviderRow, RouteView, provider_row, provider_rows, route_view
 from planaria.nerve.protocol import ControlError
@@ -126,7 +127,7 @@ class ModelDesk:
         before = models.sources.stored.get(name, ProviderSettings())
         after = merged(without(before, change.unset), change.said)
         made = models.changed(stored={**models.sources.stored, name: after}).catalogue.provider(name)
-        if made is not None and not made.base_url:
+        if made is not None and not made.base_url and not made.dialect.startswith(BRIDGED):
             raise ControlError("refused", f"{name} has no address", "write it: base_url=https://host/v1")
         await self._write(ProviderSet(name, change.said, change.unset, by))
         return await self.row(name)
@@ -150,18 +151,19 @@ class ModelDesk:
         if key is not None:
             self.redactor.learn(f"provider:{name}", key.strip())  # before anything can be written about it
         models = await self._models()
+        known = models.catalogue.provider(name)
         address = models.address_of(name)
-        if not address:
+        if not address and (known is None or not known.dialect.startswith(BRIDGED)):
             raise _no_provider(models, name)
         try:
-            host = parse_address(address).host
+            origin = parse_address(address).origin if address else ""
         except BadAddress as error:
             raise ControlError("refused", str(error), "mend the address first") from error
         if key is None and name not in models.sources.keys:
             raise ControlError(
                 "refused", f"{name} has no key in the database", "there is nothing to take away"
             )
-        await self._keep(name, host, None if key is None else Secret(key), by)
+        await self._keep(name, origin, None if key is None else Secret(key), by)
         models = await self._models()
         found = provider_row(models, name)
         if found is None:
@@ -192,7 +194,7 @@ class ModelDesk:
         return msgspec.structs.replace(
             tried,
             ms=_ms(begun),
-            answer=answer.text,
+            answer=self.redactor.text(answer.text),
             usage=answer.usage,
             cost_micro=models.cost_micro(name, choice.model, answer.usage),
         )
@@ -221,9 +223,9 @@ class ModelDesk:
         except SealError as error:
             raise ControlError("unavailable", error.problem, error.mend) from error
 
-    async def _keep(self, name: str, host: str, key: Secret | None, by: str) -> None:
+    async def _keep(self, name: str, origin: str, key: Secret | None, by: str) -> None:
         try:
-            await keep_key(self._secrets(), name, host, key)
+            await keep_key(self._secrets(), name, origin, key)
         except SecretTooShort as error:
             raise ControlError(
                 "refused", str(error), "a service that wants no key needs none here"

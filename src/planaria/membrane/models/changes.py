@@ -1,8 +1,8 @@
 """Changes to providers while the node runs: events of the session `config:providers`, and what they come to.
 
 An event says what was changed, not what it came to, so two people who change different things do not undo each other.
-Keys are never in one: they are among the garden's secrets (`cortex/secrets.py`), each under the host it was given for,
-so that it goes nowhere else.
+Keys are never in one: they are among the garden's secrets (`cortex/secrets.py`), each under the origin it was given
+for, so that it goes nowhere else.
 """
 
 from typing import Any, ClassVar
@@ -89,18 +89,18 @@ class GivenKey(msgspec.Struct, frozen=True):
 
     Args:
         key: None if it cannot be used.
-        host: where it may be sent: `api.openai.com`.
+        origin: where it may be sent: `https://api.openai.com`.
         problem: why it cannot be used.
     """
 
     key: Secret | None = None
-    host: str = ""
+    origin: str = ""
     problem: str = ""
 
 
-def secret_name(provider: str, host: str) -> str:
+def secret_name(provider: str, origin: str) -> str:
     """The name a provider's key is kept under; sealed with it, so that neither can be exchanged."""
-    return f"{PREFIX}{provider}@{host}"
+    return f"{PREFIX}{provider}@{origin}"
 
 
 async def given_keys(secrets: Secrets) -> dict[str, GivenKey]:
@@ -111,17 +111,19 @@ async def given_keys(secrets: Secrets) -> dict[str, GivenKey]:
     """
     found: dict[str, GivenKey] = {}
     for name in await secrets.names(PREFIX):
-        provider, _, host = name.removeprefix(PREFIX).partition("@")
+        provider, _, origin = name.removeprefix(PREFIX).partition("@")
         try:
-            found[provider] = GivenKey(await secrets.get(name), host)
+            found[provider] = GivenKey(await secrets.get(name), origin)
         except SealError as error:
-            found[provider] = GivenKey(None, host, f"its key cannot be opened: {error.problem}; {error.mend}")
+            found[provider] = GivenKey(
+                None, origin, f"its key cannot be opened: {error.problem}; {error.mend}"
+            )
     return found
 
 
-async def keep_key(secrets: Secrets, provider: str, host: str, key: Secret | None) -> None:
+async def keep_key(secrets: Secrets, provider: str, origin: str, key: Secret | None) -> None:
     """Keep a provider's key in place of any other; None lets it go. Raises as `Secrets.put`."""
-    name = secret_name(provider, host)
+    name = secret_name(provider, origin)
     if key is not None:
         await secrets.put(name, key)
     for other in await secrets.names(f"{PREFIX}{provider}@"):

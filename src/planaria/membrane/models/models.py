@@ -24,6 +24,7 @@ from planaria.membrane.models.router import Preferences, unknown
 from planaria.membrane.models.sources import Declared, Sources, declare, unkeyed
 from planaria.membrane.provider import Provider, Usage
 from planaria.membrane.providers.anthropic import Anthropic
+from planaria.membrane.providers.bridge import KIND, BridgeProvider
 from planaria.membrane.providers.offline import OfflineProvider
 from planaria.membrane.providers.openai_compatible import OpenAICompatible
 from planaria.membrane.providers.vendors import BY_NAME
@@ -217,7 +218,10 @@ class Models:
         """Close kept connections, save those of providers that `but` has too. The models can still be used."""
         kept = set() if but is None else {id(provider) for _, provider in but._made.values()}
         for _, provider in self._made.values():
-            if isinstance(provider, Anthropic | OpenAICompatible) and id(provider) not in kept:
+            if (
+                isinstance(provider, Anthropic | OpenAICompatible | BridgeProvider)
+                and id(provider) not in kept
+            ):
                 provider.close()
 
     # --- inside -----------------------------------------------------------------------------
@@ -294,6 +298,8 @@ def _make(declared: Declared, allow_http: bool) -> Provider:
     match entry.dialect:
         case "rules":
             return OfflineProvider()
+        case bridged if bridged.startswith(KIND):
+            return BridgeProvider(entry.name, bridged.removeprefix(KIND), key, entry.base_url, names)
         case "anthropic":
             return Anthropic(
                 entry.name, entry.base_url, key, variable, names, entry.free, allow_http=allow_http

@@ -28,6 +28,7 @@ from planaria.membrane.models.catalogue import (
 from planaria.membrane.models.changes import GivenKey
 from planaria.membrane.models.local_servers import LocalServer
 from planaria.membrane.models.prices import ModelPrice
+from planaria.membrane.providers.bridge import KIND, MISSING, is_installed
 from planaria.membrane.providers.offline import MODEL as OFFLINE_MODEL
 from planaria.membrane.providers.openai_compatible import NO_QUIRKS, Quirks
 from planaria.membrane.providers.vendors import BY_NAME, VENDORS, VendorSpec
@@ -145,8 +146,9 @@ def _declared(name: str, sources: Sources, server: LocalServer | None, facts: Fa
     own = spec is not None and said.base_url in (None, spec.base_url)
     base_url = said.base_url or (server.base_url if server else "") or (spec.base_url if spec else "")
     kind = said.kind or (spec.kind if spec is not None and own else "openai")
-    host, local, problem = _place(base_url, name in sources.allow_http)
-    key, key_source, trouble = _key(name, said, spec if own else None, sources, host)
+    bridged = kind.startswith(KIND)
+    origin, local, problem = _place(base_url, name in sources.allow_http, bridged)
+    key, key_source, trouble = _key(name, said, spec if own else None, sources, origin)
     problem = problem or trouble
     if server is not None and not problem:
         problem = server.problem if not server.models else ""
@@ -172,30 +174,32 @@ def _declared(name: str, sources: Sources, server: LocalServer | None, facts: Fa
     return Declared(provider, key, key_source, spec.quirks if spec is not None else NO_QUIRKS)
 
 
-def _place(base_url: str, allow_http: bool) -> tuple[str, bool, str]:
-    """Host of an address, whether it is on this machine or a private network, and what is wrong with it."""
+def _place(base_url: str, allow_http: bool, bridged: bool) -> tuple[str, bool, str]:
+    """Origin of an address, whether it is on this machine or a private network, and what is wrong with it."""
+    if bridged and not is_installed():
+        return "", False, MISSING
     if not base_url:
-        return "", False, "it has no address: set base_url"
+        return "", False, "" if bridged else "it has no address: set base_url"
     try:
-        host = parse_address(base_url, allow_http).host
+        address = parse_address(base_url, allow_http)
     except BadAddress as error:
         return "", False, str(error)
-    return host, is_private(host), ""
+    return address.origin, is_private(address.host), ""
 
 
 def _key(
-    name: str, said: ProviderSettings, spec: VendorSpec | None, sources: Sources, host: str
+    name: str, said: ProviderSettings, spec: VendorSpec | None, sources: Sources, origin: str
 ) -> tuple[Secret | None, str | None, str]:
     """The key, where it is from, and what is wrong with it. One from the database stands over the environment."""
     command = f"planaria provider key {name}"
     given = sources.keys.get(name)
     if given is not None and given.problem:
         return None, DATABASE, given.problem
-    if given is not None and host and given.host != host:
+    if given is not None and given.origin != origin:
         return (
             None,
             DATABASE,
-            f"its key was given for {given.host}, not for {host}: give it again with `{command}`",
+            f"its key was given for {given.origin}, not for {origin}: give it again with `{command}`",
         )
     if given is not None:
         return given.key, DATABASE, ""

@@ -156,6 +156,14 @@ class PydanticAI:
         """The names it was given; Pydantic AI has no list."""
         return [ModelInfo(model) for model in self._known]
 
+    def prepare(self, model: str) -> None:
+        """Make what a model needs, which may import much; may be called from another thread.
+
+        Raises:
+            RequestRefused: it cannot be made.
+        """
+        self._model(model)
+
     def close(self) -> None:
         """Forget the models; the provider can still be used."""
         self._models.clear()

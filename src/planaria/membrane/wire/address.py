@@ -32,8 +32,13 @@ class Address(msgspec.Struct, frozen=True):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
+    @property
+    def origin(self) -> str:
+        """Who answers there: scheme, host, and a port that is not the usual one."""
+        return f"{'https' if self.secure else 'http'}://{self.authority}"
+
     def __str__(self) -> str:
-        return f"{'https' if self.secure else 'http'}://{self.authority}{self.path}"
+        return f"{self.origin}{self.path}"
 
 
 def parse_address(url: str, allow_http: bool = False) -> Address:

@@ -21,6 +21,7 @@ from planaria.nerve.web.pages import (
     journal,
     login,
     metrics,
+    models,
     notes,
     overview,
     problems,
@@ -36,7 +37,7 @@ from planaria.nerve.web.site import FRAME_URL, Services, Site
 from planaria.nerve.web.told import Told
 from planaria.otp import CallError
 
-PAGES = (overview, process, rooms, traces, trace, questions, workflows, notes, problems, journal, metrics)
+PAGES = (overview, process, rooms, traces, trace, questions, workflows, notes, models, problems, journal, metrics)
 
 
 def build_app(services: Services) -> ASGIApp:

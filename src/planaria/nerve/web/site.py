@@ -14,6 +14,7 @@ from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.cortex.redact import Redactor
+from planaria.membrane.models.router import ProviderUsage
 from planaria.nerve.web.auth import Door, cookie_name
 from planaria.nerve.web.drawn import Drawn
 from planaria.nerve.web.parts import Part
@@ -56,6 +57,7 @@ class Services:
     redactor: Redactor
     hosts: tuple[str, ...] = ()
     metrics_token: str = ""
+    usage: Callable[[], Mapping[str, ProviderUsage]] | None = None
 
 
 class Waiting(msgspec.Struct, frozen=True):
