@@ -86,11 +86,14 @@ class Rule:
             return Refusal(self.known.name, touch.shown, "", f"{self.grant.where} denies {touch.shown!r}")
         if not any(scope.covers(what) for scope in (*self.allow, *self.ask, *self.second_factor)):
             return self._outside(touch, what)
-        # A sum within what is allowed is in every larger one, too.
-        careful = not (self.known.kind == "money" and any(scope.covers(what) for scope in self.allow))
-        if careful and any(scope.concerns(what) for scope in self.second_factor):
+        sums = self.known.kind == "money"  # a sum within what is free is within every larger one, too
+        if sums and any(scope.covers(what) for scope in self.allow):
+            return Allowed(self.grant.where)
+        if sums and any(scope.covers(what) for scope in self.ask):
+            return Held(touch, where=self.grant.where)
+        if any(scope.concerns(what) for scope in self.second_factor):
             return Held(touch, second_factor=True, where=self.grant.where)
-        if careful and any(scope.concerns(what) for scope in self.ask):
+        if any(scope.concerns(what) for scope in self.ask):
             return Held(touch, where=self.grant.where)
         return Allowed(self.grant.where)
 

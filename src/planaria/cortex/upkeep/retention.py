@@ -64,6 +64,10 @@ CLASSES: tuple[tuple[str, Class], ...] = (
     ("breaker.*", "state"),
     ("budget.*", "state"),
     ("provider.*", "state"),
+    ("approval.asked", "tools"),
+    ("approval.decided", "tools"),
+    ("approval.*", "state"),
+    ("totp.*", "state"),
 )
 """Pattern of kinds and their class; the first that matches counts, `other` for those that none matches."""
 

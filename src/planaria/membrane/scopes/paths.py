@@ -8,6 +8,7 @@
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
@@ -117,6 +118,8 @@ def read_path(what: object, place: Place) -> FilePlace:
     try:
         given = start.joinpath(*parts)
         real = given.resolve()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            real.stat()  # links in a circle are left as they are by `resolve`
     except (OSError, RuntimeError, ValueError) as error:
         raise Unreadable(f"{what!r} cannot be followed: {error}") from error
     return FilePlace(_parts(given, place.garden), _parts(real, place.garden))
