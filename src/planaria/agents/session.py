@@ -376,7 +376,9 @@ class AgentProcess(GenServer):
         waiting = entered.waiting
         if self.child is not None and not waiting:
             self.stop()  # it has finished
-        for delivery in waiting:
+        # What waited comes before what was said while it joined.
+        said, self.queue = self.queue, deque()
+        for delivery in (*waiting, *said):
             self._arrived(delivery)
         self._next()
 

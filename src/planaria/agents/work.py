@@ -40,6 +40,10 @@ from planaria.rooms.message import Delivery, RoomMessage, room_name
 from planaria.rooms.room import Room, RoomRefused
 
 
+LATEST = 40
+"""Beginnings and ends of turns that are looked at for turns that began and did not end."""
+
+
 class Begun(msgspec.Struct, frozen=True):
     """The turn as the journal has it: `base`, and the events to be folded into it."""
 
@@ -112,14 +116,16 @@ async def join(desk: Desk, pid: Pid) -> list[Delivery]:
     if desk.child is not None:
         return await _task(desk)
     query = Query(
-        session=desk.session, kinds=(TurnStarted.kind, TurnFinished.kind), limit=1, newest_first=True
+        session=desk.session, kinds=(TurnStarted.kind, TurnFinished.kind), limit=LATEST, newest_first=True
     )
     latest = await read(query)
     waiting = await Room.join(room_name(desk.room), desk.agent, pid, desk.definition.host)
     if desk.fork is not None and not latest:
         await _open_branch(desk, desk.fork)
-    if latest and latest[0].kind == TurnStarted.kind:
-        await _end(desk, latest[0], waiting)
+    ended = {event.cause_id for event in latest if event.kind == TurnFinished.kind}
+    for event in latest:
+        if event.kind == TurnStarted.kind and event.cause_id not in ended:
+            await _end(desk, event, waiting)
     return waiting
 
 
