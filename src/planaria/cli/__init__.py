@@ -53,6 +53,7 @@ SECTIONS = {
         "trace": "planaria.cli.trace:trace",
         "traces": "planaria.cli.trace:traces",
         "replay": "planaria.cli.replay:replay",
+        "prompt": "planaria.cli.prompt:prompt",
         "fork": "planaria.cli.fork:fork",
         "diff": "planaria.cli.diff:diff",
         "journal": "planaria.cli.journal:journal",

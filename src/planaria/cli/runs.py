@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def ask_run(what: str, garden: Path | None, method: str, **params: Any) -> Any:
-    """The answer of `session.replay`, `session.step` or `session.run` about a session, or a file.
+    """The answer of `session.replay`, `session.step`, `session.run` or `session.prompt` about a session, or a file.
 
     Args:
         what: a session (`scout@garden`, or `scout` if it sits in one room), or a file; `FILE:scout@garden` names one
@@ -45,6 +45,7 @@ def _of_file(path: Path, session: str, method: str, params: dict[str, Any]) -> A
 
     from planaria.agents.past.replay import NoSuchStep, ledger_of, replay, run_of, step_of
     from planaria.agents.past.seed import SeedLost
+    from planaria.agents.past.sent import sent
     from planaria.agents.past.source import StoredSource
     from planaria.agents.past.stored import at_once, read_run
     from planaria.cortex.upkeep.portable import Unfit
@@ -53,6 +54,8 @@ def _of_file(path: Path, session: str, method: str, params: dict[str, Any]) -> A
         ledger = await ledger_of(source, name)
         if method == "session.step":
             return await step_of(source, name, params["step"], ledger=ledger)
+        if method == "session.prompt":
+            return await sent(source, name, ledger, turn=params["turn"], step=params["step"])
         if method == "session.run":
             return await run_of(source, name, ledger, params.get("first", 1), params.get("limit", 1000))
         return await replay(source, name, to=params.get("to"), limit=params.get("limit", 100), ledger=ledger)

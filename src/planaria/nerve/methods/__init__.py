@@ -49,6 +49,7 @@ METHODS: dict[str, Method[Any]] = {
     "session.replay": Method(sessions.Replaying, sessions.replaying),
     "session.step": Method(sessions.WhichStep, sessions.step),
     "session.run": Method(sessions.WhichRun, sessions.run),
+    "session.prompt": Method(sessions.WhichPrompt, sessions.prompt),
     "session.fork": Method(sessions.Forking, sessions.fork),
     "session.forks": Method(Nothing, sessions.forks),
     "session.fork_remove": Method(sessions.WhichBranch, sessions.remove_fork),

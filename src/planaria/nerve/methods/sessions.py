@@ -13,6 +13,7 @@ from planaria.agents.past.ledgers import known_ledger
 from planaria.agents.past.replay import NoSuchStep, replay, run_of, step_of
 from planaria.agents.past.replayed import ReplayView, Run, StepDetail
 from planaria.agents.past.seed import SeedLost, forks_of
+from planaria.agents.past.sent import SentPrompt, sent
 from planaria.agents.past.source import JournalSource
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import repeatable_id
@@ -40,6 +41,14 @@ class WhichStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     session: str
     step: int
+
+
+class WhichPrompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The prompt of a model call, by its number in a turn, or of a step of the session; by default the latest."""
+
+    session: str
+    turn: str = ""
+    step: int | None = None
 
 
 class WhichRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,6 +103,16 @@ async def step(params: WhichStep, services: Services, channel: Channel) -> StepD
         session = await _session(params.session)
         ledger = await known_ledger(session)
         return await step_of(JournalSource(), session, params.step, ledger=ledger)
+    except (NoSuchStep, SeedLost, JournalUnavailable) as error:
+        raise _refusal(error) from error
+
+
+async def prompt(params: WhichPrompt, services: Services, channel: Channel) -> SentPrompt:
+    """What a model call was sent, part by part."""
+    try:
+        session = await _session(params.session)
+        ledger = await known_ledger(session)
+        return await sent(JournalSource(), session, ledger, turn=params.turn, step=params.step)
     except (NoSuchStep, SeedLost, JournalUnavailable) as error:
         raise _refusal(error) from error
 
