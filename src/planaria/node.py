@@ -133,7 +133,7 @@ def tree(
                 child(Live, projections, name="live"),
                 child(Metrics, sources, name="metrics"),
                 *exporter(settings.telemetry, garden, environ, settings.node.name, redactor),
-                child(Dashboard, garden, settings, models, redactor, token, name="dashboard"),
+                child(Dashboard, garden, settings, models, redactor, token, services.usage, name="dashboard"),
                 task_child(serve_control, services, name="control"),
                 name="nerve",
             ),

@@ -202,7 +202,7 @@ class ModelDesk:
     async def route(self, request: Request, explain: bool = True) -> RouteView:
         """What a route would be now."""
         models = await self._models()
-        breakers = {each.name: each.state for each in breakers_of(node_()) if each.state != "closed"}
+        breakers = breakers_of(node_()).states()
         usage: Mapping[str, ProviderUsage] = {} if self.usage is None else self.usage()
         found = route(request, models.catalogue, usage, breakers, models.preferences, explain)
         return route_view(request, found)

@@ -104,18 +104,19 @@ class Exchange:
     Args:
         models: what there is.
         permits: of the node; None where nobody counts.
-        preferences: of the garden.
+        preferences: of the garden; those of `models` by default.
     """
 
     def __init__(
         self,
         models: Market,
         permits: Permits | None = None,
-        preferences: Preferences = Preferences(),  # noqa: B008
+        preferences: Preferences | None = None,
     ) -> None:
         self.models = models
         self.permits = permits
-        self.preferences = preferences
+        own: Preferences = getattr(models, "preferences", Preferences())
+        self.preferences = preferences or own
 
     def route(self, request: Request) -> Route:
         """The candidates for a request, in order."""

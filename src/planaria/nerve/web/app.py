@@ -37,7 +37,10 @@ from planaria.nerve.web.site import FRAME_URL, Services, Site
 from planaria.nerve.web.told import Told
 from planaria.otp import CallError
 
-PAGES = (overview, process, rooms, traces, trace, questions, workflows, notes, models, problems, journal, metrics)
+PAGES = (
+    *(overview, process, rooms, traces, trace, questions, workflows, notes, models, problems, journal),
+    metrics,
+)
 
 
 def build_app(services: Services) -> ASGIApp:

@@ -9,11 +9,12 @@ Emits nothing; the node's kernel events are what it listens to.
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from planaria.config.settings import Settings
 from planaria.cortex.redact import Redactor
+from planaria.membrane.models.router import ProviderUsage
 from planaria.nerve.web import auth
 from planaria.nerve.web.app import build_app
 from planaria.nerve.web.live import CLOSING
@@ -59,6 +60,7 @@ class Dashboard(GenServer):
         models: tells which models answer; called for each look, so it must not block.
         redactor: masks secrets in what is shown.
         metrics_token: lets a scraper read `/metrics`; empty: only who is logged in.
+        usage: how much providers are used now, by name.
     """
 
     trap_exit = True
@@ -70,6 +72,7 @@ class Dashboard(GenServer):
         models: Callable[[], ModelsView],
         redactor: Redactor | None = None,
         metrics_token: str = "",
+        usage: Callable[[], Mapping[str, ProviderUsage]] | None = None,
     ) -> None:
         self.keys_file = garden / KEYS_FILE
         self._keys, problem = await run_blocking(_load, self.keys_file)
@@ -93,6 +96,7 @@ class Dashboard(GenServer):
             redactor=Redactor() if redactor is None else redactor,
             hosts=(settings.web.host,),
             metrics_token=metrics_token,
+            usage=usage,
         )
         self._server = WebServer(build_app(services), sock)
         self._stop_listening = self.pid.node.subscribe_events(self._notice)
