@@ -285,7 +285,7 @@ class World:
                     slice_ = self.book.allot(above, session, Limits(tokens=size))
                     if isinstance(slice_, Limits):
                         self.take(self.script.asked(session, parent, above.turn, slice_.given()))
-            case "end" if who:
+            case "end" if who and not any(at.startswith(session) for _, at, _, _ in self.under_way):
                 self.take(self.script.ended(session))
             case _ if self.under_way:
                 held, session, turn, reserved = self.under_way.pop(who % len(self.under_way))

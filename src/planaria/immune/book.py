@@ -116,10 +116,9 @@ class Book:
             case "child.finished":
                 self.part(event.session)
             case "turn.finished":
-                self.accounts.pop(turn_account(event.session, str(payload.get("turn", ""))), None)
+                self._drop(turn_account(event.session, str(payload.get("turn", ""))))
             case "workflow.run.finished":
-                self.accounts.pop(event.session, None)
-                self._above.pop(event.session, None)
+                self._drop(event.session)
             case _:
                 self._set(event)
         return []
@@ -358,17 +357,28 @@ class Book:
 
     def part(self, child: str) -> None:
         """A child is over: what is left of its slice is its parent's again."""
-        account = self.accounts.pop(child, None)
+        account = self.accounts.get(child)
         self.declared.pop(child, None)
         if account is None:
             return
-        self._above.clear()
         for name in (account.parent, account.turn):
             above = self.accounts.get(name)
             if above is not None and above.slices:
                 above.slices.pop(child, None)
-        for name in [name for name in self.accounts if name.startswith(f"turn:{child}#")]:
-            del self.accounts[name]
+        for name in [child, *(name for name in self.accounts if name.startswith(f"turn:{child}#"))]:
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        """Let go of an account that is over; children it still has go on without a slice of it."""
+        account = self.accounts.pop(name, None)
+        if account is None:
+            return
+        self._above.clear()
+        for each in (account.slices or {}).values():
+            if each.turn == name:
+                each.turn = ""
+            if each.parent == name:
+                each.parent = ""
 
     # --- snapshots -----------------------------------------------------------------------------------------------
 
@@ -384,7 +394,7 @@ class Book:
                 each.agent,
                 each.began,
                 each.children,
-                self.declared.get(each.name, NO_LIMITS) if each.parent else NO_LIMITS,
+                self.declared.get(each.name, NO_LIMITS) if each.kind == "session" else NO_LIMITS,
             )
             for each in self.accounts.values()
         ]
@@ -395,7 +405,7 @@ class Book:
         self.seq = saved.seq
         self.set = saved.set
         for kept in saved.accounts:
-            if kept.parent:
+            if kept.limits != NO_LIMITS:
                 self.declared[kept.name] = kept.limits
             account = self._account(kept.name)
             account.day, account.life, account.began = kept.day, kept.life, kept.began
