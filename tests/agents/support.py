@@ -159,6 +159,7 @@ class World:
         self.store = store
         self.book = Book()
         self.models = FakeModels(provider)
+        self.services: dict[type, object] = {}
 
     def tree(self, environ: dict[str, str] | None = None) -> ChildSpec:
         gate = Gate(self.tools)
@@ -168,7 +169,7 @@ class World:
             child(Library, self.garden, name="library"),
             child(FakeDirectory, self.models, name="models"),
             rooms_tree(),
-            agents_tree(self.garden, gate, {Book: self.book, Redactor: redactor}),
+            agents_tree(self.garden, gate, {Book: self.book, Redactor: redactor, **self.services}),
             name="root",
             strategy="rest_for_one",
             max_restarts=100,

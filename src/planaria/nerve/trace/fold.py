@@ -6,6 +6,7 @@ is only written down in `asides.py`.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from planaria.cortex.event import Event
 from planaria.nerve.trace.asides import aside
@@ -120,12 +121,25 @@ def failed(fold: Fold, event: Event) -> None:
     """`model.failed`: one try came to nothing."""
     payload = event.payload
     _, knot = _asked(fold, event)
-    again = number(payload, "retry_after")
-    knot.said = GONE.get(event.state) or line(text(payload, "error"), 200)
-    if payload.get("retry") is True:
-        knot.said += f" (may be tried again{f' after {again:g} s' if again else ''})"
+    knot.said = GONE.get(event.state) or line(text(payload, "error"), 200) + _then(payload)
     knot.own = _spent(event)
     knot.end("failed", event.at)
+
+
+def _then(payload: dict[str, Any]) -> str:
+    """What was done about a failed call."""
+    wait, after = number(payload, "wait"), number(payload, "retry_after")
+    match text(payload, "then"):
+        case "other":
+            return " (another model is asked)"
+        case "again":
+            return f" (asked again{f' after {wait:g} s' if wait else ''})"
+        case "stop":
+            return " (given up)"
+        case _ if payload.get("retry") is True:
+            return f" (may be tried again{f' after {after:g} s' if after else ''})"
+        case _:
+            return ""
 
 
 def tool_started(fold: Fold, event: Event) -> None:

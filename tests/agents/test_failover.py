@@ -1,0 +1,190 @@
+"""Model services that fail, over real sockets: another one answers, and room and journal say how it came to that."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planaria.agents.events import ModelFailed, ModelRequested, ModelResponded
+from planaria.agents.past.replay import replay
+from planaria.agents.past.source import JournalSource
+from planaria.config.providers import LimitSettings, ModelDetails, ProviderSettings
+from planaria.config.settings import ModelSettings
+from planaria.cortex.event import Event
+from planaria.membrane.calls.permits import Permits
+from planaria.membrane.calls.process import Calls
+from planaria.membrane.models.models import Models
+from planaria.nerve.trace.build import build
+from planaria.otp import Node, child, supervisor
+from planaria.rooms.message import ReplyDelta, RoomMessage
+from planaria.testing.fault_server import FaultServer
+from planaria.testing.faults import FAULTS, RETRY_AFTER, TEXT
+from tests.agents.support import GARDEN, SCOUT, TrapStore, World
+
+SILENCE = 0.25
+"""Seconds of silence that are borne here."""
+GOOD = "from the other one"
+BROKEN = {name: fault for name, fault in FAULTS.items() if fault.becomes is not None}
+PARTIAL = ("hang", "cut_mid_token", "error_in_stream")
+"""Faults in the middle of an answer, of which people have seen a piece."""
+
+
+class Garden(World):
+    """A garden whose agent asks `bad` first, then `good`."""
+
+    def __init__(
+        self, folder: Path, bad: FaultServer, good: FaultServer | None, kind: str = "openai"
+    ) -> None:
+        super().__init__(Node("garden"), folder, None, TrapStore())  # type: ignore[arg-type]
+        self.permits = Permits()
+        prices = ModelDetails(usd_in=2.0, usd_out=10.0)
+        limits = LimitSettings(first_byte_s=SILENCE, idle_s=SILENCE)
+        providers = {
+            "bad": ProviderSettings(
+                kind=kind, base_url=bad.url, models=("m",), about={"m": prices}, limits=limits
+            )
+        }
+        if good is not None:
+            providers["good"] = ProviderSettings(base_url=good.url, models=("works",))
+        settings = ModelSettings("bad/m", providers, fallback={"default": ("good/works",) if good else ()})
+        self.models = Models.discover(settings, {})  # type: ignore[assignment]
+
+    def tree(self, environ: dict[str, str] | None = None) -> Any:
+        inner = super().tree(environ)
+        return supervisor(child(Calls, self.permits, name="calls"), inner, name="all", max_restarts=100)
+
+    async def ask(self, number: int = 1) -> list[object]:
+        """Say something; all that is heard in the room until the agent has answered."""
+        heard: list[object] = []
+        async with self.node.open_port() as port:
+            self.node.subscribe(GARDEN, port.pid)
+            await self.post("hello", str(number))
+            while not isinstance(last := heard[-1] if heard else None, RoomMessage) or last.author != "scout":
+                heard.append(await port.receive(20.0))
+        return heard
+
+    async def calls(self) -> list[Event]:
+        return await self.events(ModelRequested.kind, ModelResponded.kind, ModelFailed.kind)
+
+
+@asynccontextmanager
+async def garden_of(
+    folder: Path, *faults: str, kind: str = "openai", alone: bool = False
+) -> AsyncIterator[tuple[Garden, FaultServer]]:
+    """A garden that runs: its first model service fails like this, one fault after the other."""
+    (folder / "agents").mkdir()
+    (folder / "agents" / "scout.md").write_text(SCOUT)
+    async with FaultServer() as bad, FaultServer() as good:
+        for fault in faults:
+            bad.inject(fault)
+        good.fallback.text = GOOD
+        garden = Garden(folder, bad, None if alone else good, kind)
+        garden.services = {Permits: garden.permits}
+        async with garden.node:
+            await garden.node.start(garden.tree())
+            while garden.node.whereis("session:scout@garden") is None:
+                await asyncio.sleep(0)
+            try:
+                yield garden, bad
+            finally:
+                bad.release()
+
+
+def told(heard: list[object]) -> list[ReplyDelta]:
+    return [each for each in heard if isinstance(each, ReplyDelta)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [(name, "openai") for name in BROKEN]
+    + [(name, "anthropic") for name in (*PARTIAL, "overloaded", "bad_json", "early_end")],
+)
+async def test_when_a_service_fails_another_one_answers(fault: str, kind: str, tmp_path: Path):
+    becomes = FAULTS[fault].becomes
+    assert becomes is not None
+    async with garden_of(tmp_path, fault, kind=kind) as (garden, _):
+        heard = await garden.ask()
+        assert (await garden.answers()) == [GOOD]
+        asked, failed, again, answered = await garden.calls()
+        assert [each.payload["provider"] for each in (asked, failed, again, answered)] == [
+            *("bad", "bad", "good", "good"),
+        ]
+        assert (again.payload["attempt"], answered.payload["attempt"]) == (2, 2)
+        problem = ModelFailed.of(failed)
+        assert (problem.fault, problem.then, problem.attempt) == (becomes.kind, "other", 1)
+        said = "".join(each.text for each in told(heard))
+        assert problem.text or (fault, kind) not in [(each, "openai") for each in PARTIAL]
+        if problem.text:  # people have seen a piece, and are told that it does not count
+            struck = [each for each in told(heard) if each.again]
+            assert [each.text for each in struck] == [""] and "another model is asked" in struck[0].again
+            assert problem.text and said.startswith(problem.text) and said.endswith(GOOD)
+        else:
+            assert said.strip() == GOOD and not any(each.again for each in told(heard))
+        assert garden.permits.lanes["bad"].held == set()
+
+
+async def test_both_attempts_are_in_replay_and_trace(tmp_path: Path):
+    async with garden_of(tmp_path, "hang") as (garden, _):
+        await garden.ask()
+        view = await garden.node.run(replay, JournalSource(), "session:scout@garden")
+        answer = view.steps[-1]
+        assert answer.model == "good/works" and len(answer.failures) == 1
+        assert "fell silent" in answer.failures[0]
+        message = (await garden.said())[0]
+        events = await garden.events(session=None)
+        trace = build(
+            message.trace_id,
+            [each for each in events if each.trace_id == message.trace_id],
+            now=events[-1].at,
+        )
+        tries = [node for node in trace.nodes if node.kind == "model"]
+        assert [(node.title, node.state) for node in tries] == [("bad/m", "failed"), ("good/works", "done")]
+        assert "fell silent" in tries[0].said and "another model is asked" in tries[0].said
+
+
+async def test_what_a_failed_attempt_cost_is_on_the_bill(tmp_path: Path):
+    """Anthropic tells what the prompt cost before it begins to answer."""
+    async with garden_of(tmp_path, "hang", kind="anthropic") as (garden, _):
+        await garden.ask()
+        (failed,) = await garden.events(ModelFailed.kind)
+        problem = ModelFailed.of(failed)
+        assert problem.usage is not None and problem.usage.input_tokens == 10
+        assert problem.cost_micro == 10 * 2 + problem.usage.output_tokens * 10
+
+
+async def test_who_asked_for_time_is_left_alone_and_the_other_one_asked_at_once(tmp_path: Path):
+    async with garden_of(tmp_path, "rate_limited") as (garden, bad):
+        await garden.ask(1)
+        await garden.ask(2)
+        asked = [each.payload["provider"] for each in await garden.events(ModelRequested.kind)]
+        assert asked == ["bad", "good", "good"]
+        assert len(bad.requests) == 1
+        resting = await garden.node.run(_usage, garden)
+        assert f"{RETRY_AFTER} s more" in resting
+
+
+async def _usage(garden: Garden) -> str:
+    return garden.permits.usage(True)["bad"].resting
+
+
+async def test_where_there_is_nobody_else_the_same_one_is_asked_again_under_the_same_key(tmp_path: Path):
+    async with garden_of(tmp_path, "cut_mid_token", alone=True) as (garden, bad):
+        heard = await garden.ask()
+        assert (await garden.answers()) == [TEXT]
+        keys = [each.headers["idempotency-key"] for each in bad.requests]
+        assert len(keys) == 2 and len(set(keys)) == 1
+        (struck,) = [each for each in told(heard) if each.again]
+        assert "it is asked again" in struck.again
+        (failed,) = await garden.events(ModelFailed.kind)
+        assert (ModelFailed.of(failed).then, ModelFailed.of(failed).wait) == ("again", 1.0)
+
+
+async def test_what_no_other_attempt_can_mend_is_said_at_once(tmp_path: Path):
+    async with garden_of(tmp_path, "no_key", alone=True) as (garden, bad):
+        await garden.ask()
+        (text,) = await garden.answers()
+        assert text.startswith("I could not answer: bad ")
+        assert len(bad.requests) == 1
