@@ -460,17 +460,7 @@ def bad() -> Iterable[Turn]:
         ],
         3,
     )
-    yield Turn(
-        "a cycle of two that alternates its parallel calls",
-        [
-            both(*pair_)
-            for n in range(5)
-            for pair_ in (
-                [("files.read", {"path": "a"}, prose("a")), ("files.read", {"path": "b"}, prose("b"))][
-                    :: 1 - 2 * (n % 2)
-                ],
-                [("git.log", {}, prose("log"))],
-            )
-        ],
-        6,
-    )
+    one_way = (("files.read", {"path": "a"}, prose("a")), ("files.read", {"path": "b"}, prose("b")))
+    log = both(("git.log", {}, prose("log")))
+    rounds = [part for n in range(5) for part in (both(*(one_way[::-1] if n % 2 else one_way)), log)]
+    yield Turn("a cycle of two that alternates its parallel calls", rounds, 6)

@@ -4,7 +4,8 @@
 agent_floor (rest_for_one)
 ├── agent_trees                    dynamic
 │   ├── agent:scout                one per record
-│   │   └── scout@garden  one_for_all, one per room
+│   │   └── scout@garden               rest_for_one, one per room
+│   │       ├── guard:scout@garden     looks at its steps
 │   │       ├── tasks:scout@garden     its model and tool calls
 │   │       └── session:scout@garden   AgentProcess
 │   └── scout@garden-fork-1        one per branch of a session; below it as above
@@ -29,6 +30,7 @@ from planaria.agents.events import SessionForked, session_name
 from planaria.agents.past.branches import Branches, read_branches
 from planaria.agents.session import AgentProcess, SessionView, WhoAmI
 from planaria.agents.trees import TREES, agent_tree, session_tree, session_tree_name, terminate, tree_of
+from planaria.membrane.gate.explain import GrantsView, explain
 from planaria.membrane.gate.gate import Gate
 from planaria.otp import (
     CallError,
@@ -124,6 +126,12 @@ class Agents(GenServer):
     def definitions(self) -> list[AgentDefinition]:
         """The agents that run, by name."""
         return [self.running[name] for name in sorted(self.running)]
+
+    @call
+    def grants(self, name: str) -> GrantsView | None:
+        """What an agent may do, and why; None if it does not run."""
+        agent = self.running.get(name)
+        return None if agent is None else explain(self.gate.tools(), agent.authority())
 
     @call
     def sessions(self) -> Deferred[Sessions]:

@@ -22,7 +22,7 @@ from planaria.agents.past.source import Source, StoredSource
 from planaria.agents.past.stored import at_once, read_run, sessions_of
 from planaria.agents.prompt import Told, assemble, choose, former_system_text, parts_of, system_text
 from planaria.agents.request import canonical, digest_of, read_specs, rebuilt, specs_text, talk_of
-from planaria.agents.turn import UNREADABLE, Act, Action, Say, Think, Turn, next_action, take
+from planaria.agents.turn import UNREADABLE, Act, Action, Ask, Say, Think, Turn, next_action, take
 from planaria.cortex.event import Event
 from planaria.cortex.query import Query
 from planaria.membrane.events import ToolFinished, ToolStarted
@@ -301,6 +301,8 @@ def _words(action: Action) -> str:
             return f"call {', '.join(run.call.name for run in runs)}"
         case Say(text=text, outcome=outcome):
             return f"say {text!r} ({outcome})"
+        case Ask():
+            return "ask a person"
 
 
 def _pretty(value: object) -> str:

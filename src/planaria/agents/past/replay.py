@@ -27,7 +27,7 @@ from planaria.agents.past.seed import SeedLost, fork_of, trace_of_turn
 from planaria.agents.past.source import Source, stretch
 from planaria.agents.request import canonical, digest_of, read_specs, rebuilt
 from planaria.agents.state import plain, state_digest
-from planaria.agents.turn import Act, Think, ToolResult, Turn, model_label, next_action, place_of, take
+from planaria.agents.turn import Act, Ask, Think, ToolResult, Turn, model_label, next_action, place_of, take
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch, event_types
 from planaria.cortex.query import Query
@@ -211,7 +211,8 @@ def state_view(turn: Turn) -> StateView:
     if turn.finished:
         return StateView(turn.id, "rest", state_digest(turn), plain(turn))
     action = next_action(turn, MANY_STEPS)
-    word = "think" if isinstance(action, Think) else "act" if isinstance(action, Act) else "say"
+    words = ((Think, "think"), (Act, "act"), (Ask, "ask"))
+    word = next((word for kind, word in words if isinstance(action, kind)), "say")
     return StateView(turn.id, word, state_digest(turn), plain(turn))
 
 
