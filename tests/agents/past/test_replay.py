@@ -169,7 +169,7 @@ async def test_steps_are_told_in_order_with_what_was_decided_and_spent(talked: W
         ("work.once", "did this once", False),
         ("work.again", "did that again", False),
     ]
-    assert second.failures == ("busy",)
+    assert second.failures == ("scripted/scripted: busy",)
     assert (second.input_tokens, second.output_tokens, second.cost_micro) == (10, 5, 35)
     assert view.steps[7].calls[0].failed and "there is no tool" in (view.steps[7].calls[0].result or "")
     assert view.steps[8].reasoning == "It is enough."

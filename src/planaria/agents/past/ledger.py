@@ -97,6 +97,11 @@ class Ledger(msgspec.Struct):
                 row.cost_micro += said.cost_micro
         elif event.kind == ModelFailed.kind:
             row.failures += 1
+            failed = ModelFailed.of(event)
+            if failed.usage is not None:
+                row.input_tokens += failed.usage.input_tokens
+                row.output_tokens += failed.usage.output_tokens
+            row.cost_micro += failed.cost_micro or 0
         else:
             row.outcome = TurnFinished.of(event).outcome
 

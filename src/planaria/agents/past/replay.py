@@ -32,7 +32,7 @@ from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch, event_types
 from planaria.cortex.query import Query
 from planaria.membrane.events import ToolFinished
-from planaria.membrane.provider import ModelRequest
+from planaria.membrane.provider import ModelRequest, Usage
 
 PAGE = 2000
 """Events read at once."""
@@ -246,6 +246,7 @@ async def _view(
     """One step for people, and its prompt."""
     turn = moment.after
     gone, failures = _unread(moment.events), tuple(_failures(moment.events))
+    wasted = _wasted(moment.events)
     if not moment.kept and moment.responded is None:
         message = base.message
         return StepView(
@@ -256,6 +257,9 @@ async def _view(
             seq=message.seq,
             author=message.author,
             text=message.text,
+            input_tokens=wasted.input_tokens,
+            output_tokens=wasted.output_tokens,
+            cost_micro=wasted.told_micro_usd or None,
             failures=failures,
             attempt=base.attempt,
             outcome=turn.finished,
@@ -269,6 +273,8 @@ async def _view(
     if moment.responded is not None:
         answer = ModelResponded.of(moment.responded)
         cost, duration = answer.cost_micro, answer.duration_ms
+        if wasted.told_micro_usd:
+            cost = (cost or 0) + wasted.told_micro_usd
         at, seq = moment.responded.at, moment.responded.seq
         prompt = await _prompt_view(source, session, moment.asked) if moment.asked is not None else None
     return StepView(
@@ -283,8 +289,8 @@ async def _view(
         decided="calls" if said.tool_calls else "says",
         calls=_calls(turn, moment.events),
         model=model_label(said),
-        input_tokens=0 if moment.kept else said.usage.input_tokens,
-        output_tokens=0 if moment.kept else said.usage.output_tokens,
+        input_tokens=0 if moment.kept else said.usage.input_tokens + wasted.input_tokens,
+        output_tokens=0 if moment.kept else said.usage.output_tokens + wasted.output_tokens,
         cost_micro=cost,
         duration_ms=duration,
         failures=failures,
@@ -313,9 +319,23 @@ def _failures(events: Sequence[Event]) -> Iterator[str]:
     for event in events:
         if event.kind == ModelFailed.kind:
             try:
-                yield ModelFailed.of(event).error
+                failed = ModelFailed.of(event)
+                who = f"{failed.provider}/{failed.model}: " if failed.provider else ""
+                yield who + failed.error
             except EventMismatch:
                 continue  # told as what cannot be read
+
+
+def _wasted(events: Sequence[Event]) -> Usage:
+    """What failed attempts took, as far as their providers told; money in `told_micro_usd`."""
+    tokens_in = tokens_out = cost = 0
+    for event in events:
+        if event.kind == ModelFailed.kind and event.state == "whole":
+            usage = event.payload.get("usage") or {}
+            tokens_in += usage.get("input_tokens", 0)
+            tokens_out += usage.get("output_tokens", 0)
+            cost += event.payload.get("cost_micro") or 0
+    return Usage(tokens_in, tokens_out, told_micro_usd=cost)
 
 
 def _how(prompt: PromptView | None) -> Literal["exact", "changed", "unknown"]:
