@@ -28,8 +28,8 @@ class StepView(msgspec.Struct, frozen=True):
         kept: it was made in the session this one branched off.
         text: the message, or what the model said.
         decided: an answer in a word: `says` something, or `calls` tools.
-        input_tokens, output_tokens, cost_micro: attempts that failed included, as far as their providers told; millionths
-            of a US dollar, None if the price is not known.
+        input_tokens, output_tokens, cost_micro: attempts that failed included, as far as their providers told; in
+            millionths of a US dollar, None if the price is not known.
         failures: attempts that failed, each with who was asked.
         attempt: how often the message had been delivered.
         outcome: of the turn, if it ended after this step: `answered`, `failed`, `erased`.
