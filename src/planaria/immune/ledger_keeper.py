@@ -110,18 +110,21 @@ class Ledger(GenServer):
     # --- for people ----------------------------------------------------------------------------------------------
 
     @staticmethod
-    async def set(ledger: Server, account: str, words: dict[str, str], by: str) -> tuple[AccountView, ...]:
+    async def set(
+        ledger: Server, account: str, words: dict[str, str], by: str, journal: Server = "journal"
+    ) -> tuple[AccountView, ...]:
         """Set limits of an account, from now on and after restarts; the account with those below it.
 
         Args:
             words: by limit: a number, or `none` for the one of record or settings again.
+            journal: its pid for who is in no process.
         Raises:
             LimitsError: no such account or limit, or no number.
             JournalUnavailable: it could not be written down.
         """
         before = await Ledger.given(ledger, check_account(account))
         limits = changed(before, words)
-        await Journal.append("journal", [BudgetSet(account, limits, by).new(session=BUDGET)])
+        await Journal.append(journal, [BudgetSet(account, limits, by).new(session=BUDGET)])
         return await Ledger.views(ledger, account)
 
     @call

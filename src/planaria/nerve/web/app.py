@@ -19,6 +19,7 @@ from planaria.nerve.web.guard import Guard
 from planaria.nerve.web.live import FrameFeed, LiveResponse
 from planaria.nerve.web.pages import (
     journal,
+    limits,
     login,
     metrics,
     models,
@@ -38,7 +39,20 @@ from planaria.nerve.web.told import Told
 from planaria.otp import CallError
 
 PAGES = (
-    *(overview, process, rooms, traces, trace, questions, workflows, notes, models, problems, journal),
+    *(
+        overview,
+        process,
+        rooms,
+        traces,
+        trace,
+        questions,
+        workflows,
+        notes,
+        models,
+        limits,
+        problems,
+        journal,
+    ),
     metrics,
 )
 
