@@ -103,6 +103,28 @@ async def test_a_child_may_do_no_more_than_its_parent_and_no_more_than_itself(fa
     assert family.book.runs == []
 
 
+async def test_naming_tools_gives_a_child_fewer_and_never_more(family: World):
+    helped = {"agent": "helper", "task": "look"}
+    model = cast(
+        family,
+        scout=[
+            Calls(
+                (
+                    Call("agents.ask", {**helped, "tools": ["*"]}),
+                    Call("agents.ask", {**helped, "tools": ["x.*"]}),
+                )
+            ),
+            "ok",
+        ],
+        helper=["a", "b"],
+    )
+    await family.start()
+    await family.post()
+    await family.until_answered()
+    offered = sorted([tool.name for tool in request.tools] for request in model.asked("helper"))
+    assert offered == [[], ["work.again"]]
+
+
 async def test_several_children_work_side_by_side_and_answer_in_order(family: World):
     calls = tuple(
         Call("agents.ask", {"agent": f"c{n}", "instructions": f"number {n}", "task": f"t{n}"})
@@ -225,11 +247,11 @@ async def test_what_cannot_be_asked_is_said(family: World):
     assert "agents: helper, scout" in told[0]
     assert "a task has 1 to" in told[1]
     assert "no JSON schema" in told[2]
-    assert "a budget has tool_calls, tokens, seconds, usd, not 'euros'" in told[3]
+    assert "a budget has usd, tokens, calls, seconds, not 'euros'" in told[3]
 
 
 async def test_a_child_has_a_budget_of_its_own(family: World):
-    call = Call("agents.ask", {"agent": "helper", "task": "look", "budget": {"tool_calls": 2}})
+    call = Call("agents.ask", {"agent": "helper", "task": "look", "budget": {"calls": 2}})
     many: list[Line] = [*[Call("work.again", {"what": str(n)}) for n in range(2)], "this much"]
     model = cast(family, scout=[call, "ok"], helper=many)
     await family.start()

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from planaria.agents.definition import AgentDefinition
+from planaria.agents.definition import NAME, AgentDefinition
 from planaria.agents.desk import Known, append, find
 from planaria.agents.kinship import (
     MOST_DEPTH,
@@ -31,7 +31,10 @@ from planaria.agents.kinship import (
 from planaria.agents.limits import TurnLimits
 from planaria.agents.session import AgentProcess
 from planaria.agents.trees import child_tree
+from planaria.config.budget import Limits
+from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import NewEvent
+from planaria.immune.ledger import AccountPath, Exhausted, accounts_of
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.structured import BadSchema, check_schema
 from planaria.membrane.tool import Context
@@ -50,6 +53,8 @@ TRY_AGAIN = 0.5
 """Seconds until a child that is being restarted is looked for again."""
 MOST_TRIES = 20
 """Times it may be gone before it is given up."""
+BUDGET = ("usd", "tokens", "calls", "seconds")
+"""What a child may be given a part of: dollars, tokens, calls of models and tools, seconds these take."""
 LONGEST_TASK = 100_000
 """Characters of a task."""
 
@@ -68,7 +73,7 @@ class Ask(msgspec.Struct, frozen=True):
         instructions: makes a child for this task only, with the tools and the model of its parent.
         tools: names or patterns of the tools it may use of its parent's; empty for all of them.
         schema: JSON schema of the answer.
-        budget: `usd`, `tokens`, `seconds`, `tool_calls`.
+        budget: what it may spend of its parent's, some of `BUDGET`.
         wait: whether the parent waits for it.
     """
 
@@ -121,11 +126,26 @@ async def begin(
     made = asked_of(context, parent, ask, known)
     if isinstance(made, Refused):
         return made
+    accounts = accounts_of(self_().node)
+    path = AccountPath(context.session, context.cause_id or "")
+    share = accounts.open_child(path, stream, _wanted(ask.budget))
+    if isinstance(share, Exhausted):
+        return Refused(str(share))
+    made = msgspec.structs.replace(made, budget=share.given())
     try:
         await append([event_of(context, stream, made)])
     except Known:
         pass
+    except EventRefused as error:
+        accounts.close_child(stream)
+        return Refused(f"the task cannot be written down: {error.reason}")
     return stream
+
+
+def _wanted(budget: Mapping[str, float]) -> Limits:
+    given = dict(budget)
+    whole = {name: int(given.pop(name)) for name in ("tokens", "calls") if name in given}
+    return Limits(usd=given.get("usd"), seconds=given.get("seconds"), **whole)
 
 
 def asked_of(
@@ -155,6 +175,7 @@ def asked_of(
     above = (
         *(parent.child.above if parent.child is not None else ()),
         Layer(own.name, own.tools, own.grants),
+        *((Layer(own.name, ask.tools, own.grants),) if ask.tools else ()),
     )
     return ChildAsked(
         parent=context.session,
@@ -176,25 +197,27 @@ def asked_of(
 def _definition(parent: Parent, ask: Ask, known: Mapping[str, AgentDefinition]) -> AgentDefinition | Refused:
     own = parent.definition
     if ask.instructions.strip():
-        name = ask.agent or own.name
-        tools = ask.tools or own.tools
-        return msgspec.structs.replace(own, name=name, instructions=ask.instructions.strip(), tools=tools)
+        if ask.agent and not NAME.match(ask.agent):
+            return Refused(f"{ask.agent!r} is no name for an agent; use small letters, digits, - and _")
+        return msgspec.structs.replace(own, name=ask.agent or own.name, instructions=ask.instructions.strip())
     found = known.get(ask.agent)
     if found is None:
         names = ", ".join(sorted(known)) or "there is none"
         return Refused(f"no agent {ask.agent!r}; agents: {names}; or give instructions for a new one")
-    return msgspec.structs.replace(found, tools=ask.tools) if ask.tools else found
+    return found
 
 
 def _limits(limits: TurnLimits, budget: Mapping[str, float]) -> TurnLimits | Refused:
     for name, value in budget.items():
-        if name not in TurnLimits.__struct_fields__:
-            return Refused(f"a budget has {', '.join(TurnLimits.__struct_fields__)}, not {name!r}")
+        if name not in BUDGET:
+            return Refused(f"a budget has {', '.join(BUDGET)}, not {name!r}")
         if not value > 0:
             return Refused(f"{name} is {value}; it must be above 0")
-    own = msgspec.structs.asdict(limits)
-    return msgspec.convert(
-        own | {name: min(value, own[name]) for name, value in budget.items()}, TurnLimits, strict=False
+    return TurnLimits(
+        tool_calls=min(limits.tool_calls, int(budget.get("calls", limits.tool_calls))),
+        tokens=min(limits.tokens, int(budget.get("tokens", limits.tokens))),
+        seconds=min(limits.seconds, budget.get("seconds", limits.seconds)),
+        usd=min(limits.usd, budget.get("usd", limits.usd)),
     )
 
 

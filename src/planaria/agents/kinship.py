@@ -38,7 +38,7 @@ class ChildAsked(EventType, frozen=True, omit_defaults=True):
         by: the name of who asked; `room`: where the first of them sits.
         depth: generations below an agent in a room, from 1.
         schema: JSON schema the answer has to fit; None: it is text.
-        budget: what it may spend of its parent's, by `usd`, `tokens`, `seconds`, `tool_calls`.
+        budget: the slice of its parent's budget that it has: `usd`, `tokens`, `calls`, `seconds`; no word, no limit.
         wait: whether the parent waits for it; otherwise the result is said to the parent in its room.
     """
 

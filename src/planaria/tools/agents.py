@@ -50,7 +50,7 @@ async def ask(
         instructions: who it is, if no agent of the garden is to do it. It has your model.
         tools: those of yours it may use; none leaves it all of them.
         schema: a JSON schema; the result is then JSON that fits it.
-        budget: at most usd, tokens, seconds, tool_calls.
+        budget: what it may spend of yours: usd, tokens, calls, seconds; by default half of what is left.
         wait: false lets it work on its own; you are told its result later, as a message.
     """
     if not context.session.startswith("session:"):
