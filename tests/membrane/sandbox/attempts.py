@@ -1,4 +1,4 @@
-"""Attempts to get out, made by a program in the sandbox: each function returns if it got out, and raises if it was held.
+"""Attempts to get out, made by a program in the sandbox: each returns if it got out, and raises if it was held.
 
     python attempts.py TARGETS        (JSON; what there is to get at)
 
@@ -19,6 +19,7 @@ import stat
 import sys
 import termios
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -58,7 +59,7 @@ def got(what: object) -> object:
     return what
 
 
-# --- files -------------------------------------------------------------------------------------------------------------
+# --- files ---
 
 
 @attempt()
@@ -203,7 +204,7 @@ def look_at_the_machine(to):
 @attempt()
 def fill_what_is_no_disk(to):
     if to["bare"]:
-        return
+        return True
     for folder in ("/", "/dev", "/etc", "/run", "/run/planaria"):
         try:
             open(f"{folder}/x", "w").close()
@@ -213,7 +214,7 @@ def fill_what_is_no_disk(to):
     raise Held
 
 
-# --- processes ---------------------------------------------------------------------------------------------------------
+# --- processes ---
 
 
 @attempt()
@@ -226,7 +227,7 @@ def read_the_environment_of_others(to):
     found = []
     for each in os.listdir("/proc"):
         try:
-            if each.isdecimal() and b"PLANARIA_CANARY" in open(f"/proc/{each}/environ", "rb").read():
+            if each.isdecimal() and b"PLANARIA_CANARY" in Path(f"/proc/{each}/environ").read_bytes():
                 found.append(each)
         except OSError:
             pass
@@ -256,7 +257,7 @@ def look_at_the_limits_of_a_process_of_the_host(to):
 @attempt()
 def find_descriptors_left_open(to):
     if to["bare"]:
-        return
+        return True
     for number in range(3, 1024):
         try:
             os.fstat(number)
@@ -341,7 +342,7 @@ def type_into_the_own_terminal(to):
         raise Held
 
 
-# --- network -----------------------------------------------------------------------------------------------------------
+# --- network ---
 
 
 @attempt()

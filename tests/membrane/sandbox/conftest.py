@@ -10,6 +10,7 @@ import pytest
 from planaria.membrane.sandbox.available import find_sandbox
 from planaria.membrane.sandbox.policy import SandboxPolicy
 from planaria.membrane.sandbox.run import SandboxResult, run_sandboxed
+from planaria.membrane.sandbox.strength import Backend
 from planaria.otp import Node
 
 type Run = Callable[..., Awaitable[SandboxResult]]
@@ -18,11 +19,12 @@ QUICK = SandboxPolicy(wall_seconds=60.0)
 
 
 @pytest.fixture(params=["bubblewrap", "landlock"])
-def backend(request: pytest.FixtureRequest) -> str:
+def backend(request: pytest.FixtureRequest) -> Backend:
     found = find_sandbox()
     if not found.has(request.param):
         pytest.skip(f"this machine has no {request.param}: {found.why}")
-    return str(request.param)
+    backend: Backend = request.param
+    return backend
 
 
 @pytest.fixture

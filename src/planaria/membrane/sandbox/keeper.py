@@ -167,7 +167,7 @@ class Run:
             exit_code=_KILLED if exit_code is None or self.killed_by else exit_code,
             killed_by=self.killed_by or _BY_SIGNAL.get(exit_code or 0),
             wall=wall,
-            cpu=max(group.cpu(), spent.ru_utime + spent.ru_stime),
+            cpu=max(group.cpu(), self.use.cpu, spent.ru_utime + spent.ru_stime),
             peak=group.peak() or max(self.use.memory, spent.ru_maxrss * 1024),
             memory=by_group if "memory" in group.folders else "rlimit for each process, watched for all",
             processes=by_group if "pids" in group.folders else "rlimit" if self.by_kernel else "watched",

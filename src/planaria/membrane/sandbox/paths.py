@@ -72,7 +72,7 @@ def open_places(granted: Granted, *, cover: bool) -> Places:
     dots = [dot for dot in dots if dot not in named]
     holes = sorted({*holes, *dots}, key=_depth)
     firm = [*_paths(granted.hidden), *_paths(granted.kept), *([] if cover else dots)]
-    pieces = [piece for path in write for piece in _without(path, firm, anchors)]
+    pieces = [piece for path in write for piece in _without(path, firm, anchors) if piece not in dots]
     seen = [path for path in named if path not in pieces and not _is_part(path, pieces, holes)]
     if not cover:
         seen = [piece for path in seen for piece in _without(path, holes, anchors)]

@@ -1,6 +1,6 @@
 """The filter of system calls, as the kernel reads it. Pure; standard library only.
 
-Source: seccomp(2), `Documentation/userspace-api/seccomp_filter.rst`. Only the lower half of an argument is looked at,
+Source: seccomp(2), `Documentation/userspace-api/seccomp_filter.rst`. Of numbers only the lower half is looked at,
 which is all the kernel itself looks at in those that are checked here.
 """
 
@@ -13,6 +13,7 @@ from planaria.membrane.sandbox.syscalls import (
     ABSENT,
     CHECKED,
     LAST,
+    OPEN_ONLY,
     OUTSIDE,
     OWN_ONLY,
     REFUSED,
@@ -83,6 +84,8 @@ def seccomp_filter(machine: str = "", *, namespaces: bool = True, signals: bool 
             code += _checked(getattr(numbers, machine), _check(name))
     for numbers in {} if namespaces else OWN_ONLY.values():
         code += _checked(getattr(numbers, machine), _one_of(0, (0,), errno.EPERM))
+    for numbers in {} if namespaces else OPEN_ONLY.values():
+        code += _checked(getattr(numbers, machine), _is_null(1))
     return b"".join([*code, _return(_ALLOW)])
 
 
@@ -129,6 +132,12 @@ def _check(name: str) -> list[bytes]:
 def _one_of(argument: int, allowed: tuple[int, ...], error: int) -> list[bytes]:
     tests = [_jump(_EQUAL, each, len(allowed) - place, 0) for place, each in enumerate(allowed)]
     return [_argument(argument), *tests, _refuse(error)]
+
+
+def _is_null(argument: int) -> list[bytes]:
+    """A pointer is looked at whole."""
+    halves = (_ARGUMENTS + 8 * argument, _ARGUMENTS + 8 * argument + 4)
+    return [each for half in halves for each in (_load(half), _jump(_EQUAL, 0, 1, 0), _refuse(errno.EPERM))]
 
 
 def _argument(place: int) -> bytes:

@@ -128,7 +128,6 @@ OUTSIDE = {
     "utime": Numbers(132, None),
     "utimes": Numbers(235, None),
     "futimesat": Numbers(261, None),
-    "utimensat": Numbers(280, 88),
     "setxattr": Numbers(188, 5),
     "lsetxattr": Numbers(189, 6),
     "fsetxattr": Numbers(190, 7),
@@ -170,6 +169,9 @@ OWN_ONLY = {
     "sched_setaffinity": Numbers(203, 122),
 }
 """Without namespaces only for the calling process itself."""
+
+OPEN_ONLY = {"utimensat": Numbers(280, 88)}
+"""Without namespaces only for a file that is open, not for one by its name."""
 
 SIGNALS = {
     "kill": Numbers(62, 129),
