@@ -103,7 +103,9 @@ def test_a_missing_model_says_what_is_nearest(ref, words):
 
 
 def test_a_known_provider_without_a_key_names_the_variable():
-    with pytest.raises(AuthenticationFailed, match=r"no key for groq: set GROQ_API_KEY, or .*; there is anth"):
+    with pytest.raises(
+        AuthenticationFailed, match=r"no key for groq: set GROQ_API_KEY, or .*; there is anth"
+    ):
         find(KEYS).resolve("groq/llama-3.3-70b-versatile")
 
 

@@ -138,6 +138,10 @@ class CatalogueProvider(msgspec.Struct, frozen=True, omit_defaults=True):
         """Its models for `light`, `medium` or `heavy`; all of them where it does not part them into tiers."""
         if not self.tiered:
             return self.models
+        return self.of_tier(tier)
+
+    def of_tier(self, tier: str) -> tuple[CatalogueModel, ...]:
+        """Its models that are said to be of this tier."""
         return tuple(model for model in self.models if tier in model.tiers)
 
 
@@ -185,6 +189,7 @@ class Catalogue:
     _names: Mapping[str, CatalogueProvider] = field(init=False, compare=False, repr=False)
     _tiers: Mapping[str, tuple[Place, ...]] = field(init=False, compare=False, repr=False)
     _refs: Mapping[str, Place] = field(init=False, compare=False, repr=False)
+    _untiered: tuple[Place, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_names", {provider.name: provider for provider in self.providers})
@@ -194,10 +199,12 @@ class Catalogue:
             if tier == "local":
                 tiers[tier] = tuple(place for place in self if place.local)
             else:
-                tiers[tier] = tuple(
-                    Place(p, model) for p in self.providers if p.name != OFFLINE for model in p.serving(tier)
-                )
+                tiers[tier] = tuple(Place(p, model) for p in self.providers for model in p.of_tier(tier))
         object.__setattr__(self, "_tiers", tiers)
+        untiered = tuple(
+            place for place in self if not place.provider.tiered and place.provider.name != OFFLINE
+        )
+        object.__setattr__(self, "_untiered", untiered)
 
     def __iter__(self) -> Iterator[Place]:
         """Every model that is listed."""
@@ -230,8 +237,12 @@ class Catalogue:
         return Place(provider, model)
 
     def of_tier(self, tier: str) -> tuple[Place, ...]:
-        """The models that serve as this tier, in the providers' order; never `offline` but for `local`."""
+        """The models that are of this tier, in the providers' order; `local`: all that stay here."""
         return self._tiers[tier]
+
+    def untiered(self) -> tuple[Place, ...]:
+        """The models of providers that say nothing of tiers, `offline` not among them."""
+        return self._untiered
 
     def of_name(self, id: str) -> tuple[Place, ...]:
         """The models that providers list under this name."""

@@ -2,11 +2,11 @@
 
 No model is asked and nothing is remembered: equal arguments give equal answers. In this order counts: what was wished
 before what stands in for it, what the caller prefers, the provider of the configured default, the higher priority,
-models whose tier is known, one's own machine before others (where `local_first`), the lower cost,
-the catalogue's order.
+one's own machine before others (where `local_first`), the lower cost, the catalogue's order.
 A wish that names a provider or a model is met by that one alone, unless `[models.fallback]` says what stands in for it.
-A tier is met by its own models alone, likewise. No wish means the default; of a session that is `local_only`, whose
-default is elsewhere, any local model.
+A tier is met by its own models alone, likewise; where none of them can ever be asked, by models of which nobody says
+what tier they are. No wish means the default; of a session that is `local_only`, whose default is elsewhere, any local
+model.
 Does badly: costs are estimated from tokens that are estimated themselves, and a model without a known price counts as
 dearer than all whose price is known.
 """
@@ -32,7 +32,7 @@ from planaria.membrane.models.catalogue import (
 
 EMBEDS: frozenset[Ability] = frozenset({"embeddings"})
 RULES = "the built-in rules are no language model"
-type Rank = tuple[int, bool, int, int, bool, bool, bool, int, int]
+type Rank = tuple[int, bool, int, int, bool, bool, int, int]
 
 ASSUMED_OUTPUT = 1000
 """Tokens an answer is taken to have, for its cost alone, where nobody said how long it may be."""
@@ -144,12 +144,16 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class _Stage(msgspec.Struct, frozen=True):
-    """The models one wish means. `exact`: they were named; else they are a tier's."""
+    """The models one wish means. `exact`: they were named, else they are a tier's.
+
+    `vague`: nobody says what tier they are, so they count only where the stage before came to nothing for good.
+    """
 
     wish: str
     places: Sequence[Place]
     instead_of: str = ""
     exact: bool = False
+    vague: bool = False
 
 
 def route(
@@ -173,7 +177,11 @@ def route(
     candidates: list[Candidate] = []
     left_out: list[LeftOut] = []
     seen: set[str] = set()
+    met = False
     for stage in stages:
+        if stage.vague and met:
+            continue
+        met = False
         found: list[tuple[Rank, Candidate]] = []
         for place in stage.places:
             if (ref := place.ref) in seen:
@@ -182,12 +190,14 @@ def route(
             reason, passing = _against(place, request, stage, usage, breakers, only_rules)
             if reason:
                 left_out.append(LeftOut(place.provider.name, place.model.id, reason, passing))
+                met = met or passing
             else:
                 found.append(
                     _ranked(place, stage, request, catalogue, usage, breakers, preferences, len(found))
                 )
         found.sort(key=lambda each: each[0])
         candidates += [candidate for _, candidate in found]
+        met = met or bool(found)
     if not candidates and not problem:
         problem = _nothing(request, catalogue, left_out)
     if explain:
@@ -221,7 +231,7 @@ def _meaning(wish: str, catalogue: Catalogue, only_rules: bool) -> tuple[list[_S
         if only_rules:
             rules = catalogue.usable()[0]
             return [_Stage(wish, [Place(rules, model) for model in rules.models])], ""
-        return [_Stage(wish, catalogue.of_tier(wish))], ""
+        return _tier(wish, catalogue), ""
     if (provider := catalogue.provider(wish)) is not None:
         places, problem = _first_of(provider)
         return [_Stage(wish, places, exact=True)], problem
@@ -234,6 +244,11 @@ def _meaning(wish: str, catalogue: Catalogue, only_rules: bool) -> tuple[list[_S
     return [], unknown(wish, catalogue)
 
 
+def _tier(tier: str, catalogue: Catalogue) -> list[_Stage]:
+    own = _Stage(tier, catalogue.of_tier(tier))
+    return [own] if tier == "local" else [own, _Stage(tier, catalogue.untiered(), vague=True)]
+
+
 def _default(catalogue: Catalogue, only_rules: bool) -> tuple[list[_Stage], str]:
     """What no wish means: what the settings name, else the first provider that can be used, and its like after it."""
     if catalogue.default:
@@ -243,7 +258,10 @@ def _default(catalogue: Catalogue, only_rules: bool) -> tuple[list[_Stage], str]
         places, _ = _first_of(provider)
         if places:
             first = _Stage(DEFAULT, places, exact=True)
-            return ([first] if only_rules else [first, _Stage(DEFAULT, catalogue.of_tier("medium"))]), ""
+            if only_rules:
+                return [first], ""
+            like = [msgspec.structs.replace(stage, wish=DEFAULT) for stage in _tier("medium", catalogue)]
+            return [first, *like], ""
     return [], "no provider names a model: write provider/MODEL as the default in planaria.toml"
 
 
@@ -341,7 +359,6 @@ def _ranked(
     preferred = _place_in(request.prefer, place)
     # The provider of the default is the one its owner chose; others are asked after it.
     chosen = not stage.exact and bool(catalogue.default) and _named(catalogue.default, provider)
-    vague = not stage.exact and stage.wish in TIERS[1:] and not model.tiers
     if preferred < len(request.prefer):
         said.append("preferred")
     if stage.wish == DEFAULT:
@@ -349,7 +366,7 @@ def _ranked(
     elif stage.exact:
         said.append("asked for by name")
     else:
-        said.append(f"{stage.wish}, its tier is not known" if vague else stage.wish)
+        said.append(f"{stage.wish}, its tier is not known" if stage.vague else stage.wish)
     if chosen:
         said.append("of the default's provider")
     if provider.priority or model.priority:
@@ -368,7 +385,6 @@ def _ranked(
         not chosen,
         -provider.priority,
         -model.priority,
-        vague,
         preferences.local_first and not place.local,
         cost is None,
         cost or 0,
