@@ -137,6 +137,7 @@ class TrapStore(Store):
 TURN_KINDS = (
     *("turn.started", "model.requested", "model.responded", "model.failed"),
     *("tool.started", "tool.finished", "room.message", "turn.finished"),
+    *("session.tripped", "restart.chosen", "session.handed_off", "turn.guided", "turn.stopped"),
 )
 
 
