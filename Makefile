@@ -20,6 +20,7 @@ run: setup
 
 test: setup
 	@scripts/setup-browser || echo "make test: going on without a browser; its tests will say so" >&2
+	@scripts/setup-sandbox || echo "make test: going on without bubblewrap; its tests will say so" >&2
 	$(BIN)/pytest -n 2
 
 wheels: setup

@@ -4,6 +4,7 @@ import pytest
 
 from planaria.cortex.stores.place import KEY_FILE, master_key
 from planaria.cortex.telemetry.export import ExportFigures
+from planaria.membrane.sandbox.available import find_sandbox
 from planaria.nerve.doctor import examine_export, examine_node
 from planaria.nerve.views import TreeView
 
@@ -23,6 +24,16 @@ def test_a_fresh_garden_is_well_but_for_its_model(garden):
     assert result.exit_code == 0
     assert "not running" in result.output
     assert "only the offline rules answer" in result.output
+
+
+def test_it_says_what_holds_the_programs_of_tools(garden, monkeypatch, tmp_path):
+    if find_sandbox().backend == "bubblewrap":
+        assert _levels(garden.json("doctor"))["sandbox"] == "ok"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = next(each for each in garden.json("doctor") if each["what"] == "sandbox")
+    assert finding["level"] == "warning"
+    assert "bubblewrap is not installed" in finding["detail"]
+    assert "apt-get install bubblewrap" in finding["mend"]
 
 
 def test_a_broken_record_is_an_error_with_its_line_and_exit_code_1(garden):

@@ -25,6 +25,7 @@ from planaria.cortex.stores.place import KEY_FILE, JournalPlace
 from planaria.cortex.telemetry.export import ExportFigures, exporter
 from planaria.membrane.models.catalogue import OFFLINE
 from planaria.membrane.models.models import Models, ProviderView
+from planaria.membrane.sandbox.available import MEND, find_sandbox, strength_here
 from planaria.nerve.views import TreeView
 from planaria.records.errors import RecordError
 from planaria.records.scan import scan
@@ -51,7 +52,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 def examine(garden: Path, environ: Mapping[str, str]) -> list[Finding]:
     """Look at a garden's files and its model services."""
-    findings = [_python(), _lock(garden), _private(garden), _room(garden)]
+    findings = [_python(), _lock(garden), _private(garden), _room(garden), _sandbox(environ)]
     try:
         settings = load_settings(garden)
     except SettingsError as error:
@@ -146,6 +147,18 @@ def _room(garden: Path) -> Finding:
     if free < LITTLE_ROOM:
         return Finding("warning", "disk", f"{free // 1_000_000} MB free", LITTLE_ROOM_MEND)
     return Finding("ok", "disk", f"{free // 1_000_000_000} GB free")
+
+
+def _sandbox(environ: Mapping[str, str]) -> Finding:
+    """What holds the programs that tools run."""
+    found = find_sandbox(environ)
+    held = strength_here(found)
+    if held is None:
+        what = f"there is none, so tools run no programs: {found.why}"
+        return Finding("warning", "sandbox", what, MEND)
+    if held.backend == "landlock":
+        return Finding("warning", "sandbox", f"{held.said}; {found.why}", MEND)
+    return Finding("ok", "sandbox", held.said)
 
 
 def _journal(settings: Settings, garden: Path) -> Finding:

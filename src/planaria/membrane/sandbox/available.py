@@ -9,9 +9,10 @@ import msgspec
 
 from planaria.membrane.sandbox import landlock
 from planaria.membrane.sandbox.bubblewrap import find_bubblewrap
+from planaria.membrane.sandbox.cgroups import Group
 from planaria.membrane.sandbox.kernel import landlock_version
 from planaria.membrane.sandbox.seccomp import has_filter
-from planaria.membrane.sandbox.strength import Backend
+from planaria.membrane.sandbox.strength import Backend, Strength
 
 MEND = (
     "install bubblewrap (apt-get install bubblewrap) and let this user make namespaces; "
@@ -42,6 +43,24 @@ class Found(msgspec.Struct, frozen=True):
 def find_sandbox(environ: Mapping[str, str] = os.environ) -> Found:
     """Look what this machine has; the answer is kept for the life of the program."""
     return _find(environ.get("PATH", os.defpath), os.geteuid())
+
+
+def strength_here(found: Found) -> Strength | None:
+    """What a run would be held by, as far as it can be told without one; None: nothing is run."""
+    if found.backend is None:
+        return None
+    group = Group.make(str(os.getpid()), 1 << 30, 64)
+    group.remove()
+    held = {name: f"cgroup v{group.version}" for name in ("memory", "pids") if name in group.folders}
+    kernel_counts = found.backend == "bubblewrap" and os.geteuid() != 0
+    return Strength(
+        found.backend,
+        memory=held.get("memory", "rlimit for each process, watched for all"),
+        processes=held.get("pids", "rlimit" if kernel_counts else "watched"),
+        cpu="rlimit for each process, watched for all",
+        disk="rlimit for each file, watched for all",
+        weaker=landlock.weaker(found.landlock) if found.backend == "landlock" else (),
+    )
 
 
 @lru_cache(maxsize=8)
