@@ -73,7 +73,15 @@ def test_what_was_erased_or_refused_before_it_ran_is_no_call():
     accounts.take(script.responded(1200, state="erased"))
     accounts.take(script.ran(caller="agent:scout"))
     accounts.take(script.ran(held_back="budget:agent:scout"))
+    accounts.take(script.event("model.failed", SCOUT, {"turn": "M", "error": "no money"}, "M"))
     assert accounts.garden.life == [0, 0, 0, 0.0]
+
+
+def test_an_attempt_that_failed_costs_what_the_provider_says():
+    accounts, script = book(), Script()
+    failed = {"provider": "fast", "usage": {"input_tokens": 7}, "cost_micro": 30, "duration_ms": 2000.0}
+    accounts.take(script.event("model.failed", SCOUT, failed, "M"))
+    assert accounts.accounts["provider:fast"].life == [30, 7, 1, 2.0]
 
 
 def test_a_limit_refuses_what_would_go_beyond_it_and_says_when_there_is_more():

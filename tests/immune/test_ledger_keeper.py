@@ -174,7 +174,7 @@ async def test_a_hard_limit_refuses_says_so_once_and_ends_with_the_day(rig: Rig)
     assert event.payload["session"] == SCOUT
     _, exhausted = await rig.notices()
     assert (
-        "There is more from 2" in exhausted[1]
+        "there is more from 2" in exhausted[1]
         and "planaria budget set agent:scout usd_per_day=" in exhausted[1]
     )
     await rig.node.advance(86_400)

@@ -27,8 +27,8 @@ class Bill(msgspec.Struct, frozen=True):
 def bill_of(event: Event) -> Bill | None:
     """What an event says was spent; None if nothing, or if it was erased or pruned.
 
-    A call of a tool that was refused before it ran is no call; one of a model that failed is one, and has a price only
-    if the provider said so.
+    What was refused before anybody was asked is no call; a model call that failed is one, and has a price only if the
+    provider said so.
     """
     payload = event.payload
     if event.state != "whole":
@@ -39,6 +39,8 @@ def bill_of(event: Event) -> Bill | None:
             return None
         amount = Amount(_whole(payload.get("cost_micro")), 0, 1, _seconds(payload))
     elif event.kind in BILLS:
+        if event.kind == FAILED and not payload.get("provider"):
+            return None  # nobody was asked
         amount = Amount(
             _whole(payload.get("cost_micro")), _tokens(payload.get("usage")), 1, _seconds(payload)
         )

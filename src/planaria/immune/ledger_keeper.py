@@ -34,7 +34,7 @@ from planaria.immune.events import BUDGET, BudgetDay, BudgetExhausted, BudgetSet
 from planaria.immune.ledger import Accounts
 from planaria.immune.notice import GARDEN_ROOM, notice
 from planaria.immune.pen import Pen
-from planaria.immune.reserving import AccountPath, Exhausted, moment, spoken
+from planaria.immune.reserving import AccountPath, Exhausted, spoken
 from planaria.immune.spender import agent_of, room_of
 from planaria.otp import CallError, GenServer, Server, Task, broadcast, call, subscribe
 from planaria.otp.kernel.table import publish
@@ -154,6 +154,8 @@ class Ledger(GenServer):
 
     def _take(self, event: Event) -> None:
         for account, cap in self.book.take(event):
+            if f"{cap.limit}!" in account.told:
+                continue  # that it is all gone was said already
             said = warning(self.book, account, cap)
             self._tell(
                 said,
@@ -266,8 +268,7 @@ def warned_words(said: BudgetWarned) -> str:
 
 def exhausted_words(why: Exhausted) -> str:
     """A limit that is met, in a sentence."""
-    more = f"There is more from {moment(why.until)}, or now" if why.until is not None else "There is more"
-    return f"{why}. {more} by `planaria budget set {_account(why.account)} {why.limit}=…`."
+    return f"{why}. `planaria budget set {_account(why.account)} {why.limit}=…` gives it more at once."
 
 
 def _who(account: str) -> str:
