@@ -48,6 +48,8 @@ from planaria.immune.notice import NOTICE
 from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.process import Calls
 from planaria.membrane.gate.gate import Gate, load_tools
+from planaria.membrane.gate.remembered import Approvals
+from planaria.membrane.gate.second_factor import SecondFactor
 from planaria.membrane.models.directory import Latest, ModelDirectory
 from planaria.nerve.control import serve_control
 from planaria.nerve.draw import tree_text
@@ -125,6 +127,8 @@ def tree(
                 ModelDirectory, settings.models, environ, latest, True, Secrets(key, redactor), name="models"
             ),
             child(Calls, permits, name="calls"),
+            child(Approvals, name="approvals"),
+            child(SecondFactor, Secrets(key, redactor), garden.name, name="second_factor"),
             name="membrane",
         ),
         child(Pruner, policy_of(settings.journal.retention), name="pruner"),

@@ -31,6 +31,7 @@ from planaria.agents.past.branches import Branches, read_branches
 from planaria.agents.session import AgentProcess, SessionView, WhoAmI
 from planaria.agents.trees import TREES, agent_tree, session_tree, session_tree_name, terminate, tree_of
 from planaria.membrane.gate.explain import GrantsView, explain
+from planaria.membrane.gate.explain import GrantsView, explain
 from planaria.membrane.gate.gate import Gate
 from planaria.otp import (
     CallError,
@@ -126,6 +127,12 @@ class Agents(GenServer):
     def definitions(self) -> list[AgentDefinition]:
         """The agents that run, by name."""
         return [self.running[name] for name in sorted(self.running)]
+
+    @call
+    def grants(self, name: str) -> GrantsView | None:
+        """What an agent may do, and why; None if it does not run."""
+        agent = self.running.get(name)
+        return None if agent is None else explain(self.gate.tools(), agent.authority())
 
     @call
     def grants(self, name: str) -> GrantsView | None:

@@ -24,6 +24,10 @@ SECTIONS = {
         "doctor": "planaria.cli.doctor:doctor",
         "stop": "planaria.cli.look:stop",
     },
+    "Who may do what": {
+        "grants": "planaria.cli.grants:grants",
+        "totp": "planaria.cli.totp:totp",
+    },
     "Talk and work": {
         "chat": "planaria.cli.chat:chat",
         "rooms": "planaria.cli.rooms:rooms",
@@ -38,6 +42,7 @@ SECTIONS = {
     },
     "What waits for you": {
         "questions": "planaria.cli.questions:questions",
+        "approvals": "planaria.cli.approvals:approvals",
         "dead": "planaria.cli.dead:dead",
     },
     "What is allowed": {

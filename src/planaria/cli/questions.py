@@ -37,10 +37,11 @@ def list_(room: str | None, everything: bool, garden: Path, as_json: bool) -> No
 @questions.command()
 @click.argument("question", metavar="ID")
 @click.argument("text", nargs=-1, required=True)
+@click.option("--code", default="", metavar="CODE", help="Of your authenticator, where a question needs one.")
 @by_option
 @garden_option
 @json_option
-def answer(question: str, text: tuple[str, ...], by: str, garden: Path, as_json: bool) -> None:
+def answer(question: str, text: tuple[str, ...], code: str, by: str, garden: Path, as_json: bool) -> None:
     """Answer the question ID (its number, or its id) with TEXT: an option by number or words, and a remark if wanted.
 
     \b
@@ -48,12 +49,35 @@ def answer(question: str, text: tuple[str, ...], by: str, garden: Path, as_json:
     planaria questions answer 12 2: not before noon
     """
     with Client(garden) as client, output.working("answering"):
-        closed = client.ask("questions.answer", question=question, text=" ".join(text), by=by)
+        closed = client.ask("questions.answer", question=question, text=" ".join(text), by=by, code=code)
     if as_json:
         output.print_json(closed)
         return
     said = ": ".join(filter(None, (closed["option"], closed["text"])))
     click.echo(output.clean(f"#{closed['number']} answered: {said}"))
+
+
+@questions.command()
+@click.argument("question", metavar="ID")
+@garden_option
+@json_option
+def show(question: str, garden: Path, as_json: bool) -> None:
+    """The question ID with all it is about: every argument of the call it is to approve."""
+    with Client(garden) as client, output.working("asking the node"):
+        found = client.ask("questions.show", question=question)
+    if as_json:
+        output.print_json(found)
+        return
+    asked = found["question"]
+    if "options" in asked:
+        _show(asked)
+    else:
+        click.echo(
+            output.clean(f"#{asked['number']} {asked['how']}: {asked['option']} {asked['text']}".rstrip())
+        )
+    if found["tool"]:
+        click.echo(output.clean(f"\n{found['tool']}, digest {found['digest']}, asked for by {found['why']}:"))
+        click.echo(output.clean(found["arguments"]))
 
 
 @questions.command()
@@ -97,6 +121,8 @@ def _show(question: dict[str, Any]) -> None:
     for number, option in enumerate(question["options"], 1):
         click.echo(output.clean(f"    {number} {option}"))
     example = "1" if question["options"] else "..."
+    if question.get("proof"):
+        example += " --code 123456"
     click.echo(click.style(f"    planaria questions answer {question['number']} {example}", dim=True))
 
 

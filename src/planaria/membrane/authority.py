@@ -244,6 +244,10 @@ class Authority:
         """The grants of a capability, one of each layer that has one; those by default among them."""
         return [rule.grant for layer in self.layers if (rule := layer.rule(name)) is not None]
 
+    def lacks(self, name: str) -> list[Refusal]:
+        """Why nothing can be done with a capability; empty if something can."""
+        return [refusal for layer in self.layers if (refusal := self._lacks(layer, name)) is not None]
+
     def named_by(self, tool: str, *, own: bool = False) -> list[str | None]:
         """The word by which each layer names a tool."""
         return [layer.names_tool(tool, own=own) for layer in self.layers]

@@ -111,6 +111,7 @@ class Closed(msgspec.Struct, frozen=True):
     question: str = ""
     room: str = ""
     proof: str = ""
+    detail: str = ""
 
     @property
     def answer(self) -> str:

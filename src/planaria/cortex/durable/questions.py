@@ -105,8 +105,8 @@ class Book(Folded):
         number, text = (question.number, question.text) if question else (0, "")
         closed = closed_of(event, number, text)
         if closed is not None:
-            room = question.room if question else ""
-            self.closed[closed.id] = msgspec.structs.replace(closed, room=room)
+            room, detail = (question.room, question.detail) if question else ("", "")
+            self.closed[closed.id] = msgspec.structs.replace(closed, room=room, detail=detail)
             while len(self.closed) > REMEMBERED:
                 del self.closed[next(iter(self.closed))]
 
@@ -234,6 +234,7 @@ class Questions(GenServer):
             *(question.id, question.number, "answered", wall_time(), *said, by, via, question.text),
             room=question.room,
             proof=proof,
+            detail=question.detail,
         )
 
     @staticmethod

@@ -4,6 +4,7 @@ from typing import Any
 
 from planaria.nerve.methods import (
     durable,
+    grants,
     immune,
     journal,
     journal_keep,
@@ -76,6 +77,14 @@ METHODS: dict[str, Method[Any]] = {
     "questions.list": Method(durable.WhichQuestions, durable.questions),
     "questions.answer": Method(durable.Answering, durable.answer),
     "questions.withdraw": Method(durable.Withdrawing, durable.withdraw),
+    "questions.show": Method(grants.WhichQuestion, grants.question),
+    "grants.show": Method(grants.WhichAgent, grants.explained),
+    "approvals.list": Method(Nothing, grants.approvals),
+    "approvals.revoke": Method(grants.WhichApproval, grants.revoke),
+    "totp.status": Method(Nothing, grants.second_factor),
+    "totp.enroll": Method(grants.Coded, grants.enroll),
+    "totp.confirm": Method(grants.Coded, grants.confirm),
+    "totp.remove": Method(grants.Coded, grants.remove),
     "dead.list": Method(durable.WhichLetters, durable.letters),
     "dead.show": Method(durable.WhichLetter, durable.letter),
     "dead.replay": Method(durable.Closing, durable.replay),

@@ -8,6 +8,7 @@ from planaria.cortex.durable.question import Closed, Question
 from planaria.cortex.durable.questions import QuestionRefused, Questions
 from planaria.cortex.durable.work import Work
 from planaria.cortex.errors import JournalUnavailable
+from planaria.membrane.gate.answering import answer as answer_question
 from planaria.nerve.methods.method import Channel, Services
 from planaria.nerve.protocol import ControlError
 
@@ -30,12 +31,13 @@ class QuestionList(msgspec.Struct, frozen=True):
 
 
 class Answering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A question by number or id, and what is answered; `by` is kept."""
+    """A question by number or id, and what is answered; `by` is kept, the `code` of an authenticator is not."""
 
     question: str
     text: str
     by: str
     via: str = TERMINAL
+    code: str = ""
 
 
 class Withdrawing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,7 +100,9 @@ async def questions(params: WhichQuestions, services: Services, channel: Channel
 async def answer(params: Answering, services: Services, channel: Channel) -> Closed:
     """Answer a question, once."""
     try:
-        return await Questions.answer("questions", params.question, params.text, by=params.by, via=params.via)
+        return await answer_question(
+            "questions", params.question, params.text, by=params.by, via=params.via, code=params.code
+        )
     except (QuestionRefused, JournalUnavailable) as error:
         raise _refused(error) from error
 
