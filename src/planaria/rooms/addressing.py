@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 _MENTION = re.compile(r"(?<![\w@/.])@([a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)", re.IGNORECASE)
 _ANSWER = re.compile(r"\s*#(\d{1,9})\b[\s:,.]*(.+)\Z", re.DOTALL)
+_STOP = re.compile(r"\s*/stop\b[ :,]*(.*)\Z", re.DOTALL | re.IGNORECASE)
 _CODE = re.compile(r"(`{3,}|~{3,}).*?(?:\1|\Z)|(`+).+?\2", re.DOTALL)
 
 
@@ -39,6 +40,22 @@ def question_answered(text: str) -> tuple[str, str] | None:
     """The number of the question a message answers, and the answer: `#12 yes` is ("12", "yes"). None for other talk."""
     found = _ANSWER.match(text)
     return (found[1], found[2].strip()) if found and found[2].strip() else None
+
+
+def stop_asked(text: str, members: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
+    """Whom `/stop` means and the word about why: `/stop @scout too slow`; None for other talk.
+
+    Without a mention it means everybody in the room.
+    """
+    found = _STOP.match(text)
+    if found is None:
+        return None
+    rest = found[1] or ""
+    named = mentions(rest)
+    known = {name.casefold(): name for name in members}
+    everybody = not named or ("all" in named and "all" not in known)
+    whom = tuple(members) if everybody else tuple(known[name] for name in named if name in known)
+    return whom, _MENTION.sub("", rest).strip()
 
 
 def strangers(text: str, members: Sequence[str]) -> tuple[str, ...]:

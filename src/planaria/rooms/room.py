@@ -50,7 +50,7 @@ from planaria.otp import (
     send_after,
     set_trace,
 )
-from planaria.rooms.addressing import addressed, strangers
+from planaria.rooms.addressing import addressed, stop_asked, strangers
 from planaria.rooms.admission import fault, has_left, not_here, not_running, unanswered_by
 from planaria.rooms.events import MemberJoined, MemberLeft, MessageRedelivered, MessageSaid
 from planaria.rooms.giving_up import given_up, reply_id
@@ -61,6 +61,7 @@ from planaria.rooms.message import (
     Delivery,
     ReplyDelta,
     RoomMessage,
+    StopAsked,
     TurnState,
     room_name,
     subject_of,
@@ -159,7 +160,7 @@ class Room(GenServer):
 
         Args:
             author: who speaks.
-            text: at most 200 000 characters; `@name` addresses a member.
+            text: at most 200 000 characters; `@name` addresses a member, `/stop` ends what members do.
             client_id: the sender's own id for the message. Sent twice with the same one it is one message, and
                 both get the same answer.
             to: the members who are to answer, instead of what the text says.
@@ -186,6 +187,9 @@ class Room(GenServer):
             if from_text
             else tuple(name for name in to or () if name in members)
         )
+        if from_text and stop_asked(text, members) is not None:
+            asked = ()
+            self._stop(author, text)  # at once: spending does not wait for the disk
         trace_id = event_id
         subject = subject_of(author) if author_kind == "person" else ""
         said = MessageSaid(author, author_kind, text, asked, client_id, arrivals=arrivals)
@@ -199,6 +203,14 @@ class Room(GenServer):
         former = self._former("post", author, client_id) if client_id else ""
         self._write(Entry(tuple(events), answer, span=span, former=former))
         return answer
+
+    def _stop(self, by: str, text: str) -> None:
+        """Tell those whom a `/stop` means."""
+        found = stop_asked(text, list(self.transcript_.members))
+        for agent in () if found is None else found[0]:
+            member = self.present.get(agent)
+            if member is not None and found is not None:
+                send(member[0], StopAsked(by, why=found[1]))
 
     @call
     def say(
@@ -561,6 +573,10 @@ class Room(GenServer):
             return
         set_trace(message.trace_id)
         broadcast(self.topic, message)
+        if message.author_kind == "person" and not message.to:
+            self._stop(
+                message.author, message.text
+            )  # once more: what was said before it has now been delivered
         for agent in message.to:
             member = self.present.get(agent)
             if member is not None:
