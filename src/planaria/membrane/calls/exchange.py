@@ -2,7 +2,7 @@
 
 The best candidate that has not failed yet is waited for, in the queue before its provider; when that is full, when the
 provider asked for time, or when its breaker is open, the next one is tried. When all refuse, whoever asks is told
-(`Refusals`) and waits, longer each time, before it goes round again: that is the back-pressure on agents.
+(`Waiting`) and waits, longer each time, before it goes round again: that is the back-pressure on agents.
 Asks no process unless it has to wait.
 """
 
@@ -263,7 +263,7 @@ class Exchange:
         if permit is None:
             lane = permits.lanes[provider]
             waiting, under_way = len(lane.queue), len(lane.held)
-            tell(
+            await tell(
                 Waiting(provider, f"{under_way} calls are under way at {provider}, {waiting} wait before it")
             )
             permit = await wait_for_permit(provider, limits, caller.flow, tokens)

@@ -1,0 +1,217 @@
+"""A whole model call: attempts at one candidate after another, waits, refusals, and what is told of it."""
+
+from typing import Any
+
+from planaria.membrane.calls.call import Listener, NoNotes, call_model
+from planaria.membrane.calls.exchange import Caller, Exchange, Waiting
+from planaria.membrane.calls.permits import Permits
+from planaria.membrane.calls.process import Calls, wait_for_permit
+from planaria.membrane.calls.seat import Seat
+from planaria.membrane.calls.treatment import Tried, Verdict
+from planaria.membrane.errors import (
+    AuthenticationFailed,
+    Overloaded,
+    ProviderError,
+    RateLimited,
+    StreamCut,
+)
+from planaria.membrane.models.catalogue import Catalogue, CatalogueModel, CatalogueProvider, ProviderLimits
+from planaria.membrane.models.models import Choice
+from planaria.membrane.models.router import Request
+from planaria.membrane.provider import Delta, Message, ModelRequest, Usage
+from planaria.otp import child, sleep, supervisor
+from planaria.testing.models import Fail, ScriptedProvider
+from planaria.testing.node import TestNode
+
+REQUEST = ModelRequest("", (Message("user", "hello"),), idempotency_key="k")
+LIMITS = ProviderLimits(concurrency=1, queue=1)
+
+
+class Market:
+    """Scripted providers in a catalogue."""
+
+    def __init__(self, limits: ProviderLimits = LIMITS, **scripts: list[Any]) -> None:
+        self.providers = {name: ScriptedProvider(lines, name, ("m",)) for name, lines in scripts.items()}
+        self.catalogue = Catalogue(
+            tuple(
+                CatalogueProvider(name, "openai", models=(CatalogueModel("m"),), limits=limits)
+                for name in scripts
+            ),
+            default=f"{next(iter(scripts))}/m",
+            fallback={"default": tuple(f"{name}/m" for name in scripts)},
+        )
+
+    def resolve(self, ref: str | None = None) -> Choice:
+        name, _, model = (ref or "").partition("/")
+        return Choice(self.providers[name], model, False)
+
+    def cost_micro(self, provider: str, model: str, usage: Usage) -> int | None:
+        return usage.input_tokens
+
+
+class Book(NoNotes):
+    """Notes in words."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    async def requested(self, seat: Seat, request: ModelRequest, attempt: int) -> None:
+        self.lines.append(f"{attempt} {seat.candidate.ref} {request.idempotency_key}")
+
+    async def failed(
+        self, seat: Seat | None, error: ProviderError, attempt: int, then: Verdict, cost_micro: int | None
+    ) -> None:
+        self.lines.append(f"{attempt} {error.kind} {then.then} {cost_micro}")
+
+
+class Heard(Listener):
+    """What was heard."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def piece(self, delta: Delta) -> None:
+        self.text += delta.text
+
+    def again(self, error: ProviderError) -> None:
+        self.text += "|"
+
+
+async def ask(
+    node: TestNode, market: Market, permits: Permits | None = None, tried: tuple[Tried, ...] = ()
+) -> tuple[str, Book, Heard]:
+    book, heard = Book(), Heard()
+
+    async def call() -> str:
+        try:
+            exchange = Exchange(market, permits)
+            answer = await call_model(*(exchange, Request(), REQUEST, Caller("run:1"), book, heard, tried))
+        except ProviderError as error:
+            return f"{type(error).__name__}: {error}"
+        return answer.text
+
+    done: list[str] = []
+
+    async def work() -> None:
+        done.append(await call())
+
+    node.spawn(work)
+    for _ in range(400):
+        await node.settle()
+        if done:
+            return done[0], book, heard
+        await node.advance(0.5)
+    raise AssertionError("it does not end")
+
+
+async def test_the_next_candidate_answers_and_what_came_before_does_not_count(node: TestNode):
+    market = Market(a=[Fail(StreamCut("cut"), ("half an ",))], b=["Whole."])
+    text, book, heard = await ask(node, market)
+    assert text == "Whole." and heard.text == "half an |Whole."
+    assert book.lines == ["1 a/m k/1", "1 stream_cut other None", "2 b/m k/2"]
+
+
+async def test_what_a_failed_attempt_took_is_told(node: TestNode):
+    error = Overloaded("busy")
+    error.usage = Usage(70, 0)
+    _, book, _ = await ask(node, Market(a=[Fail(error)], b=["Yes."]))
+    assert "1 overloaded other 70" in book.lines
+
+
+async def test_when_all_have_failed_they_are_asked_again_after_a_rest(node: TestNode):
+    market = Market(a=[Fail(Overloaded("busy")), "Now."], b=[Fail(AuthenticationFailed("set B_KEY"))])
+    text, book, _ = await ask(node, market)
+    assert text == "Now." and [line for line in book.lines if "/m" in line] == [
+        *("1 a/m k/1", "2 b/m k/2", "3 a/m k/3")
+    ]
+
+
+async def test_the_last_failure_is_raised_when_nobody_is_left(node: TestNode):
+    market = Market(a=[Fail(AuthenticationFailed("set A_KEY"))], b=[Fail(AuthenticationFailed("set B_KEY"))])
+    text, book, _ = await ask(node, market)
+    assert text == "AuthenticationFailed: set B_KEY"
+    assert book.lines[-1] == "2 authentication_failed stop None"
+
+
+async def test_it_goes_on_where_an_earlier_process_was_killed(node: TestNode):
+    market = Market(a=["not asked"], b=["Yes."])
+    tried = (Tried("a", "m", "timed_out", 1),)
+    text, book, _ = await ask(node, market, tried=tried)
+    assert text == "Yes." and book.lines == ["2 b/m k/2"]
+
+
+async def test_who_asked_for_time_is_waited_for_only_if_nobody_else_is_there(node: TestNode):
+    await node.start(supervisor(child(Calls, permits := Permits(), name="calls"), name="root"))
+    alone = Market(a=[Fail(RateLimited("slow", retry_after=20.0)), "Later."])
+    begun = node.now
+    text, _, _ = await ask(node, alone, permits)
+    assert text == "Later." and node.now - begun >= 20.0
+    other = Market(a=["not asked"], b=["At once."])
+    await node.run(_rest, permits, other)
+    text, book, _ = await ask(node, other, permits)
+    assert text == "At once." and book.lines == ["1 b/m k/1"]
+
+
+async def _rest(permits: Permits, market: Market) -> None:
+    permits.rest("a", market.catalogue.providers[0].limits, 30.0, "it asked for time")
+
+
+async def test_a_full_queue_is_told_and_asked_again_later(node: TestNode):
+    """Back-pressure: nobody is dropped, and whoever waits knows why."""
+    await node.start(supervisor(child(Calls, permits := Permits(), name="calls"), name="root"))
+    market = Market(a=["Yes."])
+    limits = market.catalogue.providers[0].limits
+    told: list[Waiting] = []
+
+    async def busy() -> None:
+        permit = permits.acquire_nowait("a", limits, "busy", 1)
+        permit = permit or await wait_for_permit("a", limits, "busy", 1)
+        await sleep(10.0)
+        permits.give_back(permit)
+
+    async def late() -> None:
+        async def tell(waiting: Waiting) -> None:
+            told.append(waiting)
+
+        seat = await Exchange(market, permits).seat(Request(), Caller("late"), tell=tell)
+        seat.end()
+        seat.close()
+        told.append(Waiting("", "seated"))
+
+    for _ in range(2):
+        node.spawn(busy)
+        await node.settle()
+    node.spawn(late)
+    await node.settle()
+    assert [(each.round, each.seconds) for each in told if not each.provider] == [(1, 1.0)]
+    assert "a is busy: 1 calls are under way and 1 wait already" in told[-1].why
+    await node.advance(60.0)
+    assert told[-1].why == "seated"
+
+
+async def test_one_who_waits_in_the_queue_is_told_before_whom(node: TestNode):
+    await node.start(supervisor(child(Calls, permits := Permits(), name="calls"), name="root"))
+    market = Market(a=["Yes."])
+    told: list[Waiting] = []
+
+    async def first() -> None:
+        seat = await Exchange(market, permits).seat(Request(), Caller("first"))
+        await sleep(5.0)
+        seat.close()
+
+    async def second() -> None:
+        async def tell(waiting: Waiting) -> None:
+            told.append(waiting)
+
+        seat = await Exchange(market, permits).seat(Request(), Caller("second"), tell=tell)
+        assert seat.waited == 5.0
+        seat.close()
+        told.append(Waiting("", "seated"))
+
+    node.spawn(first)
+    await node.settle()
+    node.spawn(second)
+    await node.settle()
+    assert told == [Waiting("a", "1 calls are under way at a, 0 wait before it")]
+    await node.advance(5.0)
+    assert told[-1].why == "seated" and permits.lanes["a"].held == set()
