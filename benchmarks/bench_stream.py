@@ -1,190 +1,145 @@
 """What does one chunk of a streamed answer cost the reader, and what do other ways to read it cost?
 
-Unit: µs of processor time a chunk, in the reading process; the server is a process of its own and sends a chunk every
-millisecond to each stream, so that every chunk arrives alone, as a model's do.
-`python -m benchmarks.bench_stream [--chunks 300]`, one JSON line a case. Cases at 1, 10 and 100 streams at once:
-`raw` (bytes from our socket stream, not parsed), `planaria` (our provider: HTTP, events, JSON, pieces), `httpx2`
-(lines and `json.loads`), `openai` (the official SDK). At 100 streams the sender is at its limit and chunks share reads.
+Unit: µs of processor time a word, in the reading process; words travel alone, each in a chunk of HTTP and an event of
+its own, from a server in another process. `paced`: 100 streams at 50 words a second each; `burst`: 100 streams as fast
+as they can be read; `thousand`: 1,000 streams at 50 words a second each, with the delay from a word's sending to its
+being read. `ratio` is to `planaria`, in the same round; what is told is the median of the rounds. Since it is processor
+time that is counted, a machine that has other things to do disturbs it less, but it does.
+
+Readers: `planaria` (our provider, its pieces pushed), `iterated` (our provider as an iterator), `raw` (asyncio's
+protocol and msgspec), `httpx2` (its lines and msgspec), `openai` (the official SDK); those of the peers' environment
+(`scripts/setup-peers`): `openai-agents`, `pydantic-ai`, `langgraph`, `agno`. One that is not installed, or cannot keep
+up, is told on standard error and left out.
+`python -m benchmarks.bench_stream --json [--rounds 3] [--only CASE,CASE] [--quick]`
 """
 
 import argparse
-import asyncio
 import json
 import multiprocessing
+import os
 import platform
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from multiprocessing.connection import Connection
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
-import httpx2
-import openai
+from benchmarks.stream_server import serve
 
-from planaria.membrane.provider import Message, ModelRequest, TextDelta
-from planaria.membrane.providers.openai_compatible import OpenAICompatible
-from planaria.otp.io.tcp import open_tcp
+ROOT = Path(__file__).parent.parent
+PEERS = Path(os.environ.get("PLANARIA_PEERS", ROOT / ".venv-peers")) / "bin" / "python"
+OURS = "planaria"
+SETTINGS = {"paced": (100, "paced", 250), "burst": (100, "burst", 250), "thousand": (1000, "paced", 250)}
+"""Streams, how they are sent, and words of each."""
+THOUSAND = ("planaria", "iterated", "raw")
+"""Those that are asked to read a thousand streams."""
+LIMIT = 120.0
+"""Seconds one measurement may take."""
 
-PACE = 0.001
-BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
-
-
-def chunk(content: str, finish: str | None = None) -> bytes:
-    delta = {"content": content} if content else {}
-    payload = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1_767_225_600,
-        "model": "m",
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-    }
-    data = b"data: " + json.dumps(payload).encode() + b"\n\n"
-    return b"%x\r\n%s\r\n" % (len(data), data)
+type Row = dict[str, Any]
 
 
-def serve(pipe: Connection, chunks: int) -> None:
-    """The sender, in its own process."""
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    piece, end = chunk(" word"), chunk("", "stop")
-    done = b"data: [DONE]\n\n"
-    last = end + b"%x\r\n%s\r\n0\r\n\r\n" % (len(done), done)
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                sent = await reader.readuntil(b"\r\n\r\n")
-                length = next(
-                    (
-                        int(line[15:])
-                        for line in sent.lower().split(b"\r\n")
-                        if line.startswith(b"content-length:")
-                    ),
-                    0,
-                )
-                await reader.readexactly(length)
-                writer.write(head)
-                for _ in range(chunks):
-                    writer.write(piece)
-                    await asyncio.sleep(PACE)
-                writer.write(last)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async def main() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
-        await asyncio.Event().wait()
-
-    asyncio.run(main())
-
-
-type Reader = Callable[[], Awaitable[int]]
-type Way = Callable[[int], AbstractAsyncContextManager[Reader]]
-
-
-@asynccontextmanager
-async def raw(port: int) -> AsyncIterator[Reader]:
-    async def read() -> int:
-        body = json.dumps(BODY).encode()
-        stream = await open_tcp("127.0.0.1", port)
-        stream.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s"
-            % (len(body), body)
+def cases() -> dict[str, tuple[str, str]]:
+    """Every reader there is: its interpreter and its module."""
+    found: dict[str, tuple[str, str]] = {}
+    for python, module in ((sys.executable, "stream_readers"), (str(PEERS), "peers.streams")):
+        if not Path(python).exists():
+            print(f"no {python}: run scripts/setup-peers to measure the peers", file=sys.stderr)
+            continue
+        told = subprocess.run(
+            [python, "-m", f"benchmarks.{module}", "-"], cwd=ROOT, capture_output=True, text=True, check=True
         )
-        count = 0
-        while True:
-            data = await stream.read(within=60.0)
-            count += data.count(b"word")
-            if not data or data.endswith(b"0\r\n\r\n"):
-                stream.close()
-                return count
-
-    yield read
+        found |= dict.fromkeys(json.loads(told.stdout), (python, f"benchmarks.{module}"))
+    return found
 
 
-@asynccontextmanager
-async def planaria(port: int) -> AsyncIterator[Reader]:
-    provider = OpenAICompatible("bench", f"http://127.0.0.1:{port}/v1")
-    request = ModelRequest("m", (Message("user", "hi"),))
-
-    async def read() -> int:
-        count = 0
-        async for piece in provider.stream(request):
-            count += type(piece) is TextDelta
-        return count
-
-    yield read
-    provider.close()
-
-
-@asynccontextmanager
-async def httpx2_lines(port: int) -> AsyncIterator[Reader]:
-    client = httpx2.AsyncClient(timeout=60.0, limits=httpx2.Limits(max_connections=1000))
-
-    async def read() -> int:
-        count = 0
-        async with client.stream(
-            "POST", f"http://127.0.0.1:{port}/v1/chat/completions", json=BODY
-        ) as response:
-            async for line in response.aiter_lines():
-                if line.startswith("data: {"):
-                    choices = json.loads(line[6:])["choices"]
-                    count += "content" in choices[0]["delta"]
-        return count
-
-    yield read
-    await client.aclose()
+def read(python: str, module: str, case: str, port: int, setting: str, share: float) -> Row | None:
+    """One measurement; None if the reader could not do it."""
+    streams, how, words = SETTINGS[setting]
+    words = max(20, int(words * share))
+    command = [python, "-m", module, case, str(port), str(streams), f"{how}-{words}", str(words)]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=True)
+    except subprocess.CalledProcessError as error:
+        print(f"{case} cannot: {error.stderr.strip().rpartition(chr(10))[2]}", file=sys.stderr)
+        return None
+    except subprocess.TimeoutExpired:
+        print(f"{case} cannot keep up: {setting} took more than {LIMIT:g} s", file=sys.stderr)
+        return None
+    told: Row = json.loads(done.stdout)
+    return told
 
 
-@asynccontextmanager
-async def openai_sdk(port: int) -> AsyncIterator[Reader]:
-    client = openai.AsyncOpenAI(api_key="x", base_url=f"http://127.0.0.1:{port}/v1", max_retries=0)
-
-    async def read() -> int:
-        count = 0
-        stream = await client.chat.completions.create(
-            model="m", messages=[{"role": "user", "content": "hi"}], stream=True
-        )
-        async for event in stream:
-            count += bool(event.choices and event.choices[0].delta.content)
-        return count
-
-    yield read
-    await client.close()
+def median(rows: list[Row]) -> Row:
+    """Each figure's median over the rounds."""
+    return {key: statistics.median(row[key] for row in rows) for key in rows[0]}
 
 
-async def measure(way: Way, port: int, streams: int, chunks: int) -> dict[str, float]:
-    """Processor time of so many streams at once, after one to warm up."""
-    async with way(port) as read:
-        await read()
-        began, cpu = time.perf_counter(), time.process_time()
-        counts = await asyncio.gather(*(read() for _ in range(streams)))
-        cpu, took = time.process_time() - cpu, time.perf_counter() - began
-    assert list(counts) == [chunks] * streams, counts
-    return {"us_per_chunk": round(cpu / (streams * chunks) * 1e6, 1), "seconds": round(took, 2)}
+def measured(
+    names: dict[str, tuple[str, str]], port: int, setting: str, rounds: int, share: float
+) -> list[Row]:
+    """Every reader under one setting, one after the other, round by round: what disturbs one disturbs all."""
+    rows: dict[str, list[Row]] = {}
+    ratios: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        ours: float | None = None
+        for case, (python, module) in names.items():
+            row = read(python, module, case, port, setting, share)
+            if row is None:
+                continue
+            rows.setdefault(case, []).append(row)
+            ours = row["us_per_chunk"] if case == OURS else ours
+            if ours:
+                ratios.setdefault(case, []).append(row["us_per_chunk"] / ours)
+    return [
+        {
+            "bench": "stream",
+            "case": case,
+            "setting": setting,
+            "streams": SETTINGS[setting][0],
+            **median(found),
+            "ratio": round(statistics.median(ratios[case]), 2) if case in ratios else None,
+            "rounds": len(found),
+        }
+        for case, found in rows.items()
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chunks", type=int, default=300)
-    chunks: int = parser.parse_args().chunks
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line; else a table")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="cases, divided by commas; planaria is always measured")
+    parser.add_argument("--quick", action="store_true", help="one round of fewer words; no thousand streams")
+    options = parser.parse_args()
+    wanted = {OURS, *options.only.split(",")} if options.only else None
+    names = {case: place for case, place in cases().items() if wanted is None or case in wanted}
+    names = {OURS: names.pop(OURS), **names}  # the others are told in ratio to it
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    server = context.Process(target=serve, args=(there, chunks), daemon=True)
+    server = context.Process(target=serve, args=(there,), daemon=True)
     server.start()
     port = here.recv()
-    ways: dict[str, Way] = {"raw": raw, "planaria": planaria, "httpx2": httpx2_lines, "openai": openai_sdk}
-    for streams in (1, 10, 100):
-        for name, way in ways.items():
-            result = asyncio.run(measure(way, port, streams, chunks))
-            line = {"bench": "stream", "case": name, "streams": streams, "chunks": chunks, **result}
-            print(
-                json.dumps({**line, "python": platform.python_version(), "machine": platform.machine()}),
-                flush=True,
-            )
-    server.terminate()
-    server.join()
+    about = {"python": platform.python_version(), "cpus": os.cpu_count()}
+    try:
+        for setting in ("paced", "burst") if options.quick else SETTINGS:
+            able = {case: place for case, place in names.items() if setting != "thousand" or case in THOUSAND}
+            rounds, share = (1, 0.4) if options.quick else (options.rounds, 1.0)
+            for row in measured(able, port, setting, rounds, share):
+                print(json.dumps({**row, **about}) if options.json else line(row), flush=True)
+    finally:
+        server.terminate()
+        server.join()
+
+
+def line(row: Row) -> str:
+    """A row for people."""
+    return (
+        f"{row['setting']:9} {row['case']:14} {row['us_per_chunk']:8.1f} µs/chunk  {row['cores']:5.2f} cores  "
+        f"p50 {row['p50_ms']:8.2f} ms  p99 {row['p99_ms']:8.2f} ms  x{row['ratio']}"
+    )
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ from benchmarks.figures import number
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 
-ARGUMENTS = dict.fromkeys(("flow", "isolation", "journal", "kernel", "turn", "upgrade", "watchdog"), ("--json",))
+ARGUMENTS = dict.fromkeys(("flow", "isolation", "journal", "kernel", "stream", "turn", "upgrade", "watchdog"), ("--json",))
 """What a benchmark must be told to print JSON; most print nothing else."""
 
-HURRIED = frozenset({"journal", "kernel", "turn"})
+HURRIED = frozenset({"journal", "kernel", "stream", "turn"})
 """Those that know `--quick`."""
 
 LIMIT = 900.0

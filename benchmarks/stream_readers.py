@@ -1,53 +1,20 @@
 """The readers of `bench_stream` that need nothing but our own environment; each in a process of its own.
 
-`python -m benchmarks.stream_readers CASE PORT STREAMS MODEL WORDS` prints one JSON line: processor time a word, and the
-milliseconds from a word's sending to its being read.
+`python -m benchmarks.stream_readers CASE PORT STREAMS MODEL WORDS`; what it prints: `benchmarks.stream_measure`.
 """
 
 import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from time import monotonic_ns, perf_counter, process_time
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx2
 import msgspec
 import openai
 
+from benchmarks.stream_measure import BODY, Reader, Way, Words, main, note
 from planaria.membrane.provider import Message, ModelRequest, TextDelta
 from planaria.membrane.providers.openai_compatible import OpenAICompatible
-
-type Words = list[int]
-"""Nanoseconds each word took."""
-type Reader = Callable[[str, Words], Awaitable[None]]
-type Way = Callable[[int], AbstractAsyncContextManager[Reader]]
-
-BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
-
-
-def note(words: Words, text: str) -> None:
-    """Note how long one word took."""
-    words.append(monotonic_ns() - int(text))
-
-
-async def measure(way: Way, port: int, streams: int, model: str, expected: int) -> dict[str, Any]:
-    """So many streams at once, after a short one to warm up."""
-    async with way(port) as read:
-        await read("burst-20", [])
-        took: list[Words] = [[] for _ in range(streams)]
-        began, cpu = perf_counter(), process_time()
-        await asyncio.gather(*(read(model, words) for words in took))
-        cpu, seconds = process_time() - cpu, perf_counter() - began
-    assert [len(words) for words in took] == [expected] * streams, [len(words) for words in took][:9]
-    delays = sorted(word for words in took for word in words)
-    return {
-        "us_per_chunk": round(cpu / len(delays) * 1e6, 1),
-        "cores": round(cpu / seconds, 2),
-        "p50_ms": round(delays[len(delays) // 2] / 1e6, 2),
-        "p99_ms": round(delays[int(len(delays) * 0.99)] / 1e6, 2),
-    }
 
 
 class Delta(msgspec.Struct):
@@ -178,12 +145,6 @@ WAYS: dict[str, Way] = {
     "httpx2": httpx2_lines,
     "openai": openai_sdk,
 }
-
-
-def main(ways: dict[str, Way]) -> None:
-    """Measure the case the command line names."""
-    case, port, streams, model, words = sys.argv[1:6]
-    print(json.dumps(asyncio.run(measure(ways[case], int(port), int(streams), model, int(words)))))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Runs in a process of its own. The model's name says what is wanted: `paced-300` is 300 words at 50 a second, `burst-300`
 the same as fast as the socket takes them. Streams are spread over the beat by chance, as answers of many models are, so
-each word arrives alone. A word is ` ` and the nanoseconds of the monotonic clock, which all processes here share.
+each word arrives alone. A word is a blank and seven digits: when it was sent, in steps of 10 µs of the monotonic clock,
+which all processes here share; it begins again after 100 s.
 """
 
 import asyncio
@@ -16,6 +17,9 @@ PACE = 0.02
 TICK = 0.001
 """Seconds between two looks at which streams are due, when there are many."""
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+STEP = 10_000
+"""Nanoseconds of one count of a word."""
+ROUND = 10_000_000
 _MODEL = re.compile(rb'"model": ?"(paced|burst)-(\d+)"')
 
 
@@ -35,7 +39,7 @@ LAST = event(b"", b'"stop"') + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 def word() -> bytes:
     """One word, stamped now."""
-    return event(b'"content":" %d"' % monotonic_ns())
+    return event(b'"content":" %07d"' % (monotonic_ns() // STEP % ROUND))
 
 
 class Connected(asyncio.Protocol):

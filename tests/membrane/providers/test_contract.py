@@ -114,7 +114,7 @@ async def test_models_are_listed(provider):
 
 async def test_every_provider_of_the_folder_is_tested_here():
     folder = {"openai_compatible", "anthropic", "offline", "pydantic_ai_bridge"}
-    parts = {"openai_request", "openai_answer", "anthropic_request", "anthropic_answer", "reading"}
+    parts = {"openai_request", "openai_answer", "anthropic_request", "anthropic_answer", "reading", "bridge"}
     found = {file.stem for file in _provider_files()}
     assert found - {"__init__", "http_provider", "vendors"} - parts == folder
 

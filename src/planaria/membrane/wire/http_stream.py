@@ -216,7 +216,9 @@ class HttpCall:
         def feed(data: bytes) -> bool:
             nonlocal done
             self._feed(data)
-            done = bool(self._body) and take(self._taken())
+            body = self._body
+            if body:
+                done = take(body.pop() if len(body) == 1 else self._taken())
             return done or self._complete
 
         if self._body and take(self._taken()):

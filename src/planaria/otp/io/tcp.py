@@ -1,8 +1,9 @@
 """Byte streams over TCP and TLS: the one place where the membrane meets sockets.
 
 Used by whoever runs (no process of its own); a stream belongs to the event loop it was opened on.
-A read hands over the bytes as the socket gave them, without copying, and arms no timer while bytes keep coming:
-a stream of many small pieces costs a few microseconds each, and `pump` also saves waking anybody for each of them.
+The socket writes into one buffer for all streams of an event loop, since asyncio would take a quarter of a megabyte
+for every read, which may cost more than all else a small piece needs. No timer is armed while bytes keep coming, so a
+stream of many small pieces costs a few microseconds each, and `pump` also saves waking anybody for each of them.
 Does badly: half-closed connections (the other side's end of file closes both directions).
 """
 
@@ -12,6 +13,7 @@ import asyncio
 import ssl as tls
 from collections import deque
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from planaria.otp.kernel.process import Process, running
 
@@ -19,13 +21,18 @@ __all__ = ["Stream", "open_tcp"]
 
 HIGH_WATER = 256 * 1024
 """Bytes waiting to be read before the socket is asked to wait."""
+ONE_READ = 256 * 1024
+"""Bytes taken from the socket at once, at most."""
+
+_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 
 
-class Stream(asyncio.Protocol):
+class Stream(asyncio.BufferedProtocol):
     """An open connection. One reader and one writer at a time."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._buffer = _buffer_of(self._loop)
         self._transport: asyncio.Transport | None = None
         self._chunks: deque[bytes] = deque()
         self._held = 0
@@ -167,7 +174,11 @@ class Stream(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._buffer[:nbytes])
         if self._feed is not None:
             self._pumped(self._feed, data)
             return
@@ -262,6 +273,16 @@ class Stream(asyncio.Protocol):
             self._reader.set_exception(TimeoutError("nothing came in time"))
         elif self._resting:
             self.close()
+
+
+def _buffer_of(loop: asyncio.AbstractEventLoop) -> memoryview:
+    """Where a stream's bytes are read into."""
+    if not isinstance(loop, asyncio.SelectorEventLoop):
+        return memoryview(bytearray(ONE_READ))  # other loops may write into it while another stream reads
+    buffer = _buffers.get(loop)
+    if buffer is None:
+        buffer = _buffers[loop] = memoryview(bytearray(ONE_READ))
+    return buffer
 
 
 async def open_tcp(
