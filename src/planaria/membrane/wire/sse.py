@@ -53,16 +53,16 @@ class EventParser:
             return []
         # One whole event of one line is what a model's server sends at a time: nothing to put together.
         if data[-1] == 10 and not (self._tail or self._data or self._event) and len(data) <= self._max:
-            line = data.find(b"\n")
-            if line == len(data) - 2:
+            first = data.find(b"\n")
+            if first == len(data) - 2:
                 if data[:6] == b"data: " and b"\r" not in data:
                     self._at_start = False
                     return [ServerEvent("message", data[6:-2], self._id)]
-            elif data[:7] == b"event: " and data[line + 1 : line + 7] == b"data: ":
-                if data.find(b"\n", line + 1) == len(data) - 2 and b"\r" not in data:
+            elif data[:7] == b"event: " and data[first + 1 : first + 7] == b"data: ":
+                if data.find(b"\n", first + 1) == len(data) - 2 and b"\r" not in data:
                     self._at_start = False
-                    name = data[7:line].decode("utf-8", "replace") or "message"
-                    return [ServerEvent(name, data[line + 7 : -2], self._id)]
+                    name = data[7:first].decode("utf-8", "replace") or "message"
+                    return [ServerEvent(name, data[first + 7 : -2], self._id)]
         # The last piece has no line end yet, unless the bytes end exactly with one.
         if b"\n" not in data and b"\r" not in data:
             self._keep(data)
