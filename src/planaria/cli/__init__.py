@@ -22,7 +22,7 @@ SECTIONS = {
         "up": "planaria.cli.up:up",
         "status": "planaria.cli.look:status",
         "doctor": "planaria.cli.doctor:doctor",
-        "stop": "planaria.cli.look:stop",
+        "stop": "planaria.cli.stop:stop",
     },
     "Who may do what": {
         "grants": "planaria.cli.grants:grants",

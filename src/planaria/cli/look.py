@@ -1,4 +1,4 @@
-"""Looking at a running node, and ending things: `planaria status`, `tree`, `inspect`, `kill`, `stop` and the like."""
+"""Looking at a running node, and ending things: `planaria status`, `tree`, `inspect`, `kill` and the like."""
 
 import sys
 import time
@@ -11,10 +11,6 @@ from planaria.cli import output
 from planaria.cli.client import RESTART_TIME, Client
 from planaria.cli.errors import NO_ANSWER, REFUSED, CliError
 from planaria.cli.garden import garden_option, json_option
-from planaria.config.lock import find_holder
-
-STOP_TIME = 60.0
-"""Seconds a node may take to end in order before the command gives up watching."""
 
 
 @click.command()
@@ -202,23 +198,3 @@ def _end(method: str, word: str, process: str, garden: Path, as_json: bool) -> N
         return
     successor = f"; now {result['successor']}" if result["successor"] else ""
     click.echo(output.clean(f"{word} {result['process']}{successor}"))
-
-
-@click.command()
-@garden_option
-@json_option
-def stop(garden: Path, as_json: bool) -> None:
-    """End the node in order, and return when it is gone."""
-    with Client(garden) as client:
-        client.ask("stop")
-    deadline = time.monotonic() + STOP_TIME
-    with output.working("the node is ending"):
-        while find_holder(garden) is not None:
-            if time.monotonic() > deadline:
-                mend = "see what it waits for: `planaria tree`"
-                raise CliError(NO_ANSWER, f"the node has not ended within {STOP_TIME:g} s", mend, "timeout")
-            time.sleep(0.05)
-    if as_json:
-        output.print_json({"stopped": True})
-    else:
-        click.echo("stopped")

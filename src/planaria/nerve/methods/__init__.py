@@ -15,6 +15,7 @@ from planaria.nerve.methods import (
     notes,
     rooms,
     sessions,
+    stopping,
     trace,
     workflows,
 )
@@ -47,6 +48,7 @@ METHODS: dict[str, Method[Any]] = {
     "trace.open": Method(trace.WhichNode, trace.open_),
     "trace.follow": Method(trace.Following, trace.follow),
     "traces": Method(trace.Latest, trace.traces),
+    "work.stop": Method(stopping.Stopping, stopping.stop_work),
     "session.replay": Method(sessions.Replaying, sessions.replaying),
     "session.step": Method(sessions.WhichStep, sessions.step),
     "session.run": Method(sessions.WhichRun, sessions.run),
