@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from planaria.immune.amount import Amount
 from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.process import Calls, QueueChanged, wait_for_permit
 from planaria.membrane.errors import HeldBack, QueueFull
@@ -293,3 +294,15 @@ async def test_any_storm_of_callers_and_kills_keeps_the_limit_and_forgets_nobody
     await made.node.advance(200.0)
     assert made.most <= 4 and made.held() == 0 and made.waiting() == 0
     assert not any(pid.alive for pid in alive)
+
+
+async def test_what_was_used_today_before_the_start_counts(node: TestNode):
+    permits, limits = Permits(), ProviderLimits(requests_per_day=3)
+    permits.remember({"p": Amount(500, 100, 3)})
+
+    async def take() -> str:
+        with pytest.raises(HeldBack) as refused:
+            permits.acquire_nowait("p", limits, "a", 1)
+        return str(refused.value)
+
+    assert "its 3 requests of today are used up" in await node.run(take)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from planaria.membrane.calls.lane import Lane, Permit
+from planaria.immune.amount import Amount
+from planaria.membrane.calls.lane import Day, Lane, Permit
 from planaria.membrane.calls.treatment import LONGEST_WAIT
 from planaria.membrane.errors import HeldBack
 from planaria.membrane.models.catalogue import ProviderLimits
@@ -39,6 +40,7 @@ class Permits:
 
     def __init__(self, zone: str = "UTC") -> None:
         self.lanes: dict[str, Lane] = {}
+        self._before: Mapping[str, Amount] = {}
         self._zone = ZoneInfo(zone)
         self._day = ("", 0.0, 0.0)  # its name, and the unix seconds between which it is that
 
@@ -47,9 +49,16 @@ class Permits:
         lane = self.lanes.get(provider)
         if lane is None:
             lane = self.lanes[provider] = Lane(provider, limits, now())
+            if (spent := self._before.get(provider)) is not None:
+                lane.day = Day(self.day(), spent.calls, spent.tokens, spent.micro_usd)
         elif lane.limits is not limits and lane.limits != limits:
             lane.amend(limits, now())
         return lane
+
+    def remember(self, spent: Mapping[str, Amount]) -> None:
+        """Take in what was spent today before this node started, by provider; once."""
+        if not self._before:
+            self._before = spent
 
     def acquire_nowait(self, provider: str, limits: ProviderLimits, flow: str, tokens: int) -> Permit | None:
         """A permit for the running process; None if it has to wait for one (`Calls.wait`).

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from planaria.immune.ledger import accounts_of
 from planaria.membrane.calls.lane import NEVER, Lane, Permit, Waiter
 from planaria.membrane.calls.permits import CALLS, Freed, Permits
 from planaria.membrane.errors import HeldBack, ProviderError, QueueFull
@@ -25,6 +26,7 @@ from planaria.otp import (
     broadcast,
     call,
     monitor,
+    node_,
     now,
     self_,
     send_after,
@@ -75,8 +77,12 @@ class Calls(GenServer):
     """The queues of all providers."""
 
     def init(self, permits: Permits) -> None:
-        """Begin with empty queues."""
+        """Begin with empty queues; what was spent today the ledger knows."""
         self.permits = permits
+        spent = accounts_of(node_()).book.spent_today()
+        permits.remember(
+            {name.partition(":")[2]: each for name, each in spent.items() if name.startswith("provider:")}
+        )
         self.watched: dict[Ref, Pid] = {}
         self.known: set[Pid] = set()
         self.telling: set[str] = set()
