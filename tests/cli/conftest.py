@@ -21,6 +21,8 @@ from planaria.cortex.durable.work import Handler, Work
 from planaria.cortex.journal import Journal
 from planaria.cortex.live.store import Live
 from planaria.cortex.redact import Redactor
+from planaria.immune.breaker_keeper import Breakers
+from planaria.immune.ledger_keeper import Ledger
 from planaria.membrane.gate.gate import Gate
 from planaria.nerve.control import serve_control
 from planaria.nerve.live import projections
@@ -156,6 +158,8 @@ async def _node(garden: Garden, started: threading.Event) -> None:
                     child(Journal, MemoryStore, name="journal"),
                     child(Library, path, name="library"),
                     child(Index, path, name="index"),
+                    child(Breakers, name="breakers"),
+                    child(Ledger, name="ledger"),
                     child(Questions, name="questions"),
                     child(Dead, name="dead"),
                     rooms_tree(),

@@ -105,8 +105,7 @@ def _line(account: dict[str, Any]) -> "Text":
     if account["ever"] != account["today"]:
         line.append_text(output.styled(f"; ever {_amount(account['ever'])}", "dim"))
     if account["reserved"]["calls"]:
-        calls = account["reserved"]["calls"]
-        line.append_text(output.styled(f"; {calls} {'call' if calls == 1 else 'calls'} under way", "yellow"))
+        line.append_text(output.styled(f"; {_calls(account['reserved']['calls'])} under way", "yellow"))
     return line
 
 
@@ -132,9 +131,14 @@ def _limit(account: dict[str, Any], limit: dict[str, Any]) -> "Text":
 
 def _amount(amount: dict[str, Any]) -> str:
     parts = [_value("usd", amount["micro_usd"] / 1_000_000)] if amount["micro_usd"] else []
-    parts += [f"{amount[name]:,} {name}" for name in ("tokens", "calls") if amount[name]]
+    parts += [f"{amount['tokens']:,} tokens"] if amount["tokens"] else []
+    parts += [_calls(amount["calls"])] if amount["calls"] else []
     parts += [f"{amount['seconds']:,.0f} s"] if amount["seconds"] >= 1 else []
     return ", ".join(parts) or "nothing"
+
+
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number:,} calls"
 
 
 def _value(limit: str, value: float) -> str:

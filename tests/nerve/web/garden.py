@@ -14,6 +14,8 @@ from planaria.config.settings import Settings, WebSettings, load_settings
 from planaria.cortex.durable.dead import Dead
 from planaria.cortex.durable.questions import Questions
 from planaria.cortex.journal import Journal
+from planaria.immune.breaker_keeper import Breakers
+from planaria.immune.ledger_keeper import Ledger
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.nerve.web.site import ModelLine, ModelsView
 from planaria.node import tree
@@ -130,6 +132,8 @@ async def running(
         ),
         supervisor(child(FakeRoom, "garden", pause, name="room:garden"), name="rooms"),
         supervisor(child(FakeAgent, name=agent_name), name="agents"),
+        child(Breakers, name="breakers"),
+        child(Ledger, name="ledger"),
         child(Questions, name="questions"),
         child(Dead, name="dead"),
         child(Dashboard, garden, SETTINGS, lambda: MODELS, name="dashboard"),
