@@ -55,7 +55,7 @@ async def test_a_steering_message_is_seen_before_the_next_step_and_answered_by_t
 async def test_a_message_may_say_its_own_policy(world: World):
     provider = script(world, Call("work.once", {}), "both")
     await at_work(world)
-    await world.run(Room.post, GARDEN, "ada", "two", arrivals="steer")
+    await world.post("/steer two")
     world.book.release()
     assert await world.until_answered() == ["both"]
     assert len(provider.requests) == 2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from planaria.rooms.addressing import addressed, mentions, strangers
+from planaria.rooms.addressing import addressed, arrivals_asked, mentions, strangers
 
 HERE = ("scout", "keeper")
 
@@ -49,3 +49,18 @@ def test_who_names_only_strangers_gets_nobody():
 
 def test_a_long_message_full_of_marks_is_read_at_once():
     assert mentions("`@a``b" * 30_000 + "```") == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("/steer look at the roof", ("steer", "look at the roof")),
+        (" /Interrupt: @scout stop that", ("interrupt", "@scout stop that")),
+        ("/collect\nand this", ("collect", "and this")),
+        ("/steer", ("", "/steer")),
+        ("/steering is hard", ("", "/steering is hard")),
+        ("we /steer on", ("", "we /steer on")),
+    ],
+)
+def test_a_message_may_say_what_becomes_of_it_with_those_at_work(text: str, said: tuple[str, str]):
+    assert arrivals_asked(text) == said

@@ -2,10 +2,20 @@
 
 import re
 from collections.abc import Sequence
+from typing import Literal
+
+from planaria.rooms.message import Arrivals
 
 _MENTION = re.compile(r"(?<![\w@/.])@([a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)", re.IGNORECASE)
 _ANSWER = re.compile(r"\s*#(\d{1,9})\b[\s:,.]*(.+)\Z", re.DOTALL)
 _STOP = re.compile(r"\s*/stop\b[ :,]*(.*)\Z", re.DOTALL | re.IGNORECASE)
+_ARRIVALS = re.compile(r"\s*/(queue|steer|collect|interrupt)\b[ :,]*(\S.*)\Z", re.DOTALL | re.IGNORECASE)
+_WORDS: dict[str, Arrivals] = {
+    "queue": "queue",
+    "steer": "steer",
+    "collect": "collect",
+    "interrupt": "interrupt",
+}
 _CODE = re.compile(r"(`{3,}|~{3,}).*?(?:\1|\Z)|(`+).+?\2", re.DOTALL)
 
 
@@ -56,6 +66,18 @@ def stop_asked(text: str, members: Sequence[str]) -> tuple[tuple[str, ...], str]
     everybody = not named or ("all" in named and "all" not in known)
     whom = tuple(members) if everybody else tuple(known[name] for name in named if name in known)
     return whom, _MENTION.sub("", rest).strip()
+
+
+def arrivals_asked(text: str) -> tuple[Arrivals | Literal[""], str]:
+    """What is to become of a message with those who are at work, and the message: `/steer look at the roof instead`.
+
+    The words are `/queue`, `/steer`, `/collect` and `/interrupt`; other talk says nothing of that.
+    """
+    found = _ARRIVALS.match(text)
+    if found is None:
+        return "", text
+    word: Arrivals = _WORDS[found[1].casefold()]
+    return word, found[2]
 
 
 def strangers(text: str, members: Sequence[str]) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ from planaria.otp import (
     send_after,
     set_trace,
 )
-from planaria.rooms.addressing import addressed, stop_asked, strangers
+from planaria.rooms.addressing import addressed, arrivals_asked, stop_asked, strangers
 from planaria.rooms.admission import fault, has_left, not_here, not_running, unanswered_by
 from planaria.rooms.events import MemberJoined, MemberLeft, MessageRedelivered, MessageSaid
 from planaria.rooms.giving_up import given_up, reply_id
@@ -160,7 +160,8 @@ class Room(GenServer):
 
         Args:
             author: who speaks.
-            text: at most 200 000 characters; `@name` addresses a member, `/stop` ends what members do.
+            text: at most 200 000 characters; `@name` addresses a member, `/stop` ends what members do;
+                `/steer`, `/collect`, `/interrupt` or `/queue` before it stands for `arrivals`.
             client_id: the sender's own id for the message. Sent twice with the same one it is one message, and
                 both get the same answer.
             to: the members who are to answer, instead of what the text says.
@@ -182,6 +183,8 @@ class Room(GenServer):
             return answer
         members = list(room.members)
         from_text = author_kind == "person" and to is None
+        if from_text and not arrivals:
+            arrivals, text = arrivals_asked(text)
         asked = (
             addressed(text, members, room.host)
             if from_text

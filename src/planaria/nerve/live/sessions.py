@@ -130,7 +130,7 @@ class Sessions(Projected):
         {
             *("turn.started", "turn.finished", "model.requested", "model.responded", "model.failed"),
             *("tool.started", "tool.finished", "room.message", "room.redelivered", "session.diverged"),
-            *("session.forked", "session.removed"),
+            *("session.forked", "session.removed", "turn.steered", "child.asked"),
         }
     )
     hears = (ReplyDelta, TurnState)
@@ -158,6 +158,7 @@ class Sessions(Projected):
         session = self.sessions.get(key)
         if session is None:
             session = self.sessions[key] = _Session(key)
+            session.agent = self.said.get(key, (session.agent, ""))[0]
             self.in_room[session.room] += 1
             self.topics.add(room_name(session.room))
         self.table.touch(key)
@@ -174,7 +175,7 @@ class Sessions(Projected):
 
     def looked_back(self) -> None:
         """What this node's sessions did last is over where no process does it."""
-        for key, session in self.sessions.items():
+        for key, session in list(self.sessions.items()):
             if session.node in ("", self.node.name) and key not in self.node.names:
                 session.status, session.doing, session.saying = "down", "its process is not there", ""
                 self.table.touch(key)
@@ -183,8 +184,13 @@ class Sessions(Projected):
 
     def event(self, event: Event) -> None:
         """One event of a session or a room."""
-        if event.session.startswith(PREFIX):
+        if event.kind == "child.asked":
+            self._remember(event.id, event.payload, "by", "task")
+            self._remember(event.session, event.payload, "agent", "task")
+        elif event.session.startswith(PREFIX):
             session = self.sessions.get(event.session)
+            if session is None and "/" in event.session and event.session not in self.node.names:
+                return  # a child that has ended
             if session is None:
                 session = self._session(event.session)
             else:
@@ -201,18 +207,23 @@ class Sessions(Projected):
             author = self.said.get(message, ("", ""))[0]
             self._session(f"{PREFIX}{agent}@{event.session.removeprefix('room:')}").wait(message, author)
 
-    def _said(self, event: Event) -> None:
-        payload, room = event.payload, event.session.removeprefix("room:")
-        author, text = str(payload.get("author", "")), payload.get("text")
-        self.said[event.id] = (author, text[:LONGEST_TEXT] if isinstance(text, str) else "")
+    def _remember(self, key: str, payload: dict[str, Any], author: str, text: str) -> None:
+        said = payload.get(text)
+        self.said[key] = (str(payload.get(author, "")), said[:LONGEST_TEXT] if isinstance(said, str) else "")
         if len(self.said) > MOST_MESSAGES:
             self.said.popitem(last=False)
+
+    def _said(self, event: Event) -> None:
+        payload, room = event.payload, event.session.removeprefix("room:")
+        author = str(payload.get("author", ""))
+        self._remember(event.id, payload, "author", "text")
         for agent in payload.get("to") or ():
             self._session(f"{PREFIX}{agent}@{room}").wait(event.id, author)
         if event.cause_id is not None:  # an answer
             answered = self.sessions.get(f"{PREFIX}{author}@{room}")
-            if answered is not None and answered.waiting.pop(event.cause_id, None) is not None:
-                self.table.touch(answered.key)
+            for message in (event.cause_id, *(payload.get("answers") or ())):
+                if answered is not None and answered.waiting.pop(message, None) is not None:
+                    self.table.touch(answered.key)
 
     def _branch_removed(self, room: str) -> None:
         self.removed.add(room)
@@ -283,6 +294,9 @@ class Sessions(Projected):
         session.tools.clear()
         session.now("idle", "", event.at)
 
+    def _steered(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        session.waiting.pop(str(payload.get("message", "")), None)
+
     def _diverged(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
         session.last_error = "the state it held is not the one its events make"
         session.now("waiting", "stopped: its state and its events differ", event.at)
@@ -319,7 +333,10 @@ class Sessions(Projected):
             return
         session = self._session(name)
         at = self.node.clock.wall()
-        if isinstance(event, ProcessExited):
+        if isinstance(event, ProcessExited) and "/" in name and is_orderly(event.reason):
+            self._forget(name)  # a child whose work is done
+            self.table.touch(name)
+        elif isinstance(event, ProcessExited):
             why = "ended" if is_orderly(event.reason) else reason_text(event.reason)
             session.now("down", f"its process is gone: {why}"[:LONGEST_TEXT], at)
             session.saying = ""
@@ -349,5 +366,6 @@ _TAKE: dict[str, Callable[[Sessions, _Session, dict[str, Any], Event], None]] = 
     "tool.started": Sessions._tool_started,
     "tool.finished": Sessions._tool_finished,
     "turn.finished": Sessions._turn_finished,
+    "turn.steered": Sessions._steered,
     "session.diverged": Sessions._diverged,
 }

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from planaria.agents.events import Talk
+from planaria.agents.events import PartSize, Talk
+from planaria.agents.prompt import WHY, parts_of
 from planaria.cortex.event import Event
 from planaria.cortex.redact import Redactor
 from planaria.nerve.trace.prompt import talk_of, tool_names
@@ -94,8 +95,7 @@ def _prompt(
     if asked is None:
         return
     payload = _whole(events, asked)
-    if payload.get("system"):
-        found.append(_section("instructions", words(payload["system"])))
+    found += _instructions(payload)
     if talk:
         title = f"talk, {len(talk)} message{'' if len(talk) == 1 else 's'}"
         said = "\n".join(f"{message.author}: {message.text}" for message in talk)
@@ -104,6 +104,8 @@ def _prompt(
     for event in events:
         if event.kind == "room.message" and turn.startswith(event.id):
             found.append(_section("the message", _spoken(event), outside=True))
+        elif event.kind == "child.asked" and turn.startswith(event.id):
+            found.append(_section("the task", text(event.payload, "task"), outside=True))
     earlier = [event for event in events if event.session == asked.session and event.seq < asked.seq]
     done = [line for event in earlier for line in _so_far(event, turn, count(payload, "step"))]
     if done:
@@ -115,6 +117,23 @@ def _prompt(
         found.append(_section(f"tools offered, {len(names)}", shown))
 
 
+def _instructions(payload: dict[str, Any]) -> list[Section]:
+    """The system message: its parts with their budgets, as far as the request tells them."""
+    system = words(payload["system"]) if payload.get("system") else ""
+    try:
+        sizes = msgspec.convert(payload.get("parts") or (), tuple[PartSize, ...])
+    except msgspec.ValidationError:
+        sizes = ()
+    if not sizes:
+        return [_section("instructions", system)] if system else []
+    found: list[Section] = []
+    for part in parts_of(system, sizes):
+        budget = f", budget {part.budget:,} tokens" if part.budget else ""
+        cut = f", {part.cut:,} characters cut" if part.cut else ""
+        found.append(_section(f"{part.name}{budget}{cut}: {WHY[part.name]}", part.text))
+    return found
+
+
 def _so_far(event: Event, turn: str, step: int) -> list[str]:
     payload = event.payload
     if event.kind == "model.responded" and text(payload, "turn") == turn and count(payload, "step") < step:
@@ -122,6 +141,8 @@ def _so_far(event: Event, turn: str, step: int) -> list[str]:
             f"calls {text(c, 'name')} {words(inner(c, 'arguments'))}" for c in items(payload, "tool_calls")
         ]
         return [f"model: {line}" for line in (text(payload, "text"), *calls) if line]
+    if event.kind == "turn.steered" and text(payload, "turn") == turn and count(payload, "step") <= step:
+        return [f"{text(payload, 'author')} (taken in): {text(payload, 'text')}"]
     if event.kind == "tool.finished" and text(payload, "call_id").startswith(f"{turn}/"):
         return [f"{text(payload, 'tool')}: {_result(payload)}"]
     return []
@@ -212,7 +233,7 @@ def _whole(events: Sequence[Event], asked: Event) -> dict[str, Any]:
         and event.payload.get("turn") == payload.get("turn")
     ]
     for event in reversed(before):
-        for name in ("system", "tools", "talk"):
+        for name in ("system", "tools", "talk", "parts"):
             if payload.get(name) is None:
                 payload[name] = event.payload.get(name)
     return payload
