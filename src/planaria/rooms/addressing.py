@@ -9,7 +9,7 @@ from planaria.rooms.message import Arrivals
 _MENTION = re.compile(r"(?<![\w@/.])@([a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)", re.IGNORECASE)
 _ANSWER = re.compile(r"\s*#(\d{1,9})\b[\s:,.]*(.+)\Z", re.DOTALL)
 _STOP = re.compile(r"\s*/stop\b[ :,]*(.*)\Z", re.DOTALL | re.IGNORECASE)
-_ARRIVALS = re.compile(r"\s*/(queue|steer|collect|interrupt)\b[ :,]*(\S.*)\Z", re.DOTALL | re.IGNORECASE)
+_ARRIVALS = re.compile(r"\s*/(queue|steer|collect|interrupt)\b[\s:,]*(\S.*)\Z", re.DOTALL | re.IGNORECASE)
 _WORDS: dict[str, Arrivals] = {
     "queue": "queue",
     "steer": "steer",
