@@ -150,7 +150,11 @@ def over_http(garden: Path, port: int) -> None:
     place = f"http://127.0.0.1:{port}"
     app = server(door_of).streamable_http_app(
         token_verifier=Verifier(garden),
-        auth=AuthSettings(issuer_url=place, resource_server_url=f"{place}/mcp"),  # type: ignore[arg-type]
+        auth=AuthSettings(
+            issuer_url=place,  # type: ignore[arg-type]
+            resource_server_url=f"{place}/mcp",  # type: ignore[arg-type]
+            validate_token_resource=False,  # the node knows its tokens
+        ),
     )
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 

@@ -25,7 +25,6 @@ from planaria.otp import (
     monitor,
     node_,
     reason_text,
-    receive,
     send,
     send_after,
 )
@@ -35,6 +34,7 @@ sdk: Any = LazyModule("planaria.membrane.mcp.sdk")  # needs the extra, and is fo
 FIRST_REST, LONGEST_REST = 1.0, 60.0
 """Seconds before the next try to connect: doubled with each that fails."""
 LONGEST_PROBLEM = 500
+ENDED = "the server ended the connection"
 MISSING = "the extra is not installed: pip install 'planaria[mcp]'"
 
 
@@ -135,8 +135,8 @@ class Connection(GenServer):
                 found = self.open.pop(task, None)
                 if found is not None:
                     found.task.cancel()
-            case TaskDone(ref=ref, value=value) if ref is self.holder:
-                self._lost(str(value) if value else "the server ended the connection")
+            case TaskDone(ref=ref, value=str() as why) if ref is self.holder:
+                self._lost(why)
             case Down(ref=ref, reason=reason) if ref is self.holder:
                 self._lost(reason_text(reason))
             case ExitSignal():
@@ -204,10 +204,14 @@ async def _hold(target: Target, owner: Pid) -> str:
         return MISSING
     try:
         node = node_()
-        async with sdk.connected(target, lambda: node.send(owner, _Heard())) as client:
+
+        def heard() -> None:
+            node.send(owner, _Heard())
+
+        async with sdk.connected(target, heard) as client:
             send(owner, _Up(client, await sdk.look(client)))
-            while True:
-                await receive()
+            await sdk.watch(client, heard)
+        return ENDED
     except faults as error:
         return _said(error)
     except BaseExceptionGroup as group:

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import httpx2
 import mcp
 import mcp.types as types
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.client.streamable_http import streamable_http_client
 
 from planaria import __version__
@@ -20,6 +22,8 @@ MOST = 1_000
 LONGEST = 4_000
 """Characters of a description."""
 PAGES = 50
+PING_EVERY = 30.0
+"""Seconds."""
 
 type Heard = Callable[[], None]
 
@@ -64,6 +68,29 @@ async def _transport(target: Target) -> AsyncIterator[Any]:
         headers=dict(target.headers), timeout=limits, follow_redirects=False
     ) as http:
         yield streamable_http_client(target.url, http_client=http)
+
+
+async def watch(client: mcp.Client, heard: Heard) -> None:
+    """Stay while the connection is up; what is offered may change on the way.
+
+    Servers of 2026 and later tell on a stream that is asked for, and its end is theirs. Earlier ones tell unasked
+    (`connected` hears it); they are asked now and then whether they are still there.
+    """
+    try:
+        async with client.listen(
+            tools_list_changed=True, prompts_list_changed=True, resources_list_changed=True
+        ) as changes:
+            async for _ in changes:
+                heard()
+        return
+    except ListenNotSupportedError:
+        pass
+    except mcp.MCPError as error:
+        if error.error.code != types.METHOD_NOT_FOUND:
+            raise
+    while True:
+        await anyio.sleep(PING_EVERY)
+        await client.list_tools(cache_mode="refresh")
 
 
 async def look(client: mcp.Client) -> Offer:
@@ -189,5 +216,8 @@ def _prompt(each: types.Prompt) -> OfferedPrompt:
     return OfferedPrompt(each.name, (each.description or "")[:LONGEST], tuple(a.name for a in given))
 
 
-FAULTS: tuple[type[BaseException], ...] = (mcp.MCPError, httpx2.HTTPError, OSError)
+FAULTS: tuple[type[BaseException], ...] = (
+    *(mcp.MCPError, SubscriptionLost, TimeoutError, httpx2.HTTPError, OSError),
+    *(anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream),
+)
 """What goes wrong with a server of others."""

@@ -43,7 +43,7 @@ def tree(
             ),
             child(McpServer, name, given, gate, name=server_name(name)),
             name=f"mcp_server:{name}",
-            strategy="one_for_one",
+            strategy="rest_for_one",  # tools of a connection that is gone are gone
             max_restarts=20,
             within=60.0,
         )
