@@ -90,7 +90,8 @@ async def test_a_loop_ends_the_process_and_the_next_one_is_told_why(world: World
 async def test_finding_and_choice_are_written_before_the_process_ends(world: World):
     script(world, SAME, SAME, SAME, "done")
     await world.start()
-    first, order = world.node[SESSION], []
+    first = world.node[SESSION]
+    order: list[tuple[bool, bool]] = []
 
     def trap(when: str, number: int, kind: str) -> None:
         if when == "after" and not order and world.store.has(SessionTripped.kind):

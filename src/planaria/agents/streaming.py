@@ -37,7 +37,7 @@ class Streaming:
         again: why it begins again, if people may have seen a piece of one before it.
     Attributes:
         shown: what was sent into the room of it.
-        written: all of it that is written, also what waits to be sent.
+        written: all of it that is written, also what waits to be sent; not its last word, which may be half a secret.
         first: seconds to its first piece, 0.0 before; `whole`: to its last.
     """
 

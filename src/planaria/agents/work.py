@@ -15,6 +15,7 @@ import msgspec
 from planaria.agents.brief import garden_texts
 from planaria.agents.desk import Desk, Known, append, append_after, find, note, read
 from planaria.agents.events import SessionDiverged, SessionForked, TurnFinished, TurnStarted
+from planaria.agents.guard_events import TurnStopped
 from planaria.agents.kinship import asked_id, finished_id, task_of
 from planaria.agents.outcome import finish
 from planaria.agents.past.seed import seeded
@@ -38,7 +39,6 @@ from planaria.rooms.events import MessageSaid
 from planaria.rooms.giving_up import given_up, reply_id
 from planaria.rooms.message import Delivery, RoomMessage, room_name
 from planaria.rooms.room import Room, RoomRefused
-
 
 LATEST = 40
 """Beginnings and ends of turns that are looked at for turns that began and did not end."""
@@ -166,7 +166,9 @@ async def _end(desk: Desk, event: Event, waiting: Sequence[Delivery]) -> None:
     )
     turn = Turn(message, started.attempt, begun=True)
     if reply is not None:
-        await note(ending(desk, turn, _said(reply)))
+        stopped = await find(desk.event(turn, TurnStopped(turn.id, ""), turn.id).id)
+        words = _said(reply) if stopped is None else Say("", None, "stopped")
+        await note(ending(desk, turn, words))
     elif (question := await find(started.message)) is None or question.state != "whole":
         await note([desk.finished(turn, "erased")])
     else:  # it was taken out of the room meanwhile
