@@ -102,15 +102,13 @@ def read_file(garden: Path, path: str) -> Found:
             handle = os.open(parts[-1], os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=folder)
         except OSError as error:
             raise _fault(path, folder, parts[-1], error) from error
+        state = os.fstat(handle)
+        if not stat.S_ISREG(state.st_mode):
+            os.close(handle)
+            folders = stat.S_ISDIR(state.st_mode)
+            what = "a folder; files.list shows what is in it" if folders else "no plain file"
+            raise FileError(f"{path} is {what}")
         with os.fdopen(handle, "rb") as file:
-            state = os.fstat(handle)
-            if not stat.S_ISREG(state.st_mode):
-                what = (
-                    "a folder; files.list shows what is in it"
-                    if stat.S_ISDIR(state.st_mode)
-                    else "no plain file"
-                )
-                raise FileError(f"{path} is {what}")
             if state.st_size > MOST_BYTES:
                 raise FileError(f"{path} has {state.st_size} bytes; at most {MOST_BYTES} are read")
             return Found(file.read(MOST_BYTES + 1), _mark(state))

@@ -238,7 +238,7 @@ async def commit(context: Context, message: str, files: list[str], path: str = "
         at = await find_repository(context, path)
         for each in ("git.read", "git.write"):
             see_to(context, at, each)
-        aside = [f":(exclude,top){(at.garden / PRIVATE).relative_to(at.top).as_posix()}"]
+        aside = [f":(exclude,top){PRIVATE}"] if at.top == at.garden else []
         for asked in (
             ["add", "--all", "--", *files, *aside],
             [*who, "commit", "--no-verify", "--quiet", "--cleanup=strip", "-m", message],
