@@ -191,6 +191,9 @@ class ModelDesk:
             answer = await complete(choice.provider, request)
         except ProviderError as error:
             return Tried(name, self.redactor.text(str(error)), _ms(begun))
+        finally:
+            if whereis(NAME) is None:
+                models.close()  # nobody else will
         return msgspec.structs.replace(
             tried,
             ms=_ms(begun),
