@@ -51,6 +51,7 @@ class Streaming:
         self._again = again
         # What it says after its tools, or once more after a failure or a kill, begins a new paragraph.
         self._held = "\n\n" if step or again or turn.failures else ""
+        self._raw = ""  # what of it is not masked yet: that is done for some words at once, since it costs
         self._tail: list[str] = []
         self._unlooked = 0  # characters of it that came since the last look
         self._flow: Flow = desk.flow()
@@ -60,6 +61,7 @@ class Streaming:
     @property
     def written(self) -> str:
         """See the class."""
+        self._mask()
         return self.shown + self._held
 
     async def run(self, provider: Provider, request: ModelRequest) -> ModelResponse:
@@ -72,6 +74,7 @@ class Streaming:
         response = await push(provider, request, self._take)
         self.whole = now() - self._begun
         self.first = self.first or self.whole
+        self._mask()
         self._held += self._flow.rest()
         if self._held.strip():
             self._send()
@@ -91,10 +94,17 @@ class Streaming:
             self._look()
         if isinstance(piece, ReasoningDelta):
             return
-        self._held += self._flow.take(piece.text)
+        self._raw += piece.text
         # The first words go at once, to be seen; later ones in handfuls.
-        if len(self._held) >= PIECE or (not self.shown and self._held.strip()):
-            self._send()
+        if len(self._raw) >= PIECE or not self.shown:
+            self._mask()
+            if self._held.strip():
+                self._send()
+
+    def _mask(self) -> None:
+        if self._raw:
+            self._held += self._flow.take(self._raw)
+            self._raw = ""
 
     def _look(self) -> None:
         """A model may say or think one thing over and over, without end: such an answer is none.
