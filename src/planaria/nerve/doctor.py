@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -50,8 +50,14 @@ class Finding(msgspec.Struct, frozen=True):
     mend: str = ""
 
 
-def examine(garden: Path, environ: Mapping[str, str]) -> list[Finding]:
-    """Look at a garden's files and its model services."""
+def examine(
+    garden: Path, environ: Mapping[str, str], providers: Sequence[ProviderView] | None = None
+) -> list[Finding]:
+    """Look at a garden's files and its model services.
+
+    Args:
+        providers: those the running node knows; None: those that settings and environment tell of.
+    """
     findings = [_python(), _lock(garden), _private(garden), _room(garden), _sandbox(environ)]
     try:
         settings = load_settings(garden)
@@ -62,7 +68,9 @@ def examine(garden: Path, environ: Mapping[str, str]) -> list[Finding]:
         findings += [_journal(settings, garden), _key(settings, garden)]
         findings += _database(settings, garden, environ)
         findings += _telemetry(settings, garden, environ)
-        findings += _models(settings, environ)
+        findings += _models(
+            Models.discover(settings.models, environ).describe() if providers is None else providers
+        )
     findings += _records(garden)
     return findings
 
@@ -248,12 +256,11 @@ def _records(garden: Path) -> list[Finding]:
     return broken or [Finding("ok", "records", f"{len(found)} read, none broken")]
 
 
-def _models(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
-    views = Models.discover(settings.models, environ).describe()
+def _models(views: Sequence[ProviderView]) -> list[Finding]:
     findings = [_provider(view) for view in views]
     default = next((view for view in views if view.default), None)
     if default is None or default.name == OFFLINE:
-        mend = "set an API key such as OPENAI_API_KEY, start a local model server, or name a provider in planaria.toml"
+        mend = "set an API key such as OPENAI_API_KEY, start a local model server, or `planaria provider add`"
         findings.append(
             Finding("warning", "models", "only the offline rules answer; they are no language model", mend)
         )
@@ -262,6 +269,8 @@ def _models(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
 
 def _provider(view: ProviderView) -> Finding:
     what = f"model provider {view.name}"
+    if not view.enabled:
+        return Finding("ok", what, f"{view.where}: switched off")
     if view.problem:
         return Finding("error", what, f"{view.where}: {view.problem}", "correct it, or take it away")
     if not view.local or not view.base_url:

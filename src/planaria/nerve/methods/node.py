@@ -8,6 +8,7 @@ import msgspec
 from planaria import __version__
 from planaria.config.lock import Holder, find_holder
 from planaria.cortex.telemetry.export import export_figures
+from planaria.membrane.models.directory import ModelDirectory
 from planaria.nerve.doctor import Finding, examine, examine_export, examine_node
 from planaria.nerve.methods.method import Channel, Nothing, Services
 from planaria.nerve.outage import NOTHING_LOST, find_outage
@@ -164,7 +165,8 @@ async def stop(params: Nothing, services: Services, channel: Channel) -> dict[st
 
 async def doctor(params: Nothing, services: Services, channel: Channel) -> list[Finding]:
     """What is well with the garden and the node, what is not, and how to mend it."""
-    findings = await run_blocking(examine, services.garden, dict(os.environ))
+    known = await ModelDirectory.describe("models") if whereis("models") else None
+    findings = await run_blocking(examine, services.garden, dict(os.environ), known)
     broken = {finding.detail.partition(":")[0] for finding in findings if finding.what == "record"}
     # What only a running node knows of good files: unknown keys of agents, tools that do not exist, bad schedules.
     found = await Library.problems("library") if whereis("library") else []
