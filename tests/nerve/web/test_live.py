@@ -1,6 +1,7 @@
 """Streams: bounded, and fair to whoever reads slowly."""
 
 import asyncio
+import re
 
 import pytest
 from starlette.types import Message
@@ -64,6 +65,31 @@ async def test_pieces_of_one_answer_are_joined_and_others_keep_their_place():
         piece("c"),
         piece("x", "keeper"),
         piece("d"),
+    ]
+
+
+async def test_what_was_shown_of_an_answer_that_broke_off_is_struck_out_and_the_answer_begins_again(tmp_path):
+    async with visiting(tmp_path) as visit, visit.stream("/live/rooms/garden") as stream:
+        await read_until(stream, "#transcript")
+        pieces = (("half an", ""), ("", "it broke off"), ("\n\nWhole.", ""), (" Yes.", ""))
+        heard = ""
+        for text, again in pieces:
+            visit.node.broadcast("room:garden", ReplyDelta("garden", "scout", "1", text, again))
+            heard += await read_until(stream, again or text.strip())
+        first, second = re.findall(r'<span class="piece" id="([^"]+)">', heard)
+        struck = heard.index('<span class="again">it broke off</span>')
+        assert heard.index(first) < struck < heard.index(second)
+        assert ">Whole.</span>" in heard and f'hx-target="#{second}"' in heard
+
+
+def test_pieces_on_both_sides_of_a_new_beginning_are_not_joined():
+    pieces = [
+        ReplyDelta("garden", "scout", "1", *each) for each in (("a",), ("", "why"), ("b",), ("c", "", 1))
+    ]
+    assert joined(pieces) == [
+        ReplyDelta("garden", "scout", "1", "a"),
+        ReplyDelta("garden", "scout", "1", "b", "why"),
+        ReplyDelta("garden", "scout", "1", "c", "", 1),
     ]
 
 

@@ -48,7 +48,8 @@ class ReplyLine(msgspec.Struct, frozen=True):
     """An answer that is still being written.
 
     Attributes:
-        piece: which stretch of it is being written, from 1; 0 between two. A stretch that is taken back is struck out.
+        piece: which stretch of it is being written, from 1; 0 between two, -1 after one that was taken back, which is
+            struck out.
         pieces: how many it had.
     """
 
@@ -201,19 +202,19 @@ class RoomFeed:
             struck = partial(
                 f"#{dom} .text", "beforeend", f'<span class="again">{Markup.escape(delta.again)}</span>'
             )
-            reply = msgspec.structs.replace(reply, piece=0)
+            reply = msgspec.structs.replace(reply, piece=-1)
         self.writing[dom] = reply
         return begun + struck + (self._more(reply, delta.text) if delta.text else "")
 
     def _more(self, reply: ReplyLine, text: str) -> str:
         """Write on at the stretch in hand; what was said before a tool was called stays, one line above."""
         words = str(Markup.escape(text))
-        if reply.piece:
+        if reply.piece > 0:
             return partial(f"#{reply.dom}-{reply.piece}", "beforeend", words)
         number = reply.pieces + 1
         self.writing[reply.dom] = msgspec.structs.replace(reply, piece=number, pieces=number)
-        gap = "\n\n" if reply.pieces and not text.startswith("\n") else ""
-        html = f'<span class="piece" id="{reply.dom}-{number}">{gap}{words}</span>'
+        gap = "\n\n" if reply.pieces and reply.piece == 0 else ""
+        html = f'<span class="piece" id="{reply.dom}-{number}">{gap}{words.lstrip()}</span>'
         return partial(f"#{reply.dom} .text", "beforeend", html)
 
     def _turned(self, turn: TurnState) -> str:
