@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
+from planaria.agents.children import with_household
 from planaria.agents.kinship import ChildFinished, child_stream
+from planaria.agents.later import CHILD, children
+from planaria.cortex.durable.work import Handler, Work
+from planaria.membrane.gate.gate import Gate
 from planaria.membrane.provider import ModelRequest
-from planaria.otp import exit_signal
+from planaria.otp import child, exit_signal, supervisor
 from planaria.testing.models import Call, Calls, Line, Say, ScriptedProvider
 from planaria.testing.node import TestNode
 from planaria.tools.agents import ask, result
-from tests.agents.support import SESSION, TrapStore, World, again, once
+from tests.agents.support import SESSION, Book, TrapStore, World, again, once
 
 SCOUT = """---
 class: agent
@@ -276,3 +280,56 @@ async def test_a_child_can_be_replayed(family: World):
         ("answer", "found it", "exact"),
     ]
     assert json.dumps(view.state.value) if view.state else False
+
+
+async def test_a_child_that_nobody_waits_for_says_its_result_in_the_room(family: World):
+    call = Call("agents.ask", {"agent": "helper", "task": "look", "wait": False})
+    model = cast(
+        family,
+        scout=[call, "They are at it.", "Found it, they say."],
+        helper=[Call("work.again", {"what": "x"}), "found it"],
+    )
+    family.book.held = {"again"}
+    services = with_household(family.garden, Gate(family.tools), {Book: family.book})
+    handlers = {CHILD: Handler(children(services))}
+    tree = supervisor(
+        family.tree(),
+        child(Work, handlers, name="work"),
+        name="all",
+        strategy="rest_for_one",
+        max_restarts=100,
+    )
+    await family.node.start(tree)
+    await family.node.advance(0.5)
+    await family.post("go")
+    assert await family.until_answered() == ["They are at it."]
+    family.book.held = set()
+    await family.kill("agents")
+    await family.kill("work")
+    await family.kill("scout@garden")
+    family.book.release()
+    await family.node.advance(60.0)
+    said = await family.said()
+    assert [m.text for m in said if m.author == "scout"] == ["They are at it.", "Found it, they say."]
+    (told,) = [m for m in said if m.author == "helper"]
+    assert told.text.endswith("has finished:\n\nfound it") and told.to == ("scout",)
+    assert len(model.asked("helper")) == 2
+
+
+async def test_children_end_with_the_turn_that_is_stopped(family: World):
+    cast(
+        family,
+        scout=[Call("agents.ask", {"agent": "helper", "task": "look"}), "?"],
+        helper=[Call("work.again", {"what": "x"}), "found it"],
+    )
+    family.book.held = {"again"}
+    await family.start()
+    asked = await family.post()
+    await family.node.settle()
+    stream = child_stream(SESSION, f"{asked.id}/0/0")
+    assert family.node.whereis(stream) is not None
+    await family.post("/stop enough")
+    await family.node.advance(5.0)
+    assert family.node.whereis(stream) is None
+    (end,) = await finished(family)
+    assert end.outcome == "stopped"

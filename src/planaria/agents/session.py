@@ -340,7 +340,7 @@ class AgentProcess(GenServer):
                 send_after(REJOIN, self.pid, Rejoin())
             case Down(process=waiter) if waiter in self.waiters:
                 self.waiters.discard(waiter)
-                if not self.waiters:
+                if not self.waiters and not self.halting:
                     self.stop("shutdown")  # what it has done is in its journal, if it is ever asked for again
             case Rejoin():
                 self._join()

@@ -35,8 +35,8 @@ def child_finished(fold: Fold, event: Event) -> None:
 def steered(fold: Fold, event: Event) -> None:
     """`turn.steered`: a further message is part of the turn."""
     author = text(event.payload, "author") or "somebody"
-    how = "waited with it" if text(event.payload, "how") == "collect" else "says meanwhile"
-    _note(fold, event, f"{author} {how}", text(event.payload, "text"), outside=True)
+    how = "waiting with it" if text(event.payload, "how") == "collect" else "meanwhile"
+    _note(fold, event, f"{author}, {how}", text(event.payload, "text"), outside=True)
 
 
 def limited(fold: Fold, event: Event) -> None:
