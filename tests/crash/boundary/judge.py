@@ -1,9 +1,15 @@
 """What must be true of a journal when all is over, wherever the node was killed."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+import msgspec
+
+from planaria.config.budget import BudgetSettings
 from planaria.cortex.event import Event
+from planaria.immune.account import amount as amount_of
+from planaria.immune.amount import Amount
+from planaria.immune.book import Book
 from tests.crash.boundary import rest
 from tests.crash.boundary.model import HELPED, MENDED, SAID, CaseModel
 
@@ -76,6 +82,25 @@ def judge_money(events: list[Event], model: CaseModel) -> Iterator[str]:
         yield f"{tokens} tokens are in the journal, the provider charged {charged}: {asked}"
     if model.strangers:
         yield f"requests of other cases came here: {model.strangers}"
+
+
+def judge_accounts(events: list[Event], spent: Mapping[str, Amount], model: CaseModel) -> Iterator[str]:
+    """The accounts of the living node are the provider's own bill, and the fold of its journal."""
+    charged = model.charged.input_tokens + model.charged.output_tokens
+    for name in ("garden", "provider:far", "room:garden"):
+        if (found := spent.get(name, Amount()).tokens) != charged:
+            yield f"{name} has spent {found} tokens, the provider charged {charged}"
+    agents = sum(amount.tokens for name, amount in spent.items() if name.startswith("agent:"))
+    if agents != charged:
+        yield f"the agents have spent {agents} tokens, the provider charged {charged}"
+    book = Book(BudgetSettings())
+    for event in events:
+        book.take(event)
+    for name, amount in spent.items():
+        folded = amount_of(book.accounts[name].life) if name in book.accounts else Amount()
+        # Seconds are sums of what calls took, added in another order where a snapshot was taken.
+        if msgspec.structs.replace(folded, seconds=0.0) != msgspec.structs.replace(amount, seconds=0.0):
+            yield f"{name} has spent {amount}, its events say {folded}"
 
 
 def judge_calls(events: list[Event], effects: list[tuple[str, str]]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import msgspec
 
 from planaria.cortex.event import Event
+from planaria.immune.amount import Amount
 
 
 class Life(msgspec.Struct, frozen=True):
@@ -24,6 +25,7 @@ class End(msgspec.Struct, frozen=True):
     Attributes:
         events: the whole journal, of a life that came to rest.
         breaks: where its chains do not hold.
+        spent: what its accounts say, by name, of a life that came to rest.
     """
 
     killed: bool
@@ -31,3 +33,4 @@ class End(msgspec.Struct, frozen=True):
     fault: str = ""
     events: list[Event] = []
     breaks: list[str] = []
+    spent: dict[str, Amount] = {}

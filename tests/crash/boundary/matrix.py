@@ -21,7 +21,7 @@ from random import Random
 import msgspec
 
 from tests.crash.boundary import world
-from tests.crash.boundary.judge import judge, news
+from tests.crash.boundary.judge import judge, judge_accounts, news
 from tests.crash.boundary.life import End, Life
 from tests.crash.boundary.model import CaseModel
 from tests.postgres import Postgres, the_server
@@ -100,6 +100,8 @@ async def one(template: Template, case: Case | None, garden: Path, database: str
         faults = [f"it did not come to rest: {end.fault}"] if end.fault else []
         faults += [f"a further start failed: {again.fault}"] if again.fault else []
         faults += judge(again.events, world.effects(garden), model)
+        for life in (end, again):
+            faults += judge_accounts(life.events, life.spent, model)
         faults += [*news(end.events, again.events), *again.breaks]
     return Result(case, kills, lives, end.commits, faults)
 

@@ -21,12 +21,15 @@ import planaria.tools
 from planaria.config.settings import load_settings
 from planaria.cortex.stores.postgres.store import PostgresStore
 from planaria.cortex.stores.sqlite.store import SqliteStore
+from planaria.immune.ledger_keeper import Ledger
 from planaria.otp import Node, subscribe
 from planaria.rooms.room import Room
 from tests.crash.boundary import rest, world
 from tests.crash.boundary.life import End, Life
 from tests.crash.boundary.person import attend, broken_chains, persist
 
+CHARGED = ("garden", "agent", "provider", "room", "session")
+"""Accounts that stay when a turn or a run is over."""
 PATIENCE = 25.0
 """Seconds a life may take to come to rest."""
 
@@ -93,7 +96,8 @@ async def work() -> End:
     for text, client_id in rest.POSTS:
         await persist(partial(Room.post, "room:garden", "ada", text, client_id))
     events = await attend(rest.is_over)
-    return End(False, events=events, breaks=await broken_chains())
+    spent = {view.name: view.ever for view in await Ledger.views("ledger") if view.kind in CHARGED}
+    return End(False, events=events, breaks=await broken_chains(), spent=spent)
 
 
 def child(life: Life, report: int) -> None:
