@@ -38,6 +38,8 @@ class SessionRow(Row, frozen=True):
         queue: messages that wait for their turn; at most 1000 are counted.
         turns, failures: turns that are over; model calls that failed.
         tokens_in, tokens_out, cost_micro: of its model calls; cost in millionths of a dollar, where it is known.
+        guard: what its guard saw last, and what was done about it; of the turn in hand, or the last one.
+        trips: times a guard has ended it.
         last_error: of its last failure.
         trace_id: of the turn in hand, or the last one.
     """
@@ -63,6 +65,8 @@ class SessionRow(Row, frozen=True):
     cost_micro: int = 0
     last_error: str = ""
     trace_id: str = ""
+    guard: str = ""
+    trips: int = 0
 
 
 class _Session:
@@ -75,6 +79,8 @@ class _Session:
         self.doing = self.node = ""
         self.since = self.turn_since = 0.0
         self.turn = self.author = self.asked = self.saying = self.model = self.last_error = self.trace_id = ""
+        self.guard = ""
+        self.trips = 0
         self.asking = False  # whether a model call has begun and not ended
         self.step = self.turns = self.failures = self.tokens_in = self.tokens_out = self.cost_micro = 0
         self.waiting: dict[str, str] = {}  # message -> author
@@ -120,6 +126,8 @@ class _Session:
             cost_micro=self.cost_micro,
             last_error=self.last_error,
             trace_id=self.trace_id,
+            guard=self.guard,
+            trips=self.trips,
         )
 
 
@@ -128,6 +136,7 @@ class Sessions(Projected):
 
     kinds = frozenset(
         {
+            *("session.tripped", "restart.chosen", "session.handed_off", "turn.guided", "turn.stopped"),
             *("turn.started", "turn.finished", "model.requested", "model.responded", "model.failed"),
             *("tool.started", "tool.finished", "room.message", "room.redelivered", "session.diverged"),
             *("session.forked", "session.removed", "turn.steered", "child.asked"),
@@ -241,6 +250,7 @@ class Sessions(Projected):
         message = str(payload.get("message", ""))
         attempt = payload.get("attempt", 1)
         session.turn = message if attempt == 1 else f"{message}~{attempt}"
+        session.guard = ""
         session.turn_since, session.trace_id, session.step = event.at, event.trace_id, 0
         session.author, session.asked = self.said.get(message) or (str(payload.get("author", "")), "")
         session.waiting.pop(message, None)
@@ -293,6 +303,38 @@ class Sessions(Projected):
         session.asking = False
         session.tools.clear()
         session.now("idle", "", event.at)
+
+    def _tripped(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        session.trips += 1
+        session.asking = False
+        session.tools.clear()
+        words = f"{payload.get('cause', '')}: {payload.get('words', '')}"
+        session.guard = words[:LONGEST_TEXT]
+        session.now("waiting", "interrupted by its guard", event.at)
+
+    def _chosen(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        mode = str(payload.get("mode", ""))
+        done = _MODES.get(mode, mode)
+        session.guard = f"{session.guard} → {done} ({payload.get('why', '')})"
+        session.now("waiting", done, event.at)
+
+    def _handed_off(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        usage = payload.get("usage")
+        if isinstance(usage, dict):
+            session.tokens_in += usage.get("input_tokens", 0)
+            session.tokens_out += usage.get("output_tokens", 0)
+        session.cost_micro += payload.get("cost_micro") or 0
+
+    def _guided(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        said = ": ".join(filter(None, (str(payload.get("option", "")), str(payload.get("text", "")))))
+        session.guard = f"{session.guard} → {payload.get('by') or 'nobody'} said {said or 'nothing'}"
+        session.now("thinking", "goes on as it was told", event.at)
+
+    def _stopped(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        if session.turn == payload.get("turn"):
+            session.asking = False
+            session.tools.clear()
+            session.now("waiting", f"stopped by {payload.get('by', '')}", event.at)
 
     def _steered(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
         session.waiting.pop(str(payload.get("message", "")), None)
@@ -358,6 +400,14 @@ def _call_text(payload: dict[str, Any]) -> str:
 _ASKS = "asks a model"
 _RUNS = "runs tools"
 _AGAIN = "takes its turn up again"
+_MODES = {
+    "resume": "goes on where it stood",
+    "fresh": "begins afresh from a hand-off note",
+    "amend": "goes on with an added instruction",
+    "reroute": "asks another model",
+    "ask": "asks a person",
+    "give_up": "gives the message up",
+}
 _TAKE: dict[str, Callable[[Sessions, _Session, dict[str, Any], Event], None]] = {
     "turn.started": Sessions._turn_started,
     "model.requested": Sessions._requested,
@@ -367,5 +417,10 @@ _TAKE: dict[str, Callable[[Sessions, _Session, dict[str, Any], Event], None]] = 
     "tool.finished": Sessions._tool_finished,
     "turn.finished": Sessions._turn_finished,
     "turn.steered": Sessions._steered,
+    "session.tripped": Sessions._tripped,
+    "restart.chosen": Sessions._chosen,
+    "session.handed_off": Sessions._handed_off,
+    "turn.guided": Sessions._guided,
+    "turn.stopped": Sessions._stopped,
     "session.diverged": Sessions._diverged,
 }

@@ -230,7 +230,8 @@ class RoomFeed:
 
     def _begin(self, reply: ReplyLine) -> str:
         self.writing[reply.dom] = reply
-        return partial("#transcript", "beforeend", self.site.renderer.text("_reply.html", {"reply": reply}))
+        values = {"reply": reply, "stop": f"/sessions/{quote(reply.author)}@{quote(self.name)}/stop"}
+        return partial("#transcript", "beforeend", self.site.renderer.text("_reply.html", values))
 
     def _people(self, members: Sequence[str]) -> tuple[PersonLine, ...]:
         people = []
