@@ -3,8 +3,9 @@
 Unit: µs of processor time a word, in the reading process; words travel alone, each in a chunk of HTTP and an event of
 its own, from a server in another process. `paced`: 100 streams at 50 words a second each; `burst`: 100 streams as fast
 as they can be read; `thousand`: 1,000 streams at 50 words a second each, with the delay from a word's sending to its
-being read. `ratio` is to `planaria`, in the same round; what is told is the median of the rounds. Since it is processor
-time that is counted, a machine that has other things to do disturbs it less, but it does.
+being read; `sessions`: 1,000 whole sessions of a node that stream at once (`stream_sessions.py`). `ratio` is to
+`planaria`, in the same round; what is told is the median of the rounds. Since it is processor time that is counted, a
+machine that has other things to do disturbs it less, but it does; delays it disturbs most.
 
 Readers: `planaria` (our provider, its pieces pushed), `iterated` (our provider as an iterator), `raw` (asyncio's
 protocol and msgspec), `httpx2` (its lines and msgspec), `openai` (the official SDK); those of the peers' environment
@@ -29,10 +30,15 @@ from benchmarks.stream_server import serve
 ROOT = Path(__file__).parent.parent
 PEERS = Path(os.environ.get("PLANARIA_PEERS", ROOT / ".venv-peers")) / "bin" / "python"
 OURS = "planaria"
-SETTINGS = {"paced": (100, "paced", 250), "burst": (100, "burst", 250), "thousand": (1000, "paced", 250)}
+SETTINGS = {
+    "paced": (100, "paced", 250),
+    "burst": (100, "burst", 250),
+    "thousand": (1000, "paced", 250),
+    "sessions": (1000, "paced", 250),
+}
 """Streams, how they are sent, and words of each."""
-THOUSAND = ("planaria", "iterated", "raw")
-"""Those that are asked to read a thousand streams."""
+ABLE = {"thousand": ("planaria", "iterated", "raw"), "sessions": ("sessions",)}
+"""Who is measured there, where it is not everybody but `sessions`."""
 LIMIT = 120.0
 """Seconds one measurement may take."""
 
@@ -42,7 +48,12 @@ type Row = dict[str, Any]
 def cases() -> dict[str, tuple[str, str]]:
     """Every reader there is: its interpreter and its module."""
     found: dict[str, tuple[str, str]] = {}
-    for python, module in ((sys.executable, "stream_readers"), (str(PEERS), "peers.streams")):
+    places = (
+        (sys.executable, "stream_readers"),
+        (sys.executable, "stream_sessions"),
+        (str(PEERS), "peers.streams"),
+    )
+    for python, module in places:
         if not Path(python).exists():
             print(f"no {python}: run scripts/setup-peers to measure the peers", file=sys.stderr)
             continue
@@ -57,7 +68,8 @@ def read(python: str, module: str, case: str, port: int, setting: str, share: fl
     """One measurement; None if the reader could not do it."""
     streams, how, words = SETTINGS[setting]
     words = max(20, int(words * share))
-    command = [python, "-m", module, case, str(port), str(streams), f"{how}-{words}", str(words)]
+    asked = f"{how}-{words}-{streams}" if how == "paced" else f"{how}-{words}"
+    command = [python, "-m", module, case, str(port), str(streams), asked, str(words)]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=True)
     except subprocess.CalledProcessError as error:
@@ -89,7 +101,7 @@ def measured(
                 continue
             rows.setdefault(case, []).append(row)
             ours = row["us_per_chunk"] if case == OURS else ours
-            if ours:
+            if ours is not None:
                 ratios.setdefault(case, []).append(row["us_per_chunk"] / ours)
     return [
         {
@@ -112,7 +124,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line; else a table")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="cases, divided by commas; planaria is always measured")
-    parser.add_argument("--quick", action="store_true", help="one round of fewer words; no thousand streams")
+    parser.add_argument("--quick", action="store_true", help="one round of fewer words; not the thousands")
     options = parser.parse_args()
     wanted = {OURS, *options.only.split(",")} if options.only else None
     names = {case: place for case, place in cases().items() if wanted is None or case in wanted}
@@ -125,7 +137,11 @@ def main() -> None:
     about = {"python": platform.python_version(), "cpus": os.cpu_count()}
     try:
         for setting in ("paced", "burst") if options.quick else SETTINGS:
-            able = {case: place for case, place in names.items() if setting != "thousand" or case in THOUSAND}
+            able = {
+                case: place
+                for case, place in names.items()
+                if (case in ABLE[setting] if setting in ABLE else case != "sessions")
+            }
             rounds, share = (1, 0.4) if options.quick else (options.rounds, 1.0)
             for row in measured(able, port, setting, rounds, share):
                 print(json.dumps({**row, **about}) if options.json else line(row), flush=True)

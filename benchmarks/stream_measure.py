@@ -36,6 +36,11 @@ async def measure(way: Way, port: int, streams: int, model: str, expected: int) 
         await asyncio.gather(*(read(model, words) for words in took))
         cpu, seconds = process_time() - cpu, perf_counter() - began
     assert [len(words) for words in took] == [expected] * streams, [len(words) for words in took][:9]
+    return told(took, cpu, seconds)
+
+
+def told(took: list[Words], cpu: float, seconds: float) -> dict[str, Any]:
+    """The figures of so many words."""
     delays = sorted(word for words in took for word in words)
     return {
         "us_per_chunk": round(cpu / len(delays) * 1e6, 1),

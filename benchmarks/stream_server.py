@@ -1,9 +1,9 @@
 """A model service that streams on a beat, for `bench_stream`: chat completions whose every word says when it was sent.
 
 Runs in a process of its own. The model's name says what is wanted: `paced-300` is 300 words at 50 a second, `burst-300`
-the same as fast as the socket takes them. Streams are spread over the beat by chance, as answers of many models are, so
-each word arrives alone. A word is a blank and seven digits: when it was sent, in steps of 10 µs of the monotonic clock,
-which all processes here share; it begins again after 100 s.
+the same as fast as the socket takes them; `paced-300-100` begins when a hundred streams are there. Streams are spread
+over the beat by chance, as answers of many models are, so each word arrives alone. A word is a blank and seven digits:
+when it was sent, in steps of 10 µs of the monotonic clock, which all processes here share; it begins again after 100 s.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 STEP = 10_000
 """Nanoseconds of one count of a word."""
 ROUND = 10_000_000
-_MODEL = re.compile(rb'"model": ?"(paced|burst)-(\d+)"')
+_MODEL = re.compile(rb'"model": ?"(paced|burst)-(\d+)(?:-(\d+))?"')
 
 
 def event(delta: bytes, finish: bytes = b"null") -> bytes:
@@ -66,7 +66,7 @@ class Connected(asyncio.Protocol):
         self.left = int(asked[2])
         self.transport.write(HEAD + FIRST)
         if asked[1] == b"paced":
-            self.beat.join(self)
+            self.beat.join(self, int(asked[3] or 0))
         else:
             for _ in range(self.left):
                 self.transport.write(word())
@@ -88,10 +88,15 @@ class Beat:
 
     def __init__(self) -> None:
         self.slots: list[list[Connected]] = [[] for _ in range(round(PACE / TICK))]
+        self.waiting: list[Connected] = []
         self.chance = random.Random(1)
 
-    def join(self, stream: Connected) -> None:
-        self.chance.choice(self.slots).append(stream)
+    def join(self, stream: Connected, together: int) -> None:
+        self.waiting.append(stream)
+        if len(self.waiting) >= together:
+            for one in self.waiting:
+                self.chance.choice(self.slots).append(one)
+            self.waiting.clear()
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
