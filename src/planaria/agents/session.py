@@ -348,7 +348,7 @@ class AgentProcess(GenServer):
                 self.handle_continue("introduce")
             case Doing(turn=name, status=status, text=text):
                 if self.turn is not None and self.turn.id == name and self.tasks:
-                    self._show(status, text)
+                    self._show(status, text, aloud=True)
             case Again(turn=name) if self.turn is not None and self.turn.id == name and not self.tasks:
                 if not self.halting:  # which goes on with it
                     self._take_up(self.turn)
@@ -800,13 +800,14 @@ class AgentProcess(GenServer):
         # Linked: however this process ends, what it has under way ends with it.
         self.tasks[Task.start(work, *args, under=self.tasks_name, label=label, link=True)] = label
 
-    def _show(self, status: Status, doing: str, cause_id: str | None = None) -> None:
+    def _show(self, status: Status, doing: str, cause_id: str | None = None, aloud: bool = False) -> None:
+        """Let the room know; `aloud`: also what exactly it does, which is in no event."""
         self.status = status
         self.doing = doing
         if self.child is not None:
             return
         cause = cause_id if cause_id is not None else self.turn.message.id if self.turn else ""
-        Room.state(room_name(self.room), self.agent, status, cause)
+        Room.state(room_name(self.room), self.agent, status, cause, doing if aloud else "")
 
 
 def _as_forked(definition: AgentDefinition, fork: SessionForked | None) -> AgentDefinition:

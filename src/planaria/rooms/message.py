@@ -67,12 +67,17 @@ class ReplyDelta(msgspec.Struct, frozen=True):
 
 
 class TurnState(msgspec.Struct, frozen=True):
-    """What an agent does about a message now: `thinking`, `acting`, `waiting`, `idle`."""
+    """What an agent does about a message now: `thinking`, `acting`, `waiting`, `idle`.
+
+    Attributes:
+        doing: what exactly, where no event tells.
+    """
 
     room: str
     agent: str
     state: str
     cause_id: str
+    doing: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True):

@@ -405,9 +405,9 @@ class Room(GenServer):
         broadcast(self.topic, ReplyDelta(self.name, author, cause_id, text, again, step))
 
     @cast
-    def state(self, agent: str, state: str, cause_id: str) -> None:
+    def state(self, agent: str, state: str, cause_id: str, doing: str = "") -> None:
         """What a member does now."""
-        broadcast(self.topic, TurnState(self.name, agent, state, cause_id))
+        broadcast(self.topic, TurnState(self.name, agent, state, cause_id, doing))
 
     # --- writing ----------------------------------------------------------------------------------------------------
 

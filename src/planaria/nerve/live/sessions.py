@@ -355,7 +355,7 @@ class Sessions(Projected):
                         session.saying = ""
                     session.saying = (session.saying + text)[-LONGEST_TAIL:]
                     self.table.touch(session.key)
-            case TurnState(room=room, agent=agent, state=state):
+            case TurnState(room=room, agent=agent, state=state, doing=doing):
                 if room in self.removed:
                     return
                 session = self._session(f"{PREFIX}{agent}@{room}")
@@ -363,6 +363,8 @@ class Sessions(Projected):
                     # What it does now was begun before it was restarted, and is in no event a second time.
                     what = _RUNS if session.tools else _ASKS if session.asking else "goes on with its turn"
                     session.now(state, what, self.node.clock.wall())
+                elif doing:
+                    session.now(state, doing, self.node.clock.wall())
                 elif state != session.status and not (session.turn and state == "idle"):
                     session.now(state, session.doing if session.turn else "", self.node.clock.wall())
             case _:

@@ -221,7 +221,7 @@ class RoomFeed:
         dom = _reply_id(turn.agent, turn.cause_id)
         if turn.state == RESTING:
             return partial(f"#{dom}", "delete", "") if self.writing.pop(dom, None) is not None else ""
-        reply, doing = self.writing.get(dom), f"is {turn.state}"
+        reply, doing = self.writing.get(dom), f"is {turn.state}" + (f": {turn.doing}" if turn.doing else "")
         if reply is None:
             return self._begin(ReplyLine(dom, turn.agent, doing))
         if turn.state == "acting":
