@@ -4,7 +4,9 @@ Made below the group the keeper is in, or beside it. What a killed keeper left b
 """
 
 import os
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -65,10 +67,13 @@ class Group:
         return self._fields("memory", name).get("oom_kill", 0) > 0
 
     def remove(self) -> None:
-        """Take it away, once its processes are gone."""
+        """Take it away. What is still in it, though it should have ended already, is killed."""
         until = time.monotonic() + _GOING
         for folder in set(self.folders.values()):
             while not _removed(folder) and time.monotonic() < until:
+                for pid in _read(folder / "cgroup.procs").split():
+                    with suppress(OSError):
+                        os.kill(int(pid), signal.SIGKILL)
                 time.sleep(0.005)
 
     def _limit(self, controller: str, names: tuple[str, ...], value: int) -> None:
