@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from planaria.config.budget import BudgetSettings, Limits
 from planaria.immune.account import MEASURES
+from planaria.immune.account_path import AccountPath
 from planaria.immune.account_views import account_views
 from planaria.immune.amount import Amount
 from planaria.immune.book import Book, Saved
 from planaria.immune.events import BudgetSet
-from planaria.immune.reserving import AccountPath, Exhausted, Reservation
+from planaria.immune.reserving import Exhausted, Reservation
 from tests.immune.journal import NOON, SCOUT, Script
 
 FREE = BudgetSettings(garden=Limits(usd_per_day=1e9), agent=Limits(usd_per_day=1e9, usd_per_turn=1e9))
@@ -205,7 +206,7 @@ def test_one_greedy_child_does_not_starve_its_sibling():
     child_of(accounts, script, modest, usd=0.5)
     accounts.take(script.responded(900_000, session=greedy, turn="G"))  # far beyond what was reserved
     refused(accounts, AccountPath(greedy, "G"), micro_usd=1)
-    left = accounts.left(accounts.chain(AccountPath(modest, "H")))["usd"][0]
+    left = accounts.left(AccountPath(modest, "H"))["usd"][0]
     assert left == 100_000  # of a dollar 0.9 are gone: its slice, as far as the parent still has it
 
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from planaria.config.budget import Limits
+from planaria.immune.account_path import AccountPath
 from planaria.immune.amount import Amount
 
 USD, TOKENS, CALLS, SECONDS = range(4)
@@ -36,13 +37,14 @@ class Account(msgspec.Struct, eq=False):
         name: `garden`, `agent:scout`, `room:garden`, `provider:openai`, `session:scout@garden`, `run:<id>`,
             `turn:<session>#<turn>`.
         day, life: spent today, and since there is the account.
-        held: set aside for calls under way, those of its children included.
+        held: set aside for calls under way, those of its children included; kept only by an account with limits.
         caps: its limits, from whatever they were said in; `limits` are those.
         slices: accounts of children who have a part of this one's budget to themselves.
         parent: of a child's session: whose slice it has; `turn` the turn there, as an account.
         agent: of a child's session: who the child is.
         began: unix seconds of the first thing it spent.
         children: of a turn: how many it has started.
+        paths: of a turn: those chains of accounts are kept for.
         told: limits people were told of, `warned` or `exhausted`, since the last change.
     """
 
@@ -59,6 +61,7 @@ class Account(msgspec.Struct, eq=False):
     agent: str = ""
     began: float = 0.0
     children: int = 0
+    paths: list[AccountPath] = msgspec.field(default_factory=list)
     told: set[str] = msgspec.field(default_factory=set)
 
     def limit(self, limits: Limits) -> None:

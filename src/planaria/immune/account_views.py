@@ -61,16 +61,17 @@ def account_views(book: Book, which: str = "") -> tuple[AccountView, ...]:
         if account.name != GARDEN:
             below.setdefault(_under(account, book), []).append(account)
     found: list[AccountView] = []
+    held = book.reserved()
     todo = [(book.accounts[which or GARDEN], 0)] if (which or GARDEN) in book.accounts else []
     while todo:
         account, depth = todo.pop()
-        found.append(account_view(book, account, depth))
+        found.append(account_view(book, account, depth, held.get(account.name, Amount())))
         inner = sorted(below.get(account.name, ()), key=_order, reverse=True)
         todo += [(each, depth + 1) for each in inner]
     return tuple(found)
 
 
-def account_view(book: Book, account: Account, depth: int = 0) -> AccountView:
+def account_view(book: Book, account: Account, depth: int, held: Amount) -> AccountView:
     """One account as it stands."""
     limits = tuple(
         LimitView(
@@ -89,7 +90,7 @@ def account_view(book: Book, account: Account, depth: int = 0) -> AccountView:
         depth,
         amount(account.day),
         amount(account.life),
-        amount(account.held),
+        held,
         limits,
         account.began,
         book.set[account.name].given() if account.name in book.set else {},

@@ -13,11 +13,13 @@ import msgspec
 from planaria.config.budget import NO_LIMITS, BudgetSettings, Limits
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch
-from planaria.immune.account import MEASURES, SECONDS, Account, Cap, amount, plain, wants
+from planaria.immune.account import MEASURES, Account, Cap, amount, plain, wants
+from planaria.immune.account_path import AccountPath
 from planaria.immune.amount import Amount
 from planaria.immune.bill import BILLS, Bill, bill_of
+from planaria.immune.chain import Chain
 from planaria.immune.events import BudgetSet
-from planaria.immune.reserving import AccountPath, Exhausted, Reservation
+from planaria.immune.reserving import Exhausted, Reservation
 from planaria.immune.spender import (
     GARDEN,
     agent_of,
@@ -86,7 +88,8 @@ class Book:
         self.day_starts = self.day_ends = 0.0
         self.open: dict[Reservation, None] = {}
         self.day_turned: Callable[[int, dict[str, Amount]], object] = lambda before, spent: None
-        self._above: dict[str, tuple[Account, ...]] = {}
+        self._above: dict[str, tuple[Account, ...]] = {}  # by session, without turn and provider
+        self._chains: dict[AccountPath, Chain] = {}
         self.garden = self._account(GARDEN)
 
     # --- the journal ---------------------------------------------------------------------------------------------
@@ -124,22 +127,8 @@ class Book:
         return []
 
     def _charge(self, bill: Bill, at: float) -> list[tuple[Account, Cap]]:
-        today = at >= self.day_starts
-        spent = wants(bill.amount)
-        near = []
-        for account in self.chain(AccountPath(bill.session, bill.turn, bill.provider)):
-            account.began = account.began or at
-            life, day = account.life, account.day
-            for measure, value in enumerate(spent):
-                if value:
-                    life[measure] += value
-                    if today:
-                        day[measure] += value
-            for cap in account.caps:
-                if account.used(cap) >= self.settings.soft * cap.most and cap.limit not in account.told:
-                    account.told.add(cap.limit)
-                    near.append((account, cap))
-        return near
+        path = AccountPath(bill.session, bill.turn, bill.provider)
+        return self.chain(path).charge(wants(bill.amount), at >= self.day_starts, at)
 
     def _set(self, event: Event) -> None:
         try:
@@ -159,9 +148,14 @@ class Book:
             self.relimit()
 
     def relimit(self) -> None:
-        """Give every account the limits that count now."""
+        """Give every account the limits that count now; those that had none begin to take note of what is held."""
+        self._chains.clear()
         for account in self.accounts.values():
             account.limit(self.limits_of(account.name))
+            account.held[:] = [0, 0, 0, 0.0]
+        for reservation in self.open:
+            reservation.chain = self.chain(reservation.path)
+            reservation.chain.hold(wants(reservation.amount))
 
     def begin_day(self, at: float) -> bool:
         """From now on it is the day of this moment; False if it was already."""
@@ -172,7 +166,7 @@ class Book:
             return False
         before, spent, self.day = self.day, self.spent_today(), number
         for account in self.accounts.values():
-            account.day = [0, 0, 0, 0.0]
+            account.day[:] = [0, 0, 0, 0.0]
             account.told.clear()
         self._tidy()
         self.day_turned(before, spent)
@@ -189,20 +183,31 @@ class Book:
         ]
         for account in idle[: max(0, len(idle) - MOST_IDLE)]:
             del self.accounts[account.name]
-        self._above.clear()
+        self._forget_chains()
 
     # --- who is charged ------------------------------------------------------------------------------------------
 
-    def chain(self, path: AccountPath) -> tuple[Account, ...]:
+    def chain(self, path: AccountPath) -> Chain:
         """The accounts a call is charged to."""
+        chain = self._chains.get(path)
+        if chain is not None:
+            return chain
         above = self._above.get(path.session)
         if above is None:
             above = self._above[path.session] = self._chain(path.session)
         if path.turn:
-            above = (self._account(turn_account(path.session, path.turn)), *above)
+            turn = self._account(turn_account(path.session, path.turn))
+            turn.paths.append(path)
+            above = (turn, *above)
         if path.provider:
             above = (*above, self._account(f"provider:{path.provider}"))
-        return above
+        chain = self._chains[path] = Chain(above, self.settings.soft)
+        return chain
+
+    def _forget_chains(self) -> None:
+        """Who is charged, or who has a slice, is another now."""
+        self._above.clear()
+        self._chains.clear()
 
     def _chain(self, session: str) -> tuple[Account, ...]:
         if not session:
@@ -249,36 +254,29 @@ class Book:
         """Set aside what a call may cost, at every account or at none."""
         chain = self.chain(path)
         wanted = wants(asked)
-        for account in chain:
-            for cap in account.caps:
-                measure = cap.measure
-                want = wanted[measure]
-                if want or measure == SECONDS:
-                    gone = (account.day if cap.daily else account.life)[measure] + account.held[measure]
-                    if account.slices:
-                        gone += account.aside(measure, chain)
-                    if gone + want > cap.most or (not want and gone >= cap.most):
-                        return self._exhausted(account, cap, want)
-        for account in chain:
-            held = account.held
-            for measure, want in enumerate(wanted):
-                if want:
-                    held[measure] += want
+        refused = chain.refusal(wanted)
+        if refused is not None:
+            return self._exhausted(*refused, wanted[refused[1].measure])
+        chain.hold(wanted)
         reservation = Reservation(path, asked, holder, chain)
         self.open[reservation] = None
         return reservation
 
     def settle(self, reservation: Reservation) -> None:
         """Hold it no longer; a second time changes nothing."""
-        if reservation not in self.open:
-            return
-        del self.open[reservation]
-        wanted = wants(reservation.amount)
-        for account in reservation.chain:
-            held = account.held
-            for measure, want in enumerate(wanted):
-                if want:
-                    held[measure] -= want
+        if reservation in self.open:
+            del self.open[reservation]
+            reservation.chain.hold(wants(reservation.amount), -1)
+
+    def reserved(self) -> dict[str, Amount]:
+        """What calls under way hold, by account."""
+        held: dict[str, list[float]] = {}
+        for reservation in self.open:
+            for account in reservation.chain.accounts:
+                sums = held.setdefault(account.name, [0, 0, 0, 0.0])
+                for measure, value in enumerate(wants(reservation.amount)):
+                    sums[measure] += value
+        return {name: amount(sums) for name, sums in held.items()}
 
     def _exhausted(self, account: Account, cap: Cap, want: float) -> Exhausted:
         measure = cap.measure
@@ -292,9 +290,10 @@ class Book:
             self.day_ends if cap.daily else None,
         )
 
-    def left(self, chain: tuple[Account, ...]) -> dict[str, tuple[float, Account, Cap]]:
+    def left(self, path: AccountPath) -> dict[str, tuple[float, Account, Cap]]:
         """By measure, what the tightest account leaves, and which it is."""
         found: dict[str, tuple[float, Account, Cap]] = {}
+        chain = self.chain(path).accounts
         for account in chain:
             for cap in account.caps:
                 measure = cap.measure
@@ -312,13 +311,12 @@ class Book:
         most_depth, most_children = agent.limits.depth, agent.limits.children
         if most_depth is not None and depth_of(child) > most_depth:
             return Exhausted(agent.name, "depth", most_depth, depth_of(parent.session))
-        chain = self.chain(parent)
         known = self.accounts.get(child)
-        started = chain[0].children
+        started = self.chain(parent).accounts[0].children
         if most_children is not None and started >= most_children and (known is None or not known.parent):
             return Exhausted(agent.name, "children", most_children, started)
         given: dict[str, float] = {}
-        for name, (rest, account, cap) in self.left(chain).items():
+        for name, (rest, account, cap) in self.left(parent).items():
             most = getattr(wanted, name)
             rest = plain(cap.measure, rest)
             share = rest / 2 if most is None else min(most, rest)
@@ -335,7 +333,7 @@ class Book:
         """A child has begun, with this slice of its parent's turn and session to itself."""
         if not parent or not is_session(child):
             return
-        self._above.clear()
+        self._forget_chains()
         account = self._account(child)
         first = not account.parent
         account.parent = parent
@@ -373,7 +371,10 @@ class Book:
         account = self.accounts.pop(name, None)
         if account is None:
             return
-        self._above.clear()
+        for path in account.paths:
+            self._chains.pop(path, None)
+        if account.kind != "turn" or account.slices:
+            self._forget_chains()
         for each in (account.slices or {}).values():
             if each.turn == name:
                 each.turn = ""
@@ -408,7 +409,7 @@ class Book:
             if kept.limits != NO_LIMITS:
                 self.declared[kept.name] = kept.limits
             account = self._account(kept.name)
-            account.day, account.life, account.began = kept.day, kept.life, kept.began
+            account.day[:], account.life[:], account.began = kept.day, kept.life, kept.began
             account.parent, account.turn, account.agent = kept.parent, kept.turn, kept.agent
             account.children = kept.children
         for account in list(self.accounts.values()):

@@ -19,9 +19,10 @@ from collections.abc import Callable
 
 from planaria.config.budget import NO_LIMITS, BudgetSettings, Limits
 from planaria.immune.account import plain
+from planaria.immune.account_path import AccountPath
 from planaria.immune.amount import Amount
 from planaria.immune.book import Book
-from planaria.immune.reserving import AccountPath, Exhausted, Reservation
+from planaria.immune.reserving import Exhausted, Reservation
 from planaria.otp import Node, Pid
 from planaria.otp.kernel.process import running
 
@@ -80,7 +81,7 @@ class Accounts:
     def left(self, path: AccountPath) -> dict[str, float]:
         """What the tightest account leaves, by measure: `usd`, `tokens`, `calls`, `seconds`; those with a limit."""
         self._today()
-        found = self.book.left(self.book.chain(path))
+        found = self.book.left(path)
         return {name: plain(cap.measure, rest) for name, (rest, _, cap) in found.items()}
 
     def open_child(self, parent: AccountPath, child: str, limits: Limits | None = None) -> Limits | Exhausted:

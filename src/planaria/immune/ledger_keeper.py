@@ -26,6 +26,7 @@ from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.cortex.store import Snapshot
 from planaria.immune.account import Account, Cap, plain
+from planaria.immune.account_path import AccountPath
 from planaria.immune.account_views import AccountView, account_views
 from planaria.immune.amount import Amount
 from planaria.immune.book import KINDS, Book, Saved
@@ -34,7 +35,7 @@ from planaria.immune.events import BUDGET, BudgetDay, BudgetExhausted, BudgetSet
 from planaria.immune.ledger import Accounts
 from planaria.immune.notice import GARDEN_ROOM, notice
 from planaria.immune.pen import Pen
-from planaria.immune.reserving import AccountPath, Exhausted, spoken
+from planaria.immune.reserving import Exhausted, spoken
 from planaria.immune.spender import agent_of, room_of
 from planaria.otp import CallError, GenServer, Server, Task, broadcast, call, subscribe
 from planaria.otp.kernel.table import publish

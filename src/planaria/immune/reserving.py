@@ -4,22 +4,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from planaria.immune.account import Account
+from planaria.immune.account_path import AccountPath
 from planaria.immune.amount import Amount
-
-
-class AccountPath(msgspec.Struct, frozen=True):
-    """Who spends: every account above is charged, too.
-
-    Attributes:
-        session: the stream the call is noted in: `session:scout@garden`, `run:<id>`. Its name tells agent and room.
-        turn: the turn it belongs to; empty if none.
-        provider: of a model call; empty for a tool.
-    """
-
-    session: str
-    turn: str = ""
-    provider: str = ""
+from planaria.immune.chain import Chain
 
 
 class Exhausted(msgspec.Struct, frozen=True):
@@ -66,13 +53,17 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+NOBODY = Chain((), 1.0)
+"""Where nobody keeps accounts."""
+
+
 class Reservation:
     """What is set aside for one call, at the accounts of `chain`, by the process `holder`."""
 
     __slots__ = ("amount", "chain", "holder", "path")
 
     def __init__(
-        self, path: AccountPath, amount: Amount, holder: object = None, chain: tuple[Account, ...] = ()
+        self, path: AccountPath, amount: Amount, holder: object = None, chain: Chain = NOBODY
     ) -> None:
         self.path = path
         self.amount = amount
