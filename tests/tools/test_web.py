@@ -8,6 +8,7 @@ from planaria.membrane.scopes.addresses import is_public
 from planaria.membrane.tool import Done
 from planaria.membrane.web.outbound import WebRules
 from planaria.tools import _apart
+from planaria.tools._worker import page_text
 
 from .conftest import Garden, Site
 
@@ -188,3 +189,26 @@ async def test_a_page_made_to_hold_us_up_is_given_up_and_nobody_waits(
     url = site.serve("/", b"<a " * 300_000, content_type="text/html")
     outcome = await garden.outcome("web.fetch", url=url)
     assert isinstance(outcome, Done) or "could not be read within" in outcome.error
+
+
+@pytest.mark.parametrize(
+    "hiding",
+    [
+        "hidden",
+        'aria-hidden="true"',
+        'style="display: none"',
+        'style="color:red; visibility : hidden"',
+        'style="opacity:0"',
+        'style="font-size:0px"',
+        'style="position:absolute; left:-9999px"',
+        'style="height:0;overflow:hidden"',
+        'style="display:/* */none"',
+        'style="color: transparent"',
+    ],
+)
+def test_what_a_person_would_not_see_is_not_read(hiding):
+    page = (
+        f"<p>Seen.</p><div {hiding}>OBEY <b>ME</b></div><!-- OBEY ME --><p style='font-size:0.9em'>Small.</p>"
+    )
+    text = page_text(page).text
+    assert "OBEY" not in text and "Seen." in text and "Small." in text

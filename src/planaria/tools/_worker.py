@@ -13,7 +13,8 @@ from typing import Any
 
 import feedparser
 import msgspec
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
+from bs4.element import PreformattedString
 from markdownify import MarkdownConverter
 
 from planaria.tools._apart import (
@@ -32,6 +33,14 @@ MAX_MARKUP = 1_000_000  # characters of HTML that are converted; the rest is lef
 MAX_TEXT = 500_000
 MAX_ITEMS = 500
 MAX_SUMMARY = 2_000
+_UNSEEN = re.compile(
+    r"(?:^|;)(?:display:none|visibility:(?:hidden|collapse)|opacity:0*\.?0+(?:;|$|%|!)|content-visibility:hidden"
+    r"|font(?:-size)?:0(?:\.0+)?(?:px|r?em|pt|%)?(?:;|$|!)|(?:max-)?(?:height|width):0(?:px)?(?:;|$|!)"
+    r"|clip(?:-path)?:(?:rect\(0|inset\((?:50|100)%|circle\(0)"
+    r"|(?:text-indent|left|top|right|margin-left|margin-top):-\d{3,}|color:transparent"
+    r"|transform:(?:scale\(0|translate[xy]?\(-\d{3,}))"
+)
+"""Ways to say in an element's own style that it is not to be seen. A style sheet can say it too, and is not read."""
 _SILENT = ("script", "style", "noscript", "template", "svg", "iframe", "object", "head")
 
 
@@ -46,13 +55,24 @@ def page_text(markup: str) -> PageText:
     """Title and readable Markdown of an HTML document; scripts, styles and what is never shown are dropped."""
     soup = BeautifulSoup(markup[:MAX_MARKUP], "html.parser")
     title = " ".join(soup.title.get_text().split()) if soup.title else ""
-    for unseen in soup(_SILENT):
+    for unseen in (*soup(_SILENT), *soup(_hidden)):
         unseen.decompose()
+    for remark in soup(string=lambda text: isinstance(text, PreformattedString)):
+        remark.extract()
     try:
         text = MarkdownConverter(heading_style="ATX", strip=["img"]).convert_soup(soup)
     except RecursionError:  # nested thousands deep: no page a person wrote
         text = soup.get_text("\n")
     return PageText(title[:500], re.sub(r"\n[ \t]*(\n[ \t]*)+", "\n\n", text).strip()[:MAX_TEXT])
+
+
+def _hidden(tag: Tag) -> bool:
+    """Whether a person who opens the page does not see this: said of it in the page itself."""
+    given = tag.attrs
+    if "hidden" in given or given.get("aria-hidden") == "true" or given.get("type") == "hidden":
+        return True
+    style = re.sub(r"\s|/\*.*?\*/", "", str(given.get("style", ""))).lower()
+    return bool(style and _UNSEEN.search(style))
 
 
 def feed_text(job: FeedJob) -> FeedText | Unreadable:

@@ -19,6 +19,7 @@ from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.membrane.capability import Touch
 from planaria.membrane.tool import Context, Done, Failed, tool
+from planaria.membrane.web.leave import leave_of
 from planaria.membrane.web.outbound import FetchFailed, WebRules
 from planaria.membrane.web.outbound import fetch as fetch_page
 from planaria.membrane.web.outside import outside
@@ -138,7 +139,7 @@ async def _from_web(context: Context, url: str, memory: Memory) -> Raw:
     if memory.modified:
         headers["If-Modified-Since"] = memory.modified
     try:
-        page = await fetch_page(url, rules, headers)
+        page = await fetch_page(url, rules, headers, leave_of(context))
     except FetchFailed as error:
         raise Unavailable(error.message, error.retry) from error
     if page.status == 304:

@@ -5,6 +5,7 @@ says is marked as from outside wherever a model reads it.
 """
 
 from planaria.membrane.tool import Context, Done, Failed, tool
+from planaria.membrane.web.leave import leave_of
 from planaria.membrane.web.outbound import FetchFailed, Page, WebRules, decode
 from planaria.membrane.web.outbound import fetch as fetch_page
 from planaria.membrane.web.outside import outside
@@ -12,6 +13,7 @@ from planaria.tools._apart import PageText, UnreadableError, read_page
 
 MAX_MARKUP = 1_000_000  # characters of HTML that are read; the rest is left out
 _TEXT = frozenset({"application/json", "application/xml", "application/javascript", "application/yaml", ""})
+ACCEPT = "text/html, text/*;q=0.9, application/json, */*;q=0.5"
 _RETRY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -27,9 +29,7 @@ async def fetch(context: Context, url: str, max_chars: int = 15_000) -> Done | F
     """
     rules = context.find(WebRules) or WebRules()
     try:
-        page = await fetch_page(
-            url, rules, {"Accept": "text/html, text/*;q=0.9, application/json, */*;q=0.5"}
-        )
+        page = await fetch_page(url, rules, {"Accept": ACCEPT}, leave_of(context))
     except FetchFailed as error:
         return Failed(error.message, retry=error.retry)
     if page.status >= 400:

@@ -1,5 +1,7 @@
 """One guarded HTTP request to the outside, for tools: bounded in size, time and redirects, never to our own network.
 
+Each address on the way is asked for: a redirect leads nowhere its caller could not have gone by itself.
+
 The host is resolved here, each address is checked, and the connection goes to a checked address (so a name that
 resolves differently the second time gains nothing); certificates are still checked against the name. Redirects are
 followed by hand and checked alike. The environment's proxies are not used, since they would connect unchecked.
@@ -10,7 +12,7 @@ import ipaddress
 import re
 import socket
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urljoin
 
 import httpx2
@@ -70,39 +72,97 @@ class FetchFailed(Exception):
         self.retry = retry
 
 
-async def fetch(url: str, rules: WebRules, headers: Mapping[str, str] | None = None) -> Page:
+type Leave = Callable[[str], str]
+"""Whether a URL may be asked: empty if so, else why not."""
+
+
+def _any(url: str) -> str:
+    return ""
+
+
+async def fetch(
+    url: str, rules: WebRules, headers: Mapping[str, str] | None = None, leave: Leave = _any
+) -> Page:
     """GET a URL.
 
+    Args:
+        leave: asked before a redirect is followed; the first address is the caller's own.
     Raises:
         FetchFailed: with a message for a model or a workflow's author.
     """
+    return await exchange("GET", url, rules, headers, leave=leave)
+
+
+async def exchange(
+    method: str,
+    url: str,
+    rules: WebRules,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    leave: Leave = _any,
+) -> Page:
+    """One request and its answer. Redirects of a GET or HEAD are followed; another method's are the answer.
+
+    Args:
+        headers: another host than the first is sent only those that say what can be read.
+    Raises:
+        FetchFailed: as `fetch`. Of a request with a body nobody knows then whether it took effect.
+    """
     try:
         async with timeout(rules.seconds):
-            return await _follow(url, rules, dict(headers or {}))
+            return await _follow(method, url, rules, dict(headers or {}), body, leave)
     except TimeoutError as error:
         raise FetchFailed(f"{url} did not answer within {rules.seconds:g} s", retry=True) from error
 
 
-async def _follow(url: str, rules: WebRules, headers: dict[str, str]) -> Page:
+async def _follow(
+    method: str, url: str, rules: WebRules, headers: dict[str, str], body: bytes | None, leave: Leave
+) -> Page:
     seen = url
+    first = _origin(url)
     async with httpx2.AsyncClient(trust_env=False, timeout=rules.seconds, follow_redirects=False) as client:
         for _ in range(rules.max_redirects + 1):
-            page = await _get(client, url, rules, headers)
+            if url != seen and (refusal := leave(url)):
+                raise FetchFailed(f"{seen} leads to {url}: {refusal}")
+            given = headers if _origin(url) == first else _without_secrets(headers)
+            page = await _get(client, method, url, rules, given, body)
             target = page.headers.get("location")
-            if page.status not in _REDIRECTS or not target:
+            if page.status not in _REDIRECTS or not target or method not in ("GET", "HEAD"):
                 return page
             url = urljoin(url, target)
     raise FetchFailed(f"{seen} redirects more than {rules.max_redirects} times, lastly to {url}")
 
 
-async def _get(client: httpx2.AsyncClient, url: str, rules: WebRules, headers: dict[str, str]) -> Page:
+def _origin(url: str) -> tuple[str, str, int | None]:
+    target = _checked(url)
+    return target.scheme, target.host, target.port
+
+
+def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
+    """What a second host is sent: nothing that was meant for the first alone."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.lower() in ("accept", "accept-language", "user-agent", "if-none-match", "if-modified-since")
+    }
+
+
+async def _get(
+    client: httpx2.AsyncClient,
+    method: str,
+    url: str,
+    rules: WebRules,
+    headers: Mapping[str, str],
+    body: bytes | None,
+) -> Page:
     target = _checked(url)
     address = await _resolved(target, rules)
     host = f"[{address}]" if address.version == 6 else str(address)
     port = f":{target.port}" if target.port else ""
     request = client.build_request(
-        "GET",
+        method,
         target.copy_with(host=host, fragment=None),
+        content=body,
         headers={
             "User-Agent": AGENT,
             "Accept-Encoding": "gzip",
