@@ -15,6 +15,7 @@ from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import child
 from planaria.testing.models import Call, Calls, Fail, Say, ScriptedProvider
 from planaria.testing.node import TestNode
+from planaria.tools.session import result
 from tests.agents.support import SCOUT, SESSION, EndlessProvider, World, again, once
 from tests.agents.test_divergence import assert_replayed_as_it_was, killer
 
@@ -39,7 +40,7 @@ async def read(context: Context, what: str = "") -> Done | Failed:
 
 @pytest.fixture
 def world(world: World) -> World:
-    world.tools = (once, again, poll, read)
+    world.tools = (once, again, poll, read, result)
     return world
 
 
@@ -320,8 +321,11 @@ async def test_a_full_context_is_handed_on_by_the_agent_itself(world: World):
     (seen,) = [SessionTripped.of(event) for event in await world.events(SessionTripped.kind)]
     assert (seen.cause, seen.evidence["assumed"], seen.evidence["window"]) == ("context", True, 128_000)
     assert "as its size is not known" in seen.words
-    # Nothing is destroyed: what the note stands for is in the journal.
+    # Nothing is destroyed: what the note stands for is in the journal, and can be read again.
     assert len(await world.events("tool.finished")) == 2
+    offered = [[tool.name for tool in request.tools] for request in provider.requests]
+    assert "session.result" not in offered[1]
+    assert "session.result" in offered[3]
 
 
 async def test_if_no_model_writes_the_note_it_is_put_together(world: World):

@@ -18,10 +18,15 @@ from planaria.cortex.journal import Journal
 from planaria.cortex.patience import patiently
 from planaria.cortex.query import Query
 from planaria.cortex.redact import Flow, Redactor
-from planaria.membrane.authority import Authority
+from planaria.membrane.authority import Authority, Layer
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.tool import Context
 from planaria.records.record import Record
+
+REREAD = "session.result"
+"""The tool that reads a result again."""
+LONG_RESULTS = 40_000
+"""Characters of a turn's results from which on some may be shown cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,15 @@ class Desk:
         own = self.definition.authority()
         made = own if self.child is None else self.child.authority(own)
         object.__setattr__(self, "authority", made)
+
+    def authority_in(self, turn: Turn) -> Authority:
+        """What it may do in a turn; where not all of it is shown, it may read its own results again, too."""
+        if not turn.course.since and (len(turn.steps) < 2 or results_of(turn) < LONG_RESULTS):
+            return self.authority
+        known = self.drafts.rereading
+        if known is None or known[0] is not self.authority:
+            known = self.drafts.rereading = (self.authority, _also(self.authority, REREAD))
+        return known[1]
 
     @property
     def agent(self) -> str:
@@ -133,6 +147,21 @@ class Desk:
             subject=turn.message.subject,
             services=self.services,
         )
+
+
+def results_of(turn: Turn) -> int:
+    """Characters of the results of a turn's tools."""
+    return sum(len(result.text) for step in turn.steps for result in step.results.values())
+
+
+def _also(authority: Authority, tool: str) -> Authority:
+    """The same with one more tool on offer; no capability comes with it."""
+    made = Authority(authority.caller)
+    made.layers = tuple(
+        layer if layer.names is None else Layer((*layer.names, tool), layer.grants.values(), open=layer.open)
+        for layer in authority.layers
+    )
+    return made
 
 
 class Known(Exception):

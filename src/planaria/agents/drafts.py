@@ -8,6 +8,7 @@ from typing import Protocol
 
 from planaria.agents.events import PartSize
 from planaria.agents.prompt import CHARACTERS, Told
+from planaria.membrane.authority import Authority
 from planaria.membrane.provider import ModelRequest, Usage
 from planaria.membrane.tool import Tool
 
@@ -34,6 +35,7 @@ class Drafts:
         characters: of a token, as usage has shown so far.
         window: tokens the model takes, for the catalogue, wish and models left out it was looked up with.
         streaming: the answer that is written now, or was last.
+        rereading: what the session may do, and the same with its own results to read.
     """
 
     characters: float = CHARACTERS
@@ -44,6 +46,7 @@ class Drafts:
     tools: str = ""
     window: tuple[object, object, int | None] = (None, None, None)
     streaming: "Written | None" = None
+    rereading: tuple[Authority, Authority] | None = None
 
     def measure(self, request: ModelRequest, usage: Usage) -> None:
         """Learn from an answer how many characters a token has: half from this prompt, half from those before."""

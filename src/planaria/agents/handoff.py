@@ -19,6 +19,7 @@ from planaria.membrane.errors import ProviderError
 from planaria.membrane.models.directory import ModelDirectory
 from planaria.membrane.models.router import Request
 from planaria.membrane.provider import Message, ModelRequest, push
+from planaria.membrane.web.outside import outside
 
 LONGEST_NOTE = 12_000
 """Characters of a note."""
@@ -127,7 +128,9 @@ def mechanical(turn: Turn, seen: str = "") -> str:
         sections.append(("Handed on before", turn.course.handoff[: LONGEST_NOTE // 2]))
     if seen:
         sections.append(("Why you begin anew", seen))
-    sections.append(("Done so far", "\n".join(_done(turn)) or "Nothing yet."))
+    done = "\n".join(_done(turn))
+    # What tools returned stays marked: the note stands where the agent's instructions do.
+    sections.append(("Done so far", outside(done, "calls of tools, shortened") if done else "Nothing yet."))
     words = next(
         (step.response.text.strip() for step in reversed(turn.steps) if step.response.text.strip()), ""
     )
@@ -202,7 +205,7 @@ def told(turn: Turn, room: int) -> str:
         head.append(f"# What you noted before\n{turn.course.handoff}")
     shown = [(number, step) for number, step in enumerate(turn.steps) if number >= turn.course.since]
     results = sum(len(step.results) for _, step in shown) or 1
-    each = max((room - sum(map(len, head))) // (results + len(shown)) - 100, 120)
+    each = max((room - sum(map(len, head))) // (results + len(shown)) - 300, 120)
     parts: list[str] = []
     for number, step in shown:
         if step.response.text.strip():
@@ -211,7 +214,7 @@ def told(turn: Turn, room: int) -> str:
             place = place_of(turn, number, n)
             result = step.results.get(place)
             arguments = msgspec.json.encode(call.arguments).decode()[:SHOWN]
-            text = "not finished" if result is None else _short(result.text, each)
+            text = "not finished" if result is None else outside(_short(result.text, each), place)
             parts.append(f"You called {call.name} {arguments} [{place}]: {text}")
     return "\n\n".join((*head, "# What you did", *_within(parts, room)))
 

@@ -142,7 +142,7 @@ async def think(
             crowd = bool(most) and len(response.tool_calls) > most  # of which none is to be begun
             ready = {
                 place: desk.gate.prepare(
-                    *(call.name, call.arguments, desk.context(turn, place), desk.authority)
+                    *(call.name, call.arguments, desk.context(turn, place), desk.authority_in(state))
                 )
                 for n, call in enumerate(response.tool_calls[: desk.definition.parallel])
                 if state.last is None and not crowd and (place := place_of(turn, asked.step, n))

@@ -214,7 +214,7 @@ async def run_tool(
     if prepared is None:
         context = desk.context(turn, run.place)
         name, arguments = run.call.name, run.call.arguments
-        await desk.gate.call(name, arguments, context, desk.authority, begun=run.cut_off)
+        await desk.gate.call(name, arguments, context, desk.authority_in(turn), begun=run.cut_off)
         open_calls.left -= 1
         return Ran(await _of_call(desk, turn, run.place))
     ended = await desk.gate.execute(prepared)
