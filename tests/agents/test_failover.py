@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 
-from planaria.agents.events import ModelFailed, ModelRequested, ModelResponded
+from planaria.agents.events import ModelDelayed, ModelFailed, ModelRequested, ModelResponded
 from planaria.agents.past.replay import replay
 from planaria.agents.past.source import JournalSource
 from planaria.config.providers import LimitSettings, ModelDetails, ProviderSettings
 from planaria.config.settings import ModelSettings
 from planaria.cortex.event import Event
+from planaria.membrane.calls.lane import Permit
 from planaria.membrane.calls.permits import Permits
-from planaria.membrane.calls.process import Calls
+from planaria.membrane.calls.process import Calls, wait_for_permit
+from planaria.membrane.models.catalogue import ProviderLimits
 from planaria.membrane.models.models import Models
 from planaria.nerve.trace.build import build
 from planaria.otp import Node, child, supervisor
-from planaria.rooms.message import ReplyDelta, RoomMessage
+from planaria.rooms.message import ReplyDelta, RoomMessage, TurnState
 from planaria.testing.fault_server import FaultServer
 from planaria.testing.faults import FAULTS, RETRY_AFTER, TEXT
 from tests.agents.support import GARDEN, SCOUT, TrapStore, World
@@ -36,12 +38,19 @@ class Garden(World):
     """A garden whose agent asks `bad` first, then `good`."""
 
     def __init__(
-        self, folder: Path, bad: FaultServer, good: FaultServer | None, kind: str = "openai"
+        self,
+        folder: Path,
+        bad: FaultServer,
+        good: FaultServer | None,
+        kind: str = "openai",
+        queue: int | None = None,
     ) -> None:
         super().__init__(Node("garden"), folder, None, TrapStore())  # type: ignore[arg-type]
         self.permits = Permits()
         prices = ModelDetails(usd_in=2.0, usd_out=10.0)
-        limits = LimitSettings(first_byte_s=SILENCE, idle_s=SILENCE)
+        limits = LimitSettings(
+            first_byte_s=SILENCE, idle_s=SILENCE, queue=queue, concurrency=None if queue is None else 1
+        )
         providers = {
             "bad": ProviderSettings(
                 kind=kind, base_url=bad.url, models=("m",), about={"m": prices}, limits=limits
@@ -72,7 +81,7 @@ class Garden(World):
 
 @asynccontextmanager
 async def garden_of(
-    folder: Path, *faults: str, kind: str = "openai", alone: bool = False
+    folder: Path, *faults: str, kind: str = "openai", alone: bool = False, queue: int | None = None
 ) -> AsyncIterator[tuple[Garden, FaultServer]]:
     """A garden that runs: its first model service fails like this, one fault after the other."""
     (folder / "agents").mkdir()
@@ -81,7 +90,7 @@ async def garden_of(
         for fault in faults:
             bad.inject(fault)
         good.fallback.text = GOOD
-        garden = Garden(folder, bad, None if alone else good, kind)
+        garden = Garden(folder, bad, None if alone else good, kind, queue)
         garden.services = {Permits: garden.permits}
         async with garden.node:
             await garden.node.start(garden.tree())
@@ -188,3 +197,58 @@ async def test_what_no_other_attempt_can_mend_is_said_at_once(tmp_path: Path):
         (text,) = await garden.answers()
         assert text.startswith("I could not answer: bad ")
         assert len(bad.requests) == 1
+
+
+async def test_one_that_waits_for_its_turn_says_before_whom(tmp_path: Path):
+    async with garden_of(tmp_path, alone=True, queue=5) as (garden, _):
+        permit = await garden.node.run(_take, garden)
+        waiting = asyncio.create_task(garden.ask())
+        while not garden.permits.lanes["bad"].queue:
+            await asyncio.sleep(0)
+        view = await garden.view()
+        await garden.node.run(_give, garden, permit)
+        heard = await waiting
+        words = "1 calls are under way at bad, 0 wait before it"
+        assert [each.doing for each in heard if isinstance(each, TurnState) and each.doing] == [
+            words,
+            "step 1",
+        ]
+        assert (view.status, view.doing) in (("waiting", words), ("thinking", "step 1"))
+        asked = ModelRequested.of((await garden.events(ModelRequested.kind))[0])
+        assert asked.waited_ms > 0.0 and await garden.answers() == [TEXT]
+
+
+async def test_one_that_finds_every_queue_full_comes_back_later_and_says_so(tmp_path: Path):
+    async with garden_of(tmp_path, alone=True, queue=1) as (garden, _):
+        permit = await garden.node.run(_take, garden)
+        other = garden.node.spawn(_queue_up, garden)
+        while not garden.permits.lanes["bad"].queue:
+            await asyncio.sleep(0)
+        waiting = asyncio.create_task(garden.ask())
+        while not (delayed := await garden.events(ModelDelayed.kind)):
+            await asyncio.sleep(0.01)
+        assert "1 calls are under way and 1 wait" in ModelDelayed.of(delayed[0]).why
+        await garden.node.run(_give, garden, permit)
+        await waiting
+        assert await garden.answers() == [TEXT] and not other.alive
+
+
+def _limits(garden: Garden) -> ProviderLimits:
+    provider = garden.models.catalogue.provider("bad")  # type: ignore[attr-defined]
+    limits: ProviderLimits = provider.limits
+    return limits
+
+
+async def _take(garden: Garden) -> Permit | None:
+    permit = garden.permits.acquire_nowait("bad", _limits(garden), "somebody else", 1)
+    if permit is not None:
+        permit.holder = garden.node["journal"]  # a process that lives on
+    return permit
+
+
+async def _give(garden: Garden, permit: Permit) -> None:
+    garden.permits.give_back(permit)
+
+
+async def _queue_up(garden: Garden) -> None:
+    garden.permits.give_back(await wait_for_permit("bad", _limits(garden), "somebody else", 1))
