@@ -16,6 +16,7 @@ from pathlib import Path
 
 import planaria.agents.keeper as agents
 import planaria.agents.later as later_children
+import planaria.membrane.garden_tools.tree as own_tools
 import planaria.membrane.mcp.tree as mcp
 import planaria.rooms.deferred as later_talk
 import planaria.rooms.rooms as rooms
@@ -129,6 +130,7 @@ def tree(
             child(Calls, permits, name="calls"),
             child(Approvals, name="approvals"),
             child(SecondFactor, Secrets(key, redactor), garden.name, name="second_factor"),
+            own_tools.tree(garden, gate, {Redactor: redactor}),
             name="membrane",
         ),
         child(Pruner, policy_of(settings.journal.retention), name="pruner"),

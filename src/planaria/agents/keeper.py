@@ -25,14 +25,14 @@ from typing import Any, ClassVar
 import msgspec
 
 from planaria.agents.children import with_household
-from planaria.agents.definition import AgentDefinition, AgentError, bare_grants, read_agent
+from planaria.agents.definition import AgentDefinition, AgentError, agent_name, bare_grants, read_agent
 from planaria.agents.events import SessionForked, session_name
 from planaria.agents.past.branches import Branches, read_branches
 from planaria.agents.session import AgentProcess, SessionView, WhoAmI
 from planaria.agents.trees import TREES, agent_tree, session_tree, session_tree_name, terminate, tree_of
 from planaria.membrane.gate.explain import GrantsView, explain
-from planaria.membrane.gate.explain import GrantsView, explain
-from planaria.membrane.gate.gate import Gate
+from planaria.membrane.gate.gate import TOPIC as TOOLS
+from planaria.membrane.gate.gate import Gate, ToolsChanged
 from planaria.otp import (
     CallError,
     ChildSpec,
@@ -110,6 +110,7 @@ class Agents(GenServer):
         self.running: dict[str, AgentDefinition] = {}
         self.asking: dict[Ref, Deferred[Sessions]] = {}
         subscribe(RECORDS)
+        subscribe(TOOLS)
         self.branches = await read_branches()
         await self._find_running()
         for record in await Library.list("library", "agents"):
@@ -127,12 +128,6 @@ class Agents(GenServer):
     def definitions(self) -> list[AgentDefinition]:
         """The agents that run, by name."""
         return [self.running[name] for name in sorted(self.running)]
-
-    @call
-    def grants(self, name: str) -> GrantsView | None:
-        """What an agent may do, and why; None if it does not run."""
-        agent = self.running.get(name)
-        return None if agent is None else explain(self.gate.tools(), agent.authority())
 
     @call
     def grants(self, name: str) -> GrantsView | None:
@@ -183,6 +178,8 @@ class Agents(GenServer):
                     await self._end(name, keep=())
                     for fork in self.branches.of(name):
                         await self._end_branch(fork)
+            case ToolsChanged():
+                await self._report_again()
             case Later(agent=name) if name in self.running:
                 await self._begin_branches(self.running[name])
             case WhoAmI(agent=agent, pid=pid):
@@ -204,16 +201,7 @@ class Agents(GenServer):
             for problem in error.problems:
                 Library.report("library", problem)
             return
-        for grant, near in self.gate.unknown(agent.tools).items():
-            mend = (
-                f"Did you mean {near!r}?"
-                if near
-                else "Name tools as in docs/tools.md, or patterns such as notes.*."
-            )
-            line = record.line("tools")
-            Library.report("library", Problem(record.path, line, f"no tool is named {grant!r}", mend))
-        for problem in bare_grants(record):
-            Library.report("library", problem)
+        self._report(record, agent)
         known = self.running.get(agent.name)
         if known is not None and known.rooms == agent.rooms and tree_of(agent.name) is not None:
             self.running[agent.name] = agent
@@ -224,6 +212,24 @@ class Agents(GenServer):
         await self._begin(agent, record)
         self._amend(agent)
         await self._begin_branches(agent)
+
+    def _report(self, record: Record, agent: AgentDefinition) -> None:
+        """What of a good record grants nothing, as nobody may have meant."""
+        for word, near in self.gate.unknown(agent.tools).items():
+            other = "Name tools as in docs/tools.md, or patterns such as notes.*."
+            mend = f"Did you mean {near!r}?" if near else other
+            line = record.line("tools")
+            Library.report("library", Problem(record.path, line, f"no tool is named {word!r}", mend))
+        for problem in bare_grants(record):
+            Library.report("library", problem)
+
+    async def _report_again(self) -> None:
+        """Other tools are there now: what named none may name one."""
+        for record in await Library.list("library", "agents"):
+            agent = self.running.get(agent_name(record.path))
+            if agent is not None:
+                Library.clear("library", record.path)
+                self._report(record, agent)
 
     def _rooms(self, agent: AgentDefinition) -> list[str]:
         return [*agent.rooms, *(fork.room for fork in self.branches.of(agent.name))]

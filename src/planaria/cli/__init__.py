@@ -24,10 +24,6 @@ SECTIONS = {
         "doctor": "planaria.cli.doctor:doctor",
         "stop": "planaria.cli.stop:stop",
     },
-    "Who may do what": {
-        "grants": "planaria.cli.grants:grants",
-        "totp": "planaria.cli.totp:totp",
-    },
     "Talk and work": {
         "chat": "planaria.cli.chat:chat",
         "rooms": "planaria.cli.rooms:rooms",
@@ -46,6 +42,8 @@ SECTIONS = {
         "dead": "planaria.cli.dead:dead",
     },
     "What is allowed": {
+        "grants": "planaria.cli.grants:grants",
+        "totp": "planaria.cli.totp:totp",
         "breakers": "planaria.cli.breakers:breakers",
         "budget": "planaria.cli.budget:budget",
     },

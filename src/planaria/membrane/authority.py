@@ -123,12 +123,20 @@ class Rule:
 class Layer:
     """One set of names and grants: an agent's own, or what was handed on."""
 
-    __slots__ = ("grants", "names", "open", "rules")
+    __slots__ = ("grants", "names", "only", "open", "rules")
 
-    def __init__(self, names: Sequence[str] | None, grants: Iterable[Grant], *, open: bool = False) -> None:
+    def __init__(
+        self,
+        names: Sequence[str] | None,
+        grants: Iterable[Grant],
+        *,
+        open: bool = False,
+        only: frozenset[str] | None = None,
+    ) -> None:
         self.names = None if names is None else tuple(names)
         self.grants = {grant.capability: grant for grant in grants}
         self.open = open
+        self.only = only
         self.rules: dict[str, Rule | None] = {}
 
     def rule(self, name: str) -> Rule | None:
@@ -143,6 +151,10 @@ class Layer:
         if grant is None and known.default:
             grant = Grant(name, known.default, where=BY_DEFAULT)
         return None if grant is None else Rule(known, grant)
+
+    def unnamed(self) -> "Layer":
+        """The same capabilities, whatever the tools are called."""
+        return Layer(None, self.grants.values(), open=self.open, only=self.only)
 
     def names_tool(self, name: str, *, own: bool) -> str | None:
         """The word that names a tool; None if none does. `*` names no tool of the garden's own folder (`own`)."""
@@ -214,7 +226,9 @@ class Authority:
                 return Refusal(known.name, touch.shown, "", str(error))
         verdict: Verdict = ALLOWED
         for layer in self.layers:
-            if layer.open:
+            if layer.only is not None and known.name not in layer.only:
+                return Refusal(known.name, touch.shown, "", f"the calling tool does not declare {known.name}")
+            if layer.open or layer.only is not None:
                 continue
             rule = layer.rule(known.name)
             if rule is None:
@@ -231,7 +245,9 @@ class Authority:
     def is_free(self, name: str) -> bool:
         """Whether a capability may be used on anything at all, unasked: then nothing need be looked at."""
         for layer in self.layers:
-            if layer.open:
+            if layer.only is not None and name not in layer.only:
+                return False
+            if layer.open or layer.only is not None:
                 continue
             rule = layer.rule(name)
             if rule is None or rule.deny or rule.ask or rule.second_factor:
@@ -242,7 +258,8 @@ class Authority:
 
     def grants_of(self, name: str) -> list[Grant]:
         """The grants of a capability, one of each layer that has one; those by default among them."""
-        return [rule.grant for layer in self.layers if (rule := layer.rule(name)) is not None]
+        rules = [layer.rule(name) for layer in self.layers if layer.only is None]
+        return [rule.grant for rule in rules if rule is not None]
 
     def lacks(self, name: str) -> list[Refusal]:
         """Why nothing can be done with a capability; empty if something can."""
@@ -252,8 +269,20 @@ class Authority:
         """The word by which each layer names a tool."""
         return [layer.names_tool(tool, own=own) for layer in self.layers]
 
+    def for_tool(self, needs: Collection[str]) -> "Authority":
+        """What a tool with these needs may do for this caller by calling others: no capability beside them.
+
+        Which tools it calls is for its author to say, so they need not be named; what they may do is not.
+        """
+        made = Authority(self.caller)
+        mine = [layer.unnamed() for layer in self.layers]
+        made.layers = (*mine, Layer(None, (), only=frozenset(needs)))
+        return made
+
     def _lacks(self, layer: Layer, name: str) -> Refusal | None:
-        if layer.open:
+        if layer.only is not None and name not in layer.only:
+            return Refusal(name, "", "", f"the calling tool does not declare {name}")
+        if layer.open or layer.only is not None:
             return None
         known = capability(name)
         rule = layer.rule(name)

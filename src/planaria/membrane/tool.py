@@ -91,6 +91,18 @@ class MissingService(LookupError):
     """A tool asked its context for a service this node does not offer."""
 
 
+class ToolCrashed(Exception):
+    """A tool that runs in a process of its own raised there; the text is told as it is."""
+
+
+class ToolCaller:
+    """Calls other tools for a tool that runs in a process of its own; see `Context.call`."""
+
+    async def call(self, tool: str, arguments: dict[str, Any]) -> "Outcome":
+        """Call one."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Who calls a tool, and where it may look.
@@ -143,6 +155,16 @@ class Context:
         assert found is None or isinstance(found, service)
         return found
 
+    async def call(self, tool: str, /, **arguments: Any) -> "Outcome":
+        """Call a built-in tool, from a tool of the garden's own folder: through the gate, as the same caller.
+
+        Only what the calling tool `needs`, and its caller is granted, may be used.
+
+        Raises:
+            MissingService: this tool runs in the node itself, where it calls what it needs directly.
+        """
+        return await self.get(ToolCaller).call(tool, arguments)
+
     def with_call(self, call_id: str) -> "Context":
         """The same context for another call."""
         return replace(self, call_id=call_id)
@@ -161,7 +183,8 @@ class Tool:
             `ask` a person, or `fail`.
         waits: whether it spends its time waiting, for people or for a moment. Then being cut off says nothing
             against it, however often it happens.
-        touches: what a call uses its capabilities on; None: it may be anything.
+        touches: what a call uses its capabilities on; None: it may be anything. `touch_names` is what it was made of,
+            if it was made of names of arguments.
         ask: whether a person is asked before each call.
         second_factor: whether that person must give a code, too.
         source: the file of the garden it comes from; empty: it is built in.
@@ -183,6 +206,7 @@ class Tool:
     second_factor: bool = False
     source: str = ""
     breaker: str = ""
+    touch_names: Mapping[str, str] | None = None
 
     def touched(self, bound: Mapping[str, Any]) -> tuple[Touch, ...]:
         """What a call with these arguments uses its capabilities on."""
@@ -278,6 +302,7 @@ def tool(
             touching(touches, needs) if isinstance(touches, Mapping) else touches,
             ask or second_factor,
             second_factor,
+            touch_names=dict(touches) if isinstance(touches, Mapping) else None,
         )
 
     return decorate

@@ -49,12 +49,29 @@ from planaria.membrane.gate.prepared import Ended, Prepared, call_event
 from planaria.membrane.gate.registry import Registry, ToolConflict, nearest_tool
 from planaria.membrane.gate.remembered import approved_of
 from planaria.membrane.gate.unknown import settle
-from planaria.membrane.tool import Context, Denied, Done, Failed, HeldBack, MissingService, Outcome, Tool
-from planaria.otp import CallError, Exit, Pid, Server, now, self_, wait_down
+from planaria.membrane.tool import (
+    Context,
+    Denied,
+    Done,
+    Failed,
+    HeldBack,
+    MissingService,
+    Outcome,
+    Tool,
+    ToolCrashed,
+)
+from planaria.otp import CallError, Exit, Pid, Server, broadcast, now, self_, wait_down
 
 __all__ = ["Ended", "Gate", "Prepared", "ToolConflict", "granted", "load_tools", "spoken"]
 
+TOPIC = "tools"
 ARGUMENT_LIMIT = 2_000  # characters of one argument that are journaled
+
+
+class ToolsChanged(msgspec.Struct, frozen=True):
+    """Other tools are there now, from this source."""
+
+    source: str
 
 
 class Gate:
@@ -89,10 +106,13 @@ class Gate:
     def put(self, source: str, tools: Sequence[Tool]) -> None:
         """Offer the tools of a file, or another source that comes and goes, in place of those it had before.
 
+        Tells `ToolsChanged` on the topic `tools`.
+
         Raises:
             ToolConflict: another source has a tool of that name; nothing has changed.
         """
         self._registry.put(source, tools)
+        broadcast(TOPIC, ToolsChanged(source))
 
     def offered(self, authority: Authority | Sequence[str]) -> list[Tool]:
         """The tools that are on offer: named, and their capabilities granted for something."""
@@ -372,6 +392,8 @@ async def _answer(
         return Failed(f"{tool.name} cannot work here: {error}"), "failed"
     except CallError as error:
         return Failed(f"{tool.name} got no answer: {error}", retry=True), "unreachable"
+    except ToolCrashed as error:
+        return Failed(str(error)), "crash"
     except Exit:
         raise
     except Exception as error:  # noqa: BLE001 - by contract: what a tool raises is news for its caller
