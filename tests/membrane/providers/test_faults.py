@@ -1,5 +1,6 @@
 """Every fault of `planaria.testing.faults`, on a real socket, in both dialects and both ways to read."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,3 +128,10 @@ async def test_a_sink_that_raises_ends_the_call(server, provider):
     with pytest.raises(Enough):
         await provider.push(ask("works"), sink)
     await server.left()
+
+
+def test_the_page_has_every_fault():
+    page = (Path(__file__).parents[3] / "docs" / "providers.md").read_text(encoding="utf-8")
+    for name, fault in FAULTS.items():
+        becomes = fault.becomes.__name__ if fault.becomes else "an answer"
+        assert f"| `{name}` | {fault.what} | {becomes} |" in page

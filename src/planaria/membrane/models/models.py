@@ -202,7 +202,13 @@ class Models:
         ]
 
     def cost_micro(self, provider: str, model: str, usage: Usage) -> int | None:
-        """What a call cost in micro-USD; 0 on one's own machine; None if the price is not known."""
+        """What a call cost in micro-USD: as the provider says, else by the prices; 0 on one's own machine.
+
+        Returns:
+            None if nobody says and the price is not known.
+        """
+        if usage.told_micro_usd is not None:
+            return usage.told_micro_usd
         place = self.catalogue.find(f"{provider}/{model}")
         if place is None or place.model.prices is None:
             return None

@@ -81,6 +81,7 @@ VENDORS: tuple[VendorSpec, ...] = (
         light="openrouter/auto",
         medium="openrouter/auto",
         heavy="openrouter/auto",
+        quirks=Quirks(reasoning_back="reasoning_details", file_urls=True, extra={"usage": {"include": True}}),
     ),
     VendorSpec(
         "mistral",
@@ -100,8 +101,8 @@ VENDORS: tuple[VendorSpec, ...] = (
         light="deepseek-v4-flash",
         medium="deepseek-v4-flash",
         heavy="deepseek-v4-pro",
-        # With thinking on, a tool loop must send all thinking back, which we do not.
-        quirks=Quirks(extra={"thinking": {"type": "disabled"}}),
+        # It thinks when an effort is asked for; then a tool loop has to send its thinking back.
+        quirks=Quirks(schema="json_object", reasoning_back="reasoning_content", thinking_switch=True),
     ),
     VendorSpec(
         "xai",
