@@ -11,6 +11,7 @@ from typing import Any
 from planaria.cortex.event import Event
 from planaria.nerve.trace.asides import aside
 from planaria.nerve.trace.flows import take_flow
+from planaria.nerve.trace.guards import GUARDS
 from planaria.nerve.trace.kin import KIN
 from planaria.nerve.trace.knot import Knot
 from planaria.nerve.trace.prompt import prompt_facts
@@ -274,4 +275,5 @@ HANDLERS: dict[str, Callable[[Fold, Event], None]] = {
     "tool.repeated": tool_repeated,
     "tool.finished": tool_finished,
     **KIN,
+    **GUARDS,
 }
