@@ -363,6 +363,11 @@ class Room(GenServer):
         """What an agent has not answered, oldest first."""
         return [delivery.message for delivery in self.transcript_.deliveries(agent)]
 
+    @call
+    def around(self, agent: str) -> tuple[list[str], list[str]]:
+        """What an agent has to know before it thinks: ids of what it has not answered, and the agents of this room."""
+        return list(self.transcript_.pending.get(agent, ())), list(self.transcript_.members)
+
     # --- members --------------------------------------------------------------------------------------------------
 
     @call
