@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from planaria.membrane.sandbox.errors import PolicyRefused, SandboxBroken, SandboxError
 from planaria.membrane.sandbox.granted import policy_of, reach_of_caller
 from planaria.membrane.sandbox.policy import SandboxPolicy
@@ -44,7 +46,7 @@ async def policy_for(context: Context, *, seconds: float | None = None) -> tuple
 
 def with_fields(policy: SandboxPolicy, **changes: Any) -> SandboxPolicy:
     """The policy with other values."""
-    return SandboxPolicy(**{name: getattr(policy, name) for name in policy.__struct_fields__} | changes)
+    return msgspec.structs.replace(policy, **changes)
 
 
 async def run_boxed(

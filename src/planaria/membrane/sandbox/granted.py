@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from planaria.membrane.authority import BY_DEFAULT, Allowed, Authority, Layer, Refusal
 from planaria.membrane.capability import Touch
 from planaria.membrane.sandbox.policy import SandboxPolicy, is_within
@@ -84,17 +86,15 @@ def _with(
     hidden: Iterable[Path],
     garden: Path,
 ) -> SandboxPolicy:
-    hidden = sorted({*hidden, *basis.hidden})
-    return SandboxPolicy(
-        **{
-            **{name: getattr(basis, name) for name in basis.__struct_fields__},
-            "read": (*basis.read, *(path for path in read if not is_within(path, hidden))),
-            "write": (*basis.write, *(path for path in write if not is_within(path, hidden))),
-            "kept": tuple(sorted({*kept, *basis.kept})),
-            "hidden": tuple(hidden),
-            "below": (*basis.below, garden),
-            "dotted": False,
-        }
+    unseen = sorted({*hidden, *basis.hidden})
+    return msgspec.structs.replace(
+        basis,
+        read=(*basis.read, *(path for path in read if not is_within(path, unseen))),
+        write=(*basis.write, *(path for path in write if not is_within(path, unseen))),
+        kept=tuple(sorted({*kept, *basis.kept})),
+        hidden=tuple(unseen),
+        below=(*basis.below, garden),
+        dotted=False,
     )
 
 

@@ -85,7 +85,10 @@ def write_report(descriptor: int, report: Report) -> None:
 def read_report(descriptor: int) -> Report | None:
     """The report in a file that is open; closes it. None: it says nothing."""
     told = _load(descriptor)
-    return Report(**{**told, "weaker": tuple(told["weaker"])}) if told else None
+    if not told:
+        return None
+    told["weaker"] = tuple(told["weaker"])
+    return Report(**told)
 
 
 def _load(descriptor: int) -> dict[str, Any]:
