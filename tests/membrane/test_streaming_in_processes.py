@@ -1,5 +1,7 @@
 """Streaming where it happens: in tasks of a node, that may be killed at any moment."""
 
+import asyncio
+
 import pytest
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -10,6 +12,7 @@ from planaria.membrane.providers.openai_compatible import OpenAICompatible
 from planaria.membrane.providers.pydantic_ai_bridge import PydanticAI
 from planaria.otp import Node, exit_signal, receive, self_, send, spawn
 from planaria.testing.model_server import Answer, ModelServer
+from planaria.testing.models import After, Hang, ScriptedProvider
 
 ASK = ModelRequest("m", (Message("user", "hi"),))
 
@@ -92,3 +95,26 @@ async def test_many_processes_stream_at_once():
 
         assert await node.run(main) == ["one two three"] * 100
         provider.close()
+
+
+async def test_a_scripted_model_hangs_until_whoever_asks_is_killed_and_waits_by_the_nodes_clock(node):
+    model = ScriptedProvider([Hang(("so",)), After(60.0, "late")])
+
+    async def main():
+        speaker = spawn(iterate, model, self_())
+        assert await receive((TextDelta,)) == TextDelta("so")
+        assert model.hanging == 1
+        exit_signal(speaker, "kill")
+
+    async def listen():
+        spawn(iterate, model, self_())
+        return await receive((TextDelta,))
+
+    await node.run(main)
+    await node.settle()
+    assert model.hanging == 0
+    late = asyncio.ensure_future(node.run(listen))
+    await node.settle()
+    assert not late.done()
+    await node.advance(60.0)
+    assert await late == TextDelta("late")

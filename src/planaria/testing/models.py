@@ -5,6 +5,7 @@
 Each request takes the next line; `requests` holds what was asked. No network, no clock, no chance.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from planaria.membrane.provider import (
     Usage,
 )
 from planaria.membrane.providers.offline import word_pieces
+from planaria.otp import sleep
 
 
 class Say(msgspec.Struct, frozen=True):
@@ -60,7 +62,21 @@ class Fail(msgspec.Struct, frozen=True):
     pieces: tuple[str, ...] = ()
 
 
-type Line = Say | Call | Calls | Fail | str | Callable[[ModelRequest], "Say | Call | Calls | Fail | str"]
+class Hang(msgspec.Struct, frozen=True):
+    """Say `pieces`, then nothing more, until whoever asks gives up or is killed; `hanging` counts those."""
+
+    pieces: tuple[str, ...] = ()
+
+
+class After(msgspec.Struct, frozen=True):
+    """Play `line` after so many seconds, of the node's clock: virtual ones in a virtual node."""
+
+    seconds: float
+    line: "Plain"
+
+
+type Plain = Say | Call | Calls | Fail | Hang | str
+type Line = Plain | After | Callable[[ModelRequest], Plain]
 
 
 class ScriptExhausted(AssertionError):
@@ -68,13 +84,19 @@ class ScriptExhausted(AssertionError):
 
 
 class ScriptedProvider:
-    """A `Provider` that plays a script. A string is `Say`; a function sees the request and answers with a line."""
+    """A `Provider` that plays a script. A string is `Say`; a function sees the request and answers with a line.
+
+    Attributes:
+        requests: what was asked, in order.
+        hanging: requests that are in a `Hang` now.
+    """
 
     def __init__(
         self, script: Sequence[Line] = (), name: str = "scripted", models: Sequence[str] = ("scripted",)
     ) -> None:
         self.name = name
         self.requests: list[ModelRequest] = []
+        self.hanging = 0
         self._script = list(script)
         self._models = tuple(models)
 
@@ -97,14 +119,20 @@ class ScriptedProvider:
         if not self._script:
             raise ScriptExhausted(f"{self.name} was asked {len(self.requests)} times, its script is shorter")
         line = self._script.pop(0)
+        if isinstance(line, After):
+            await sleep(line.seconds)
+            line = line.line
         if callable(line):
             line = line(request)
         if isinstance(line, str):
             line = Say(line)
-        if isinstance(line, Fail):
+        if isinstance(line, Fail | Hang):
             for piece in line.pieces:
                 yield TextDelta(piece)
-            raise line.error
+            if isinstance(line, Fail):
+                raise line.error
+            await self._hang()
+            return
         reasoning = line.reasoning if isinstance(line, Say) else ""
         if reasoning:
             yield ReasoningDelta(reasoning)
@@ -122,6 +150,13 @@ class ScriptedProvider:
             provider=self.name,
             reasoning=reasoning,
         )
+
+    async def _hang(self) -> None:
+        self.hanging += 1
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.hanging -= 1
 
     async def models(self) -> list[ModelInfo]:
         """The names it was given."""
