@@ -150,6 +150,8 @@ def test_old_results_of_a_long_turn_give_way_and_those_of_the_last_step_stay():
     tools = [m.content for m in compose("scout", turn, [], "S", 2, 4500) if m.role == "tool"]
     assert tools[0] == "0" * 400 + "\n[cut here: 1600 more characters of the result 1/0/0]"
     assert tools[1:] == ["1" * 2000, "2" * 2000]
+    least = [m.content for m in compose("scout", turn, [], "S", 2, 10) if m.role == "tool"]
+    assert "[cut here" in least[1] and least[2] == "2" * 2000
     assert [len(m.content) for m in compose("scout", turn, [], "S", 1, 10) if m.role == "tool"] == [2000] * 3
 
 
