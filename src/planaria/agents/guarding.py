@@ -53,7 +53,7 @@ class Chosen(msgspec.Struct, frozen=True):
 
     @property
     def reason(self) -> str:
-        """The exit reason."""
+        """The exit reason's detail."""
         return f"{self.cause} ({self.mode})"
 
 

@@ -82,6 +82,7 @@ from planaria.otp import (
     NoProcess,
     Pid,
     Ref,
+    Shutdown,
     Task,
     TaskDone,
     TaskRef,
@@ -558,7 +559,9 @@ class AgentProcess(GenServer):
                     self.lost = True  # what follows is read from the journal
                     self._next_piece(turn)
                 else:
-                    self.stop(value.reason)
+                    self.stop(
+                        Shutdown(value.reason)
+                    )  # no crash, but an end all the same: it is started again
                 return
             case Thought() | Begun():
                 self.ending = self.results = ()

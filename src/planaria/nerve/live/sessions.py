@@ -81,6 +81,7 @@ class _Session:
         self.turn = self.author = self.asked = self.saying = self.model = self.last_error = self.trace_id = ""
         self.guard = ""
         self.trips = 0
+        self.questioned = False  # whether a person is asked how it goes on
         self.asking = False  # whether a model call has begun and not ended
         self.step = self.turns = self.failures = self.tokens_in = self.tokens_out = self.cost_micro = 0
         self.waiting: dict[str, str] = {}  # message -> author
@@ -102,6 +103,12 @@ class _Session:
         if self.doing is _RUNS:
             return f"runs {', '.join(map(_call_text, self.tools.values()))}"[:LONGEST_TEXT]
         return self.doing
+
+    def goes_on(self) -> str:
+        """What a restarted process does: it was begun before, and is in no event a second time."""
+        if self.questioned:
+            return _MODES["ask"]
+        return _RUNS if self.tools else _ASKS if self.asking else "goes on with its turn"
 
     def row(self) -> SessionRow:
         return SessionRow(
@@ -250,7 +257,7 @@ class Sessions(Projected):
         message = str(payload.get("message", ""))
         attempt = payload.get("attempt", 1)
         session.turn = message if attempt == 1 else f"{message}~{attempt}"
-        session.guard = ""
+        session.guard, session.questioned = "", False
         session.turn_since, session.trace_id, session.step = event.at, event.trace_id, 0
         session.author, session.asked = self.said.get(message) or (str(payload.get("author", "")), "")
         session.waiting.pop(message, None)
@@ -315,6 +322,7 @@ class Sessions(Projected):
     def _chosen(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
         mode = str(payload.get("mode", ""))
         done = _MODES.get(mode, mode)
+        session.questioned = mode == "ask"
         session.guard = f"{session.guard} → {done} ({payload.get('why', '')})"
         session.now("waiting", done, event.at)
 
@@ -326,6 +334,7 @@ class Sessions(Projected):
         session.cost_micro += payload.get("cost_micro") or 0
 
     def _guided(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        session.questioned = False
         said = ": ".join(filter(None, (str(payload.get("option", "")), str(payload.get("text", "")))))
         session.guard = f"{session.guard} → {payload.get('by') or 'nobody'} said {said or 'nothing'}"
         session.now("thinking", "goes on as it was told", event.at)
@@ -360,9 +369,7 @@ class Sessions(Projected):
                     return
                 session = self._session(f"{PREFIX}{agent}@{room}")
                 if session.doing == _AGAIN and state != "idle":
-                    # What it does now was begun before it was restarted, and is in no event a second time.
-                    what = _RUNS if session.tools else _ASKS if session.asking else "goes on with its turn"
-                    session.now(state, what, self.node.clock.wall())
+                    session.now(state, session.goes_on(), self.node.clock.wall())
                 elif doing:
                     session.now(state, doing, self.node.clock.wall())
                 elif state != session.status and not (session.turn and state == "idle"):
@@ -407,7 +414,7 @@ _MODES = {
     "fresh": "begins afresh from a hand-off note",
     "amend": "goes on with an added instruction",
     "reroute": "asks another model",
-    "ask": "asks a person",
+    "ask": "waits for a person to say how to go on",
     "give_up": "gives the message up",
 }
 _TAKE: dict[str, Callable[[Sessions, _Session, dict[str, Any], Event], None]] = {
