@@ -19,6 +19,7 @@ from planaria.immune.ledger import AccountPath, Exhausted, accounts_of
 from planaria.membrane.calls.lane import Permit
 from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.process import wait_for_permit
+from planaria.membrane.calls.routes import is_lasting, rounded
 from planaria.membrane.calls.seat import Seat
 from planaria.membrane.calls.treatment import LONGEST_WAIT, Place, Tried, places
 from planaria.membrane.errors import (
@@ -115,17 +116,44 @@ class Exchange:
     ) -> None:
         self.models = models
         self.permits = permits
+        self.catalogue = catalogue_of(models)
         own: Preferences = getattr(models, "preferences", Preferences())
         self.preferences = preferences or own
 
     def route(self, request: Request) -> Route:
         """The candidates for a request, in order."""
-        catalogue = catalogue_of(self.models)
+        catalogue = self.catalogue
         if catalogue is None:
             choice = self.models.resolve(request.wanted)
             return Route((Candidate(choice.provider.name, choice.model, "asked for by name"),))
-        usage: Mapping[str, ProviderUsage] = {} if self.permits is None else self.permits.usage()
-        return route(request, catalogue, usage, breakers_of(node_()).states(), self.preferences)
+        permits, breakers = self.permits, breakers_of(node_())
+        usage: Mapping[str, ProviderUsage] = {} if permits is None else permits.usage()
+        if permits is None or usage:
+            return self._route(request, catalogue, usage, breakers)
+        routes, wish = permits.routes.of(catalogue), rounded(request)
+        found = routes.found.get(wish)
+        if found is None:
+            found = route(wish, catalogue, {}, {}, self.preferences)
+            if not is_lasting(found):
+                return self._route(request, catalogue, usage, breakers)
+            routes.found[wish] = found
+        first = found.candidates[0]
+        if (
+            breakers.state(f"provider:{first.provider}")
+            == breakers.state(f"provider:{first.ref}")
+            == "closed"
+        ):
+            return found
+        return self._route(request, catalogue, usage, breakers)
+
+    def _route(
+        self,
+        request: Request,
+        catalogue: Catalogue,
+        usage: Mapping[str, ProviderUsage],
+        breakers: BreakerTable,
+    ) -> Route:
+        return route(request, catalogue, usage, breakers.states(), self.preferences)
 
     async def seat(
         self,
@@ -235,12 +263,19 @@ class Exchange:
         )
 
     def _choice(self, candidate: Candidate, request: Request) -> Choice:
-        if catalogue_of(self.models) is None:
+        catalogue = self.catalogue
+        if catalogue is None:
             return self.models.resolve(request.wanted)
-        return self.models.resolve(candidate.ref)
+        if self.permits is None:
+            return self.models.resolve(candidate.ref)
+        choices, key = self.permits.routes.of(catalogue).choices, (candidate.provider, candidate.model)
+        choice = choices.get(key)
+        if choice is None:
+            choice = choices[key] = self.models.resolve(candidate.ref)
+        return choice
 
     def _limits(self, provider: str) -> ProviderLimits:
-        catalogue = catalogue_of(self.models)
+        catalogue = self.catalogue
         entry = None if catalogue is None else catalogue.provider(provider)
         return NO_LIMITS if entry is None else entry.limits
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from planaria.immune.amount import Amount
 from planaria.membrane.calls.lane import Day, Lane, Permit
+from planaria.membrane.calls.routes import Routes
 from planaria.membrane.calls.treatment import LONGEST_WAIT
 from planaria.membrane.errors import HeldBack
 from planaria.membrane.models.catalogue import ProviderLimits
@@ -36,10 +37,13 @@ class Permits:
 
     Args:
         zone: an IANA name: whose days the limits of a day are of.
+    Attributes:
+        routes: that were found while all had room.
     """
 
     def __init__(self, zone: str = "UTC") -> None:
         self.lanes: dict[str, Lane] = {}
+        self.routes = Routes()
         self._before: Mapping[str, Amount] = {}
         self._zone = ZoneInfo(zone)
         self._day = ("", 0.0, 0.0)  # its name, and the unix seconds between which it is that
