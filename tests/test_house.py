@@ -47,7 +47,7 @@ MEMBRANE = (
     *("ids", "provider", "errors", "structured", "capability", "scopes", "grants", "authority"),
     *("docstring", "parameters", "schema_arguments", "tool"),
     *("events", "commands"),
-    *("wire", "providers", "models", "calls", "sandbox", "web", "gate", "mcp", "garden_tools"),
+    *("wire", "providers", "models", "calls", "sandbox", "web", "gate", "apis", "mcp", "garden_tools"),
 )
 """The files and rooms of `membrane`, lowest first: what everybody speaks of, models, then tools."""
 EVERYWHERE = frozenset({"__init__", "__main__"})  # the package's own files: `planaria.__version__`

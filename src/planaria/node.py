@@ -16,6 +16,7 @@ from pathlib import Path
 
 import planaria.agents.keeper as agents
 import planaria.agents.later as later_children
+import planaria.membrane.apis.api as apis
 import planaria.membrane.garden_tools.tree as own_tools
 import planaria.membrane.mcp.tree as mcp
 import planaria.rooms.deferred as later_talk
@@ -143,6 +144,7 @@ def tree(
                 task_child(serve_control, services, name="control"),
                 name="nerve",
             ),
+            *apis.tree(settings.apis, garden, gate, environ),
             *mcp.tree(settings.mcp, garden, gate, environ, {Redactor: redactor}, Secrets(key, redactor)),
             supervisor(
                 rooms.tree(),

@@ -14,6 +14,7 @@ Does badly: a key set in two places of the file is reported at the first.
     [log]      level = "warning", format = "human" or "json", file = "node.log" (by default the terminal)
     [telemetry]  otlp_endpoint = "http://127.0.0.1:4318/v1/traces", otlp_headers_env = "NAME", content = false
     [breakers.tool], .provider, .mcp, .gateway: when what keeps failing is left alone (`config/breakers.py`)
+    [apis.NAME]: services described with OpenAPI, as tools (`config/apis.py`)
     [mcp.servers.NAME], [mcp.clients.NAME]: tools of others, and others who use ours (`config/mcp.py`)
     [budget], [budget.garden], .agent, .room, .session, .provider: what may be spent (`config/budget.py`)
     [models]   default = "local/some-model", local_first = true
@@ -35,6 +36,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from planaria.config.age import FOREVER, parse_age
+from planaria.config.apis import ApiSettings
 from planaria.config.breakers import BreakerSettings
 from planaria.config.budget import BudgetSettings, Limits
 from planaria.config.database import check_address
@@ -169,12 +171,14 @@ class Settings(msgspec.Struct, frozen=True):
     breakers: BreakerSettings = BreakerSettings()
     budget: BudgetSettings = BudgetSettings()
     mcp: McpSettings = McpSettings()
+    apis: dict[str, ApiSettings] = {}
 
     def secret_variables(self) -> frozenset[str]:
         """Names of the environment variables that hold secrets."""
         names = {p.api_key_env for p in self.models.providers.values()} | {self.journal.database_env}
         names |= {self.web.metrics_token_env, self.telemetry.otlp_headers_env}
         names |= {each.token_env for each in self.mcp.servers.values()}
+        names |= {each.key_env for each in self.apis.values()}
         names |= {name for each in self.mcp.servers.values() for name in each.env}
         return frozenset(name for name in names if name)
 
@@ -219,6 +223,7 @@ def parse_settings(text: str, file: Path) -> Settings:
     _check_models(settings, reader)
     _check_budget(settings, reader)
     _check_mcp(settings, reader)
+    _check_apis(settings, reader)
     _check_zone(settings, reader)
     return settings
 
@@ -351,6 +356,23 @@ def _check_mcp(settings: Settings, reader: TomlReader) -> None:
         if not _NODE_NAME.fullmatch(name):
             mend = "use a-z, 0-9, - and _, beginning with a letter or digit"
             raise reader.fault(("mcp", "clients", name), f"client name {name!r}", mend)
+
+
+def _check_apis(settings: Settings, reader: TomlReader) -> None:
+    for name, api in settings.apis.items():
+        path = ("apis", name)
+        if not _NODE_NAME.fullmatch(name):
+            mend = "use a-z, 0-9, - and _, beginning with a letter or digit"
+            raise reader.fault(path, f"service name {name!r}", mend)
+        if api.base_url is not None:
+            _check_address(api.base_url, (*path, "base_url"), reader)
+        if api.key_env is not None and not _ENV_NAME.fullmatch(api.key_env):
+            mend = 'write its name, as in key_env = "TRACKER_KEY"; the key itself stays out of this file'
+            raise reader.fault((*path, "key_env"), "'key_env' is not the name of a variable", mend)
+        plain = os.path.normpath(api.description)
+        if "://" not in api.description and (os.path.isabs(plain) or plain.startswith("..")):
+            mend = "write a file below the garden, or an https address"
+            raise reader.fault((*path, "description"), f"{api.description!r} leaves the garden", mend)
 
 
 def _check_address(address: str, path: KeyPath, reader: TomlReader) -> None:

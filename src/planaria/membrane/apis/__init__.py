@@ -1,0 +1,1 @@
+"""Services that describe themselves with OpenAPI, as tools."""
