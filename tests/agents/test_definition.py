@@ -40,6 +40,7 @@ def test_the_model_called_default_is_that_of_the_node():
         ("host: maybe", "host cannot be 'maybe'. Write true or false"),
         ("tools: [1]", "tools must be a list of names. Write `tools: [one, two]`"),
         ("budget: {usd_per_dya: 1}", "there is no limit 'usd_per_dya'. Did you mean 'usd_per_day'?"),
+        ("fallback: web.fetch", "fallback must be a mapping of tools. Write `fallback:"),
         ("budget: 5", "budget must be a mapping. Write `budget: {usd_per_day: 1.0}`"),
         ("rooms: [The Pond]", "'The Pond' is no name for a room. Use small letters"),
     ],

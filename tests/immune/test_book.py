@@ -107,6 +107,28 @@ def test_what_is_settled_is_free_and_what_was_spent_is_not():
     refused(accounts, micro_usd=1)
 
 
+def test_a_tool_call_that_is_over_is_held_until_its_end_is_in_the_journal():
+    accounts, script = book(garden=Limits(calls_per_day=2)), Script()
+    held = reserve(accounts, calls=1)
+    accounts.end(held, "c1")
+    reserve(accounts, calls=1)
+    refused(accounts, calls=1)
+    accounts.take(script.ran(call_id="c1"))
+    assert accounts.garden.held[2] == 1 and accounts.garden.day[2] == 1
+    accounts.end(next(iter(accounts.open)), "c2")
+    accounts.take(script.event("turn.finished", SCOUT, {"turn": "M", "outcome": "stopped"}, "M"))
+    assert not accounts.open and not accounts.ended  # its end is never written
+
+
+def test_a_step_of_a_run_has_no_turn():
+    accounts, script = book(), Script()
+    reserve(accounts, AccountPath("run:R", "R.00003"), calls=1)
+    accounts.take(script.ran(session="run:R", turn="R.00003"))
+    assert "run:R" in accounts.accounts and not [n for n in accounts.accounts if n.startswith("turn:run")]
+    accounts.take(script.event("workflow.run.finished", "run:R", {}))
+    assert "run:R" not in accounts.accounts
+
+
 def test_of_two_reservations_that_do_not_fit_together_the_first_wins_and_the_second_takes_nothing():
     accounts = book(garden=Limits(calls_per_day=1))
     reserve(accounts, calls=1)

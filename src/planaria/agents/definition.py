@@ -44,6 +44,7 @@ class AgentDefinition(msgspec.Struct, frozen=True):
         guards: when its guards speak up.
         restart: what a session of it does otherwise after they have, or after it has failed.
         privacy: `local`: only models on this machine or the private network are asked, whatever else is wished.
+        fallback: by tool, the one that is called in its place while a breaker holds it back.
         budget: what it may spend, by turn and day; the ledger reads it from the record itself (`immune/`).
     """
 
@@ -66,6 +67,7 @@ class AgentDefinition(msgspec.Struct, frozen=True):
     restart: RestartPolicy = RestartPolicy()
     privacy: Literal["local"] | None = None
     budget: Limits = NO_LIMITS
+    fallback: dict[str, str] = {}
 
     @property
     def local_only(self) -> bool:
@@ -89,7 +91,7 @@ _IGNORED = ("class", "title", "tags", "created", "updated")
 _FIELDS = (
     *("description", "model", "tools", "rooms", "host", "max_steps", "max_tokens", "temperature"),
     *("arrivals", "parallel", "limits", "prompt", "grants", "guards", "restart", "privacy"),
-    "budget",
+    *("budget", "fallback"),
 )
 BUDGETED = (
     *("contract", "soul", "user", "memory", "room", "instructions", "amendments", "plan", "handoff"),
@@ -140,6 +142,11 @@ def read_agent(record: Record) -> AgentDefinition:
     except LimitsError as error:
         problem, _, mend = str(error).partition("; ")
         wrong("budget", problem, mend[:1].upper() + mend[1:])
+    fallback = values.pop("fallback", {})
+    if not isinstance(fallback, dict) or not all(isinstance(name, str) for name in fallback.values()):
+        wrong(
+            "fallback", "fallback must be a mapping of tools", "Write `fallback: {web.fetch: notes.search}`"
+        )
     if "grants" in values:
         grants, faults = read_grants(
             values.pop("grants"), lambda name: f"{record.path}:{record.line(f'grants.{name}')}"
@@ -153,7 +160,12 @@ def read_agent(record: Record) -> AgentDefinition:
     if problems:
         raise AgentError(problems)
     return AgentDefinition(
-        name=name, instructions=record.body.strip(), grants=grants, budget=budget, **checked
+        name=name,
+        instructions=record.body.strip(),
+        grants=grants,
+        budget=budget,
+        fallback=fallback,
+        **checked,
     )
 
 

@@ -28,6 +28,7 @@ from planaria.agents.outcome import checked
 from planaria.agents.pressure import Pressed, pressure, window_of
 from planaria.agents.request import lean
 from planaria.agents.spans import in_span
+from planaria.agents.stand_in import prepare
 from planaria.agents.streaming import RESUMED, Streaming
 from planaria.agents.turn import Turn, place_of, take
 from planaria.agents.work import Behind
@@ -141,9 +142,7 @@ async def think(
             most = desk.definition.guards.calls_per_step
             crowd = bool(most) and len(response.tool_calls) > most  # of which none is to be begun
             ready = {
-                place: desk.gate.prepare(
-                    *(call.name, call.arguments, desk.context(turn, place), desk.authority_in(state))
-                )
+                place: prepare(desk, call, desk.context(turn, place), desk.authority_in(state))
                 for n, call in enumerate(response.tool_calls[: desk.definition.parallel])
                 if state.last is None and not crowd and (place := place_of(turn, asked.step, n))
             }

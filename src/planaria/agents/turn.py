@@ -216,7 +216,7 @@ def next_action(turn: Turn, max_steps: int) -> Action:
     if turn.course is not STRAIGHT and (changes := _by_course(turn)) is not None:
         return changes
     if turn.failures and not turn.may_retry:
-        return Say(f"I could not answer: {turn.last_error}", None, "failed")
+        return Say(f"I could not answer: {turn.last_error}{_so_far(turn)}", None, "failed")
     if turn.steps:
         number = len(turn.steps) - 1
         step = turn.steps[-1]
@@ -242,6 +242,12 @@ def next_action(turn: Turn, max_steps: int) -> Action:
             text = f"I stopped after {max_steps} steps without an answer; `planaria replay` shows them."
             return Say(text, None, "failed")
     return Think(len(turn.steps), turn.rest)
+
+
+def _so_far(turn: Turn) -> str:
+    """What it has said on the way, which people saw being written; nothing that was paid for is lost."""
+    said = [text for step in turn.steps if (text := step.response.text.strip())]
+    return "\n\nThis is what I had so far:\n\n" + "\n\n".join(said) if said else ""
 
 
 def _by_course(turn: Turn) -> Action | None:
@@ -456,4 +462,7 @@ def _take_tool(turn: Turn, event: Event) -> Turn:
 def result_of(call: ToolCall, event: Event) -> ToolResult:
     """A tool's result as the journal has it, in the words the model reads."""
     outcome = outcome_of(event)
-    return ToolResult(call.id, spoken(outcome), isinstance(outcome, Failed))
+    text, tool = spoken(outcome), event.payload.get("tool", call.name)
+    if tool != call.name:  # see `agents/stand_in.py`
+        text = f"({call.name} is held back now; {tool} was called with the same arguments instead)\n{text}"
+    return ToolResult(call.id, text, isinstance(outcome, Failed))

@@ -21,6 +21,7 @@ from planaria.agents.outcome import finish
 from planaria.agents.past.seed import seeded
 from planaria.agents.past.source import JournalSource
 from planaria.agents.plan import plan_path
+from planaria.agents.stand_in import named
 from planaria.agents.state import compare
 from planaria.agents.turn import KINDS, Say, ToolRun, Turn, take
 from planaria.cortex.errors import EventRefused
@@ -212,9 +213,9 @@ async def run_tool(
         open_calls: of this step. The end of the last is written with the next request.
     """
     if prepared is None:
-        context = desk.context(turn, run.place)
-        name, arguments = run.call.name, run.call.arguments
-        await desk.gate.call(name, arguments, context, desk.authority_in(turn), begun=run.cut_off)
+        name, context = await named(desk, turn, run), desk.context(turn, run.place)
+        arguments, authority = run.call.arguments, desk.authority_in(turn)
+        await desk.gate.call(name, arguments, context, authority, begun=run.cut_off)
         open_calls.left -= 1
         return Ran(await _of_call(desk, turn, run.place))
     ended = await desk.gate.execute(prepared)

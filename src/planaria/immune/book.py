@@ -16,7 +16,7 @@ from planaria.cortex.event_type import EventMismatch
 from planaria.immune.account import MEASURES, Account, Cap, amount, plain, wants
 from planaria.immune.account_path import AccountPath
 from planaria.immune.amount import Amount
-from planaria.immune.bill import BILLS, Bill, bill_of
+from planaria.immune.bill import BILLS, TOOL, Bill, bill_of
 from planaria.immune.chain import Chain
 from planaria.immune.events import BudgetSet
 from planaria.immune.reserving import Exhausted, Reservation
@@ -74,6 +74,7 @@ class Book:
         declared: limits that records have, by account.
         day: the proleptic number of today; it lasts from `day_starts` until `day_ends`, unix seconds.
         open: reservations that are not settled.
+        ended: of them, those of tool calls that are over and not in the journal yet; by session and call id.
         day_turned: called when a day has begun, with the number of the one before and what was spent on it.
     """
 
@@ -87,6 +88,7 @@ class Book:
         self.day = 0
         self.day_starts = self.day_ends = 0.0
         self.open: dict[Reservation, None] = {}
+        self.ended: dict[tuple[str, str], Reservation] = {}
         self.day_turned: Callable[[int, dict[str, Amount]], object] = lambda before, spent: None
         self._above: dict[str, tuple[Account, ...]] = {}  # by session, without turn and provider
         self._chains: dict[AccountPath, Chain] = {}
@@ -101,10 +103,15 @@ class Book:
         self.seq = event.seq
         if event.at >= self.day_ends:
             self.begin_day(event.at)
+        payload = event.payload
         if event.kind in BILLS:
             bill = bill_of(event)
-            return [] if bill is None else self._charge(bill, event.at)
-        payload = event.payload
+            near = [] if bill is None else self._charge(bill, event.at)
+            if self.ended and event.kind == TOOL:
+                written = self.ended.pop((event.session, str(payload.get("call_id", ""))), None)
+                if written is not None:
+                    self.settle(written)
+            return near
         match event.kind:
             case "child.asked":
                 budget = payload.get("budget")
@@ -119,12 +126,20 @@ class Book:
             case "child.finished":
                 self.part(event.session)
             case "turn.finished":
-                self._drop(turn_account(event.session, str(payload.get("turn", ""))))
+                self._turn_over(event.session, str(payload.get("turn", "")))
             case "workflow.run.finished":
                 self._drop(event.session)
             case _:
                 self._set(event)
         return []
+
+    def _turn_over(self, session: str, turn: str) -> None:
+        """Let go of a turn, and of what its calls hold whose end nobody will write any more."""
+        for key, each in list(self.ended.items()):
+            if (each.path.session, each.path.turn) == (session, turn):
+                del self.ended[key]
+                self.settle(each)
+        self._drop(turn_account(session, turn))
 
     def _charge(self, bill: Bill, at: float) -> list[tuple[Account, Cap]]:
         path = AccountPath(bill.session, bill.turn, bill.provider)
@@ -192,6 +207,8 @@ class Book:
         chain = self._chains.get(path)
         if chain is not None:
             return chain
+        if path.turn and not is_session(path.session):
+            return self.chain(AccountPath(path.session, "", path.provider))
         above = self._above.get(path.session)
         if above is None:
             above = self._above[path.session] = self._chain(path.session)
@@ -267,6 +284,12 @@ class Book:
         if reservation in self.open:
             del self.open[reservation]
             reservation.chain.hold(wants(reservation.amount), -1)
+
+    def end(self, reservation: Reservation, call_id: str) -> None:
+        """Hold it until the end of its call is in the journal, whoever writes that."""
+        if reservation in self.open:
+            reservation.holder = None
+            self.ended[reservation.path.session, call_id] = reservation
 
     def reserved(self) -> dict[str, Amount]:
         """What calls under way hold, by account."""

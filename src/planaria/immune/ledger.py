@@ -74,6 +74,13 @@ class Accounts:
         """
         self.book.settle(reservation)
 
+    def end(self, reservation: Reservation, call_id: str) -> None:
+        """A tool call is over; what is held for it is let go of when its `tool.finished` is in the journal.
+
+        For those who write that later, or leave it to others; in between the call counts as held.
+        """
+        self.book.end(reservation, call_id)
+
     def release(self, reservation: Reservation) -> None:
         """The call was not made."""
         self.book.settle(reservation)
@@ -127,6 +134,9 @@ class _NoAccounts(Accounts):
 
     def reserve(self, path: AccountPath, amount: Amount) -> Reservation | Exhausted:
         return Reservation(path, amount)
+
+    def end(self, reservation: Reservation, call_id: str) -> None:
+        pass
 
     def left(self, path: AccountPath) -> dict[str, float]:
         return {}

@@ -8,7 +8,7 @@ from planaria.immune.breaker import Admitted, Open
 from planaria.immune.breakers import BreakerTable, breakers_of
 from planaria.immune.ledger import AccountPath, Accounts, Exhausted, Reservation, accounts_of
 from planaria.membrane.tool import Context, Denied, Done, Failed, HeldBack, Outcome, Tool
-from planaria.otp import now, self_
+from planaria.otp import self_
 
 ONE_CALL = Amount(calls=1)
 
@@ -21,7 +21,7 @@ class Guarded:
     admitted: Admitted
     accounts: Accounts
     reserved: Reservation
-    begun: float
+    call_id: str
 
     def ended(self, outcome: Outcome, failure: FailureClass | None) -> None:
         """Tell breaker and budget.
@@ -32,7 +32,7 @@ class Guarded:
         ok = isinstance(outcome, Done)
         why = "" if isinstance(outcome, Done) else outcome.error[:200]
         self.breakers.report(self.admitted, ok, why, failure or _class_of(outcome))
-        self.accounts.settle(self.reserved, Amount(calls=1, seconds=now() - self.begun))
+        self.accounts.end(self.reserved, self.call_id)
 
     def gone(self) -> None:
         """The call was killed: it says nothing about the tool."""
@@ -61,7 +61,7 @@ def let_through(tool: Tool, context: Context) -> Guarded | HeldBack:
     if isinstance(reserved, Exhausted):
         breakers.release(admitted)
         return HeldBack(str(reserved), retry=reserved.until is not None, by=f"budget:{reserved.account}")
-    return Guarded(breakers, admitted, accounts, reserved, now())
+    return Guarded(breakers, admitted, accounts, reserved, context.call_id)
 
 
 def breaker_of(tool: Tool) -> str:
