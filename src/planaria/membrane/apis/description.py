@@ -114,10 +114,12 @@ class _Reader:
 
     def __init__(self, top: Mapping[str, Any]) -> None:
         self.top = top
+        self.defs: dict[str, Any] = {}  # what the schemas of the operation in hand refer to
 
     def operation(
         self, path: str, method: str, item: Mapping[str, Any], given: Mapping[str, Any]
     ) -> Operation:
+        self.defs = {}
         parameters: dict[tuple[str, str], Parameter] = {}
         for raw in (*_list(item.get("parameters")), *_list(given.get("parameters"))):
             parameter = self.parameter(raw)
@@ -138,6 +140,8 @@ class _Reader:
         arguments = {"type": "object", "properties": properties, "additionalProperties": False}
         if required:
             arguments["required"] = required
+        if self.defs:
+            arguments["$defs"] = self.defs
         said = str(given.get("summary") or ""), str(given.get("description") or "")
         words = "\n".join(each.strip() for each in said if each.strip()) or f"{method.upper()} {path}"
         return Operation(
@@ -204,25 +208,25 @@ class _Reader:
         return value
 
     def schema(self, value: Any) -> dict[str, Any]:
-        """A schema by itself: what it refers to becomes `$defs` of it."""
-        defs: dict[str, Any] = {}
-        made = self._copied(value, defs, 0)
+        """A schema; what it refers to goes to the `$defs` of the arguments it becomes a part of."""
+        made = self._copied(value, 0)
         if not isinstance(made, dict):
             made = {} if made is True else {"not": {}}
-        return {**made, "$defs": defs} if defs else made
+        return made
 
-    def _copied(self, value: Any, defs: dict[str, Any], depth: int) -> Any:
+    def _copied(self, value: Any, depth: int) -> Any:
         if depth > DEEPEST:
             raise BadDescription("a schema is nested too deep")
+        defs = self.defs
         match value:
             case {"$ref": target}:
                 name = re.sub(r"[^A-Za-z0-9_.-]", "_", str(target).removeprefix("#/components/schemas/"))
                 if name not in defs:
                     defs[name] = {}
-                    defs[name] = self._copied(self.find(target), defs, depth + 1)
+                    defs[name] = self._copied(self.find(target), depth + 1)
                 return {"$ref": f"#/$defs/{name}"}
             case dict():
-                copied = {str(key): self._copied(each, defs, depth + 1) for key, each in value.items()}
+                copied = {str(key): self._copied(each, depth + 1) for key, each in value.items()}
                 # 3.0 says `nullable`, JSON Schema a type of its own.
                 if copied.pop("nullable", False) is True and isinstance(copied.get("type"), str):
                     copied["type"] = [copied["type"], "null"]
@@ -233,7 +237,7 @@ class _Reader:
                             copied[word] = copied.pop(bound)
                 return copied
             case list():
-                return [self._copied(each, defs, depth + 1) for each in value]
+                return [self._copied(each, depth + 1) for each in value]
             case _:
                 return value
 
