@@ -268,13 +268,16 @@ async def test_a_child_has_a_budget_of_its_own(family: World):
 async def test_a_child_can_be_replayed(family: World):
     from planaria.agents.past.replay import replay
     from planaria.agents.past.source import StoredSource
+    from planaria.agents.past.stored import sessions_of
 
     cast(family, scout=[Call("agents.ask", {"agent": "helper", "task": "look"}), "done"], helper=["found it"])
     await family.start()
     asked = await family.post()
     await family.until_answered()
     stream = child_stream(SESSION, f"{asked.id}/0/0")
-    view = await replay(StoredSource(await family.events(session=None)), stream)
+    events = await family.events(session=None)
+    assert sessions_of(events) == [SESSION]
+    view = await replay(StoredSource(events), stream)
     assert [(step.kind, step.text, step.prompt) for step in view.steps] == [
         ("message", "look", ""),
         ("answer", "found it", "exact"),

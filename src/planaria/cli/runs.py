@@ -76,7 +76,9 @@ def _named(source: "StoredSource", path: Path, session: str) -> str:
 
     known = sessions_of(source.events)
     if session:
-        known = [name for name in known if session in (name, name.partition(":")[2])]
+        known = sorted(
+            {e.session for e in source.events if session in (e.session, e.session.partition(":")[2])}
+        )
     if len(known) == 1:
         return known[0]
     names = ", ".join(name.partition(":")[2] for name in sessions_of(source.events)) or "none"

@@ -4,6 +4,7 @@ from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
+from planaria.agents.kinship import is_child
 from planaria.cortex.event import Event
 from planaria.cortex.upkeep import portable
 
@@ -20,8 +21,9 @@ def read_run(path: Path) -> list[Event]:
 
 
 def sessions_of(events: Iterable[Event]) -> list[str]:
-    """The sessions of agents among the events, sorted."""
-    return sorted({event.session for event in events if event.session.startswith("session:")})
+    """The sessions of agents among the events, sorted; their children only if there are no others."""
+    found = sorted({event.session for event in events if event.session.startswith("session:")})
+    return [each for each in found if not is_child(each)] or found
 
 
 def at_once[T](work: Coroutine[Any, Any, T]) -> T:

@@ -8,6 +8,7 @@ import msgspec
 
 from planaria.agents.events import FORKS, SessionForked, SessionRemoved
 from planaria.agents.keeper import Agents
+from planaria.agents.kinship import is_child
 from planaria.agents.past.forking import CannotFork, plan_fork
 from planaria.agents.past.ledgers import known_ledger
 from planaria.agents.past.replay import NoSuchStep, replay, run_of, step_of
@@ -194,6 +195,7 @@ async def _session(name: str) -> str:
     full = name if name.startswith("session:") else f"session:{name}"
     if full in known:
         return full
+    known = [each for each in known if not is_child(each)]  # those are named in full
     branches = {fork.branch for fork in await forks_of(JournalSource())}
     found = [each for each in known if each in branches and each.endswith(f"@{name}")]
     found = found or [each for each in known if each not in branches and each.startswith(f"{full}@")]
