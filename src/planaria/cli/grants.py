@@ -91,8 +91,14 @@ def _denied(denials: list[dict[str, Any]]) -> None:
 
 def covered(approval: dict[str, Any]) -> str:
     """What an approval is for, in a line."""
-    scopes = [f"{each['capability']} on {each['scope']}" for each in approval["covers"] if each.get("scope")]
-    what = "; ".join(scopes) or "one call, exactly as it was"
+    what = "; ".join(_scope(each, approval["tool"]) for each in approval["covers"])
     until = f", until {moment(approval['until'])}" if approval["until"] else ""
     where = f", in {approval['session']}" if approval["session"] else ""
-    return f"{approval['tool']}: {what}{where}{until}"
+    return f"{what}{where}{until}"
+
+
+def _scope(each: dict[str, Any], tool: str) -> str:
+    if not each.get("scope"):
+        return f"{tool} with exactly the arguments it had"
+    capability = each["capability"]
+    return f"{tool if capability == tool else f'{tool}: {capability}'} on {each['scope']}"

@@ -15,9 +15,10 @@ from typing import Any
 
 from planaria.membrane.capability import ANYTHING, Capability, Touch, capability
 from planaria.membrane.grants import Grant, exact, line_to_add, read, scope_of
+from planaria.membrane.scopes.hosts import Host
 from planaria.membrane.scopes.scope import Place, Scope, ScopeError, Unreadable
 
-BY_DEFAULT = "by default"
+BY_DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,9 @@ class Rule:
         if what is None:
             return self._check_anything(touch)
         if any(scope.concerns(what) for scope in self.deny):
-            return Refusal(self.known.name, touch.shown, "", f"{self.grant.where} denies {touch.shown!r}")
+            return Refusal(
+                self.known.name, touch.shown, "", f"{self.grant.where or 'its caller'} denies {touch.shown!r}"
+            )
         if not any(scope.covers(what) for scope in (*self.allow, *self.ask, *self.second_factor)):
             return self._outside(touch, what)
         sums = self.known.kind == "money"  # a sum within what is free is within every larger one, too
@@ -100,9 +103,8 @@ class Rule:
     def _check_anything(self, touch: Touch) -> Verdict:
         every = (*self.allow, *self.ask, *self.second_factor)
         if self.deny or not any(scope.everything for scope in every):
-            why = (
-                f"the tool does not say what it uses {self.known.name} on, and {self.grant.where} limits that"
-            )
+            who = self.grant.where or "its caller"
+            why = f"the tool does not say what it uses {self.known.name} on, and {who} limits that"
             return Refusal(self.known.name, touch.shown, "", why)
         if self.second_factor:
             return Held(touch, second_factor=True, where=self.grant.where)
@@ -116,7 +118,7 @@ class Rule:
                 name, touch.shown, line, f"{name} is granted without a scope, which grants nothing"
             )
         had = ", ".join((*grant.allow, *grant.ask, *grant.second_factor)) or "nothing"
-        why = f"{touch.shown!r} is outside of {name}, granted {grant.where or 'here'} for {had}"
+        why = f"{touch.shown!r} is outside of {name}, granted by {grant.where or 'its caller'} for {had}"
         return Refusal(name, touch.shown, line, why)
 
 
@@ -293,7 +295,7 @@ class Authority:
         if known.dangerous:
             why = f"{name} is granted without a scope, which grants nothing"
         else:
-            why = f"{name} is taken away, {rule.grant.where}"
+            why = f"{name} is taken away by {rule.grant.where or 'its caller'}"
         return Refusal(name, "", line_to_add(known), why)
 
 
@@ -304,6 +306,8 @@ def authority_of(given: "Authority | Sequence[str]", caller: str = "") -> Author
 
 def _line(known: Capability, what: Any) -> str:
     """The line that would grant this, and as little else as can be."""
+    if isinstance(what, Host) and what.address is not None and what.address.is_link_local:
+        return ""  # where machines keep their own credentials: nobody is led there
     try:
         return line_to_add(known, "" if what is None else exact(known, what))
     except ScopeError:

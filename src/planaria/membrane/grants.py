@@ -33,7 +33,7 @@ class Grant(msgspec.Struct, frozen=True):
     """One capability with its scopes; see the module.
 
     Attributes:
-        where: who granted it, for people: `agents/scout.md:7`, `by default`.
+        where: who granted it, for people: `agents/scout.md:7`, `default`.
     """
 
     capability: str

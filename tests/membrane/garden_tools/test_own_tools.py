@@ -169,6 +169,7 @@ async def test_what_cannot_be_offered_is_told(garden: Garden) -> None:
         "the touches of touchy.on are a function",
         "the file holds no tool",
     )
+    told = ""
     for _ in range(300):
         told = "\n".join(await garden.problems())
         if all(each in told for each in wanted):

@@ -20,7 +20,7 @@ from planaria.cortex.event import NewEvent, repeatable_id
 from planaria.membrane.authority import Held
 from planaria.membrane.capability import capability
 from planaria.membrane.events import ApprovalAsked, ApprovalDecided, ApprovalGranted, Covered, tool_event_id
-from planaria.membrane.gate.remembered import SESSION
+from planaria.membrane.gate.remembered import SESSION, Approval
 from planaria.membrane.grants import exact, read, scope_of
 from planaria.membrane.scopes.scope import Place, ScopeError, Unreadable
 from planaria.membrane.tool import Context, Denied
@@ -218,8 +218,15 @@ def shown(arguments: dict[str, Any]) -> str:
     return "".join(sign if sign.isprintable() or sign == "\n" else _numbered(sign) for sign in text)
 
 
+def approval_words(approval: Approval) -> str:
+    """What an approval is for, for people."""
+    return "; ".join(covered_words(each, approval.tool) for each in approval.covers)
+
+
 def covered_words(covered: Covered, tool: str) -> str:
     """What an approval is for, for people."""
+    if covered.scope and covered.capability == tool:
+        return f"{tool} on {covered.scope}"
     if covered.scope:
         return f"{tool}: {covered.capability} on {covered.scope}"
     return f"{tool} with exactly these arguments"

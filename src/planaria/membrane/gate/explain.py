@@ -15,7 +15,7 @@ class CapabilityView(msgspec.Struct, frozen=True):
 
     Attributes:
         says: what it lets somebody do.
-        where: who granted it: `agents/scout.md:7`, `by default`; empty if nobody did.
+        where: who granted it: `agents/scout.md:7`, `default`; empty if nobody did.
         allow, ask, second_factor, deny: its scopes. Of what was handed on all that grant it limit it; these are the
             last one's, `others` those of the rest, in words.
         problem: why nothing can be done with it; empty if something can.

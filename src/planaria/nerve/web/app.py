@@ -18,6 +18,7 @@ from planaria.nerve.web.auth import SessionGate
 from planaria.nerve.web.guard import Guard
 from planaria.nerve.web.live import FrameFeed, LiveResponse
 from planaria.nerve.web.pages import (
+    grants,
     journal,
     limits,
     login,
@@ -52,6 +53,7 @@ PAGES = (
         notes,
         models,
         limits,
+        grants,
         problems,
         journal,
     ),

@@ -13,11 +13,13 @@ from planaria.cortex.durable.dead import Dead, DeadRefused, Letter
 from planaria.cortex.durable.question import Closed, Question
 from planaria.cortex.durable.questions import QuestionRefused, Questions
 from planaria.cortex.errors import JournalUnavailable
+from planaria.membrane.gate.answering import answer as answer_question
+from planaria.nerve.methods.grants import QuestionShown, detailed
 from planaria.nerve.web.forms import read_form
 from planaria.nerve.web.live import LiveResponse
 from planaria.nerve.web.parts import Part, dom_id
 from planaria.nerve.web.site import Site
-from planaria.otp import CallError
+from planaria.otp import CallError, Pid
 
 ME = "you"
 VIA = "dashboard"
@@ -28,11 +30,12 @@ LONGEST_EVIDENCE = 20_000
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """An open question as the page shows it."""
+    """An open question as the page shows it; `call` is what it is to approve, if it is to approve a call."""
 
     dom: str
     href: str
     question: Question
+    call: QuestionShown | None = None
 
 
 def routes(site: Site) -> list[Route]:
@@ -51,7 +54,7 @@ def routes(site: Site) -> list[Route]:
         said = f"{option}: {text}" if option and text else option or text
         which = request.path_params["id"]
         try:
-            closed = await site.node.run(_answer, site, which, said)
+            closed = await site.node.run(_answer, site, which, said, form.get("code", "").strip())
         except (QuestionRefused, JournalUnavailable, CallError) as error:
             return site.told(request, _sentence(f"Not answered: {error}"), "/questions", bad=True)
         return site.told(request, f"Answered #{closed.number}: {closed.answer}", "/questions")
@@ -112,7 +115,8 @@ class QuestionsFeed:
         """Everything on the page."""
         if self.seen is None:
             server = self.site.pid("questions")
-            open_ = tuple(_asked(question) for question in await Questions.pending(server))
+            journal = self.site.pid("journal")
+            open_ = tuple([await _asked(question, journal) for question in await Questions.pending(server)])
             over: tuple[Closed, ...] = await Questions.recent(server, RECENT)
             letters = await _letters(self.site)
             inner = tuple(Part(each.dom, "_question.html", {"asked": each}, each) for each in open_)
@@ -187,8 +191,8 @@ async def _letters(site: Site, *, closed: bool = False) -> tuple[Letter, ...]:
     return found
 
 
-async def _answer(site: Site, which: str, said: str) -> Closed:
-    return await Questions.answer(site.pid("questions"), which, said, by=ME, via=VIA)
+async def _answer(site: Site, which: str, said: str, code: str) -> Closed:
+    return await answer_question(site.pid("questions"), which, said, by=ME, via=VIA, code=code)
 
 
 async def _replay(site: Site, which: str) -> str:
@@ -199,9 +203,10 @@ async def _drop(site: Site, which: str, why: str) -> None:
     await Dead.drop(site.pid("dead"), which, by=ME, why=why)
 
 
-def _asked(question: Question) -> Asked:
+async def _asked(question: Question, journal: Pid) -> Asked:
     action = f"/questions/{quote(question.id, safe='', errors='backslashreplace')}/answer"
-    return Asked(dom_id("q", question.id), action, question)
+    call = await detailed(question, journal) if question.detail else None
+    return Asked(dom_id("q", question.id), action, question, call if call and call.tool else None)
 
 
 def _letter_url(which: str) -> str:
