@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import openai
 import pytest
 
@@ -20,6 +21,7 @@ from planaria.membrane.provider import (
     Message,
     ModelRequest,
     ModelResponse,
+    Patience,
     ReasoningDelta,
     TextDelta,
     ToolCall,
@@ -411,3 +413,18 @@ async def test_the_server_is_asked_alike_by_the_official_sdk(server, provider):
     assert ours.body == theirs.body
     assert ours.path == theirs.path
     assert ours.headers["authorization"] == theirs.headers["authorization"]
+
+
+@pytest.mark.parametrize("framing", ["chunked", "length", "close"])
+async def test_pushed_pieces_end_where_http_says_so(server, provider, framing):
+    events = chunk({"content": "a"}), chunk({"content": "b"}, "stop")
+    server.answers.append(Answer("x", events=events, framing=framing, hold_at=1))
+    pieces: list[object] = []
+    patient = msgspec.structs.replace(ASK, patience=Patience(between_bytes=5.0))
+
+    def sink(piece: object) -> None:
+        pieces.append(piece)
+        server.release()
+
+    assert (await provider.push(patient, sink)).text == "ab"
+    assert pieces == [TextDelta("a"), TextDelta("b")]
