@@ -69,7 +69,7 @@ class Talk:
 
     def say(self, text: str) -> None:
         """Post a message and print what is said until everybody asked has answered."""
-        from planaria.rooms.addressing import question_answered
+        from planaria.rooms.addressing import question_answered, stop_asked
 
         # Its own id: sent again after a broken connection, it would still be one message.
         params: dict[str, Any] = {
@@ -86,7 +86,7 @@ class Talk:
         self.last = max(self.last, answered["seq"])
         if self.as_json:
             output.print_json_line({"type": "answered", "value": answered})
-        elif not answered["to"] and question_answered(text) is None:
+        elif not answered["to"] and question_answered(text) is None and stop_asked(text, ()) is None:
             note = "nobody here is asked to answer: address an agent with @name"
             click.echo(click.style(note, dim=True), err=True)
 

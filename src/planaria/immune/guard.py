@@ -40,14 +40,16 @@ class _Look(msgspec.Struct, frozen=True):
 class Guard(GenServer):
     """Watches one session; see the module."""
 
+    # Of the class until a turn is long enough to be shown: most guards never see one.
+    turn: tuple[str, int] = ("", 0)
+    trace: Trace | None = None
+    steps = 0
+    looking = False
+    stall_seconds = 0.0
+
     def init(self, session: str) -> None:
         """Know whom to tell."""
         self.session = session
-        self.turn: tuple[str, int] = ("", 0)
-        self.trace: Trace | None = None
-        self.steps = 0
-        self.looking = False
-        self.stall_seconds = 0.0
 
     @cast
     def look(
