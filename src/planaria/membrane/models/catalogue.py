@@ -6,9 +6,9 @@ A value: it asks nobody and holds no key. `directory.py` keeps the newest one an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 
@@ -24,6 +24,8 @@ DEFAULT = "default"
 """Stands for no wish at all, where a wish is a key: `[models.fallback]`."""
 OFFLINE = "offline"
 """The provider that comes with us. It is no language model, and answers only where there is nothing else."""
+MOST_REMEMBERED = 512
+"""Answers a catalogue keeps at hand; beyond, all are let go."""
 FREE = ModelPrice(0, 0)
 """What a model on one's own machine costs."""
 
@@ -153,21 +155,24 @@ class Facts(Protocol):
         ...
 
 
-class Place(msgspec.Struct, frozen=True):
-    """One model with its provider."""
+class Place:
+    """One model with its provider.
 
-    provider: CatalogueProvider
-    model: CatalogueModel
+    Attributes:
+        ref: as people write it: `provider/model`.
+        local: whether what it is told stays on this machine or on the private network.
+    """
 
-    @property
-    def ref(self) -> str:
-        """As people write it: `provider/model`."""
-        return f"{self.provider.name}/{self.model.id}"
+    __slots__ = ("local", "model", "provider", "ref")
 
-    @property
-    def local(self) -> bool:
-        """Whether what it is told stays on this machine or on the private network."""
-        return self.provider.local and not self.model.elsewhere
+    def __init__(self, provider: CatalogueProvider, model: CatalogueModel) -> None:
+        self.provider = provider
+        self.model = model
+        self.ref = f"{provider.name}/{model.id}"
+        self.local = provider.local and not model.elsewhere
+
+    def __repr__(self) -> str:
+        return f"<Place {self.ref}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +195,8 @@ class Catalogue:
     _tiers: Mapping[str, tuple[Place, ...]] = field(init=False, compare=False, repr=False)
     _refs: Mapping[str, Place] = field(init=False, compare=False, repr=False)
     _untiered: tuple[Place, ...] = field(init=False, compare=False, repr=False)
+    _usable: tuple[CatalogueProvider, ...] = field(init=False, compare=False, repr=False)
+    _memory: dict[Hashable, Any] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_names", {provider.name: provider for provider in self.providers})
@@ -205,6 +212,10 @@ class Catalogue:
             place for place in self if not place.provider.tiered and place.provider.name != OFFLINE
         )
         object.__setattr__(self, "_untiered", untiered)
+        usable = tuple(each for each in self.providers if each.usable and each.name != OFFLINE)
+        rules = self._names.get(OFFLINE)
+        object.__setattr__(self, "_usable", usable or ((rules,) if rules is not None else ()))
+        object.__setattr__(self, "_memory", {})
 
     def __iter__(self) -> Iterator[Place]:
         """Every model that is listed."""
@@ -216,10 +227,22 @@ class Catalogue:
 
     def usable(self) -> tuple[CatalogueProvider, ...]:
         """The providers that can be asked; `offline` only if it is the only one."""
-        found = tuple(p for p in self.providers if p.usable and p.name != OFFLINE)
-        if not found and (rules := self._names.get(OFFLINE)) is not None:
-            return (rules,)
-        return found
+        return self._usable
+
+    @property
+    def only_rules(self) -> bool:
+        """Whether `offline` has to answer, since there is nothing else."""
+        return bool(self._usable) and self._usable[0].name == OFFLINE
+
+    def remember[R](self, key: Hashable, make: Callable[[], R]) -> R:
+        """What `make` gives, which follows from the catalogue and `key` alone; made once."""
+        found = self._memory.get(key)
+        if found is None:
+            if len(self._memory) >= MOST_REMEMBERED:
+                self._memory.clear()
+            found = self._memory[key] = make()
+        made: R = found
+        return made
 
     def find(self, ref: str) -> Place | None:
         """The model of `provider/model`, also one the provider does not list but may have; None if it has not."""

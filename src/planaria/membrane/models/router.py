@@ -143,6 +143,24 @@ class Route(msgspec.Struct, frozen=True):
         return AuthenticationFailed(self.problem) if no_key else ModelNotFound(self.problem)
 
 
+class _Entry:
+    """A model in its stage, with what is the same for every request.
+
+    Attributes:
+        why: words for people, so far.
+        head: what it is sorted by before its cost.
+        breakers: whose it takes.
+    """
+
+    __slots__ = ("breakers", "head", "place", "why")
+
+    def __init__(self, place: Place, why: str, head: tuple[bool, int, int, bool]) -> None:
+        self.place = place
+        self.why = why
+        self.head = head
+        self.breakers = (f"provider:{place.provider.name}", f"provider:{place.ref}")
+
+
 class _Stage(msgspec.Struct, frozen=True):
     """The models one wish means. `exact`: they were named, else they are a tier's.
 
@@ -154,6 +172,7 @@ class _Stage(msgspec.Struct, frozen=True):
     instead_of: str = ""
     exact: bool = False
     vague: bool = False
+    entries: tuple[_Entry, ...] = ()
 
 
 def route(
@@ -171,9 +190,8 @@ def route(
         breakers: states by name (`provider:openai`, `provider:openai/gpt-x`); what is not there is closed.
         explain: also say of every model that was not meant that it was not; costs time that grows with the catalogue.
     """
-    alone = catalogue.usable()
-    only_rules = bool(alone) and alone[0].name == OFFLINE
-    stages, problem = _stages(request, catalogue, only_rules)
+    key = (request.wanted, request.local_only, preferences.local_first)
+    stages, problem = catalogue.remember(key, lambda: _prepared(request, catalogue, preferences))
     candidates: list[Candidate] = []
     left_out: list[LeftOut] = []
     seen: set[str] = set()
@@ -183,19 +201,19 @@ def route(
             continue
         met = False
         found: list[tuple[Rank, Candidate]] = []
-        for place in stage.places:
-            if (ref := place.ref) in seen:
+        for entry in stage.entries:
+            place = entry.place
+            if place.ref in seen:
                 continue
-            seen.add(ref)
-            reason, passing = _against(place, request, stage, usage, breakers, only_rules)
+            seen.add(place.ref)
+            reason, passing = _against(entry, request, stage, usage, breakers, catalogue.only_rules)
             if reason:
                 left_out.append(LeftOut(place.provider.name, place.model.id, reason, passing))
                 met = met or passing
             else:
-                found.append(
-                    _ranked(place, stage, request, catalogue, usage, breakers, preferences, len(found))
-                )
-        found.sort(key=lambda each: each[0])
+                found.append(_ranked(entry, stage, request, usage, breakers, len(found)))
+        if len(found) > 1:
+            found.sort(key=_rank_of)
         candidates += [candidate for _, candidate in found]
         met = met or bool(found)
     if not candidates and not problem:
@@ -206,6 +224,41 @@ def route(
 
 
 # --- what a wish means -----------------------------------------------------------------------------------------------
+
+
+def _prepared(
+    request: Request, catalogue: Catalogue, preferences: Preferences
+) -> tuple[tuple[_Stage, ...], str]:
+    """The stages with what holds of their models for every such request."""
+    stages, problem = _stages(request, catalogue, catalogue.only_rules)
+    made = [
+        msgspec.structs.replace(
+            stage, entries=tuple(_entry(place, stage, catalogue, preferences) for place in stage.places)
+        )
+        for stage in stages
+    ]
+    return tuple(made), problem
+
+
+def _entry(place: Place, stage: _Stage, catalogue: Catalogue, preferences: Preferences) -> _Entry:
+    provider, model = place.provider, place.model
+    # The provider of the default is the one its owner chose; others are asked after it.
+    chosen = not stage.exact and bool(catalogue.default) and _named(catalogue.default, provider)
+    said = [f"instead of {stage.instead_of}: {stage.wish}"] if stage.instead_of else []
+    if stage.wish == DEFAULT:
+        said.append("the default" if stage.exact else "of the default's tier")
+    elif stage.exact:
+        said.append("asked for by name")
+    else:
+        said.append(f"{stage.wish}, its tier is not known" if stage.vague else stage.wish)
+    if chosen:
+        said.append("of the default's provider")
+    if provider.priority or model.priority:
+        said.append(f"priority {provider.priority}" + (f".{model.priority}" if model.priority else ""))
+    if place.local:
+        said.append("stays here")
+    away = preferences.local_first and not place.local
+    return _Entry(place, ", ".join(said), (not chosen, -provider.priority, -model.priority, away))
 
 
 def _stages(request: Request, catalogue: Catalogue, only_rules: bool) -> tuple[list[_Stage], str]:
@@ -280,7 +333,7 @@ def _first_of(provider: CatalogueProvider) -> tuple[Sequence[Place], str]:
 
 
 def _against(
-    place: Place,
+    entry: _Entry,
     request: Request,
     stage: _Stage,
     usage: Mapping[str, ProviderUsage],
@@ -288,6 +341,7 @@ def _against(
     only_rules: bool,
 ) -> tuple[str, bool]:
     """The first reason against a model, and whether it will pass; empty if there is none."""
+    place = entry.place
     provider, model = place.provider, place.model
     if not provider.enabled:
         return f"{provider.name} is switched off", False
@@ -295,7 +349,7 @@ def _against(
         return provider.problem, False
     if provider.name == OFFLINE and not only_rules and not stage.exact:
         return RULES, False
-    if place.ref in request.exclude or provider.name in request.exclude:
+    if request.exclude and (place.ref in request.exclude or provider.name in request.exclude):
         return "it was ruled out by whoever asks", False
     if request.local_only and not place.local:
         return "local only: what it is told would leave this machine", False
@@ -310,11 +364,13 @@ def _against(
     most = model.max_output_tokens
     if most is not None and request.max_output_tokens is not None and request.max_output_tokens > most:
         return f"it writes at most {most} tokens", False
-    if (used := usage.get(provider.name)) is not None and (full := _full(provider.limits, used, wanted)):
-        return full, True
-    for name in (f"provider:{provider.name}", f"provider:{place.ref}"):
-        if breakers.get(name) == "open":
-            return f"the breaker {name} is open", True
+    if usage and (used := usage.get(provider.name)) is not None:
+        if full := _full(provider.limits, used, wanted):
+            return full, True
+    if breakers:
+        for name in entry.breakers:
+            if breakers.get(name) == "open":
+                return f"the breaker {name} is open", True
     return "", False
 
 
@@ -341,58 +397,37 @@ def _busy(limits: ProviderLimits, used: ProviderUsage) -> bool:
 
 
 def _ranked(
-    place: Place,
+    entry: _Entry,
     stage: _Stage,
     request: Request,
-    catalogue: Catalogue,
     usage: Mapping[str, ProviderUsage],
     breakers: Mapping[str, str],
-    preferences: Preferences,
     position: int,
 ) -> tuple[Rank, Candidate]:
     """A candidate behind what it is sorted by."""
+    place, why = entry.place, entry.why
     provider, model = place.provider, place.model
     output = ASSUMED_OUTPUT if request.max_output_tokens is None else request.max_output_tokens
     cost = model.cost_micro(request.input_tokens, output)
-    used = usage.get(provider.name)
-    said = [f"instead of {stage.instead_of}: {stage.wish}"] if stage.instead_of else []
-    preferred = _place_in(request.prefer, place)
-    # The provider of the default is the one its owner chose; others are asked after it.
-    chosen = not stage.exact and bool(catalogue.default) and _named(catalogue.default, provider)
-    if preferred < len(request.prefer):
-        said.append("preferred")
-    if stage.wish == DEFAULT:
-        said.append("the default" if stage.exact else "of the default's tier")
-    elif stage.exact:
-        said.append("asked for by name")
-    else:
-        said.append(f"{stage.wish}, its tier is not known" if stage.vague else stage.wish)
-    if chosen:
-        said.append("of the default's provider")
-    if provider.priority or model.priority:
-        said.append(f"priority {provider.priority}" + (f".{model.priority}" if model.priority else ""))
-    if place.local:
-        said.append("stays here")
+    preferred = 0
+    if request.prefer:
+        preferred = _place_in(request.prefer, place)
+        if preferred < len(request.prefer):
+            why += ", preferred"
     if request.needs and model.abilities is None:
-        said.append("abilities unknown")
-    if breakers.get(f"provider:{provider.name}") == "half_open":
-        said.append("on probation")
-    queues = used is not None and _busy(provider.limits, used)
-    if queues:
-        said.append("must wait for its turn")
-    rank = (
-        preferred,
-        not chosen,
-        -provider.priority,
-        -model.priority,
-        preferences.local_first and not place.local,
-        cost is None,
-        cost or 0,
-        position,
-    )
-    return rank, Candidate(
-        provider.name, model.id, ", ".join(said), cost, place.local, stage.instead_of, queues
-    )
+        why += ", abilities unknown"
+    if breakers and breakers.get(entry.breakers[0]) == "half_open":
+        why += ", on probation"
+    queues = False
+    if usage and (used := usage.get(provider.name)) is not None and _busy(provider.limits, used):
+        queues = True
+        why += ", must wait for its turn"
+    rank = (preferred, *entry.head, cost is None, cost or 0, position)
+    return rank, Candidate(provider.name, model.id, why, cost, place.local, stage.instead_of, queues)
+
+
+def _rank_of(each: tuple[Rank, Candidate]) -> Rank:
+    return each[0]
 
 
 def _place_in(refs: tuple[str, ...], place: Place) -> int:
