@@ -173,7 +173,7 @@ async def _told(site: Site, request: Request, said: str, act: Callable[[], Await
 
 
 async def _way(desk: ModelDesk, wish: Wish) -> Way:
-    needs = frozenset(ability for ability in ABILITIES if ability in wish.needs)
+    needs = frozenset(ability for ability in ABILITIES if any(word == ability for word in wish.needs))
     tokens = int(wish.tokens) if wish.tokens.isdecimal() and len(wish.tokens) < 12 else 0
     request = router.Request(wish.wanted or None, needs, tokens, local_only=wish.local)
     view = await desk.route(request)
