@@ -1,7 +1,12 @@
 """Workflows written as notes: what a person writes is what is read, and errors name its line."""
 
+from pathlib import Path
+
 import pytest
 
+from planaria.membrane.authority import Refusal
+from planaria.membrane.capability import Touch
+from planaria.membrane.scopes.scope import Place
 from planaria.records.record import parse_record
 from planaria.workflows.definition import Schedule, definition_hash, pack, unpack
 from planaria.workflows.errors import DefinitionError
@@ -50,9 +55,22 @@ def test_a_definition_survives_the_journal():
     assert definition_hash(unpack(pack(workflow))) == definition_hash(workflow)
 
 
+def test_grants_are_part_of_a_definition_that_has_some():
+    plain = read(DIGEST).workflow
+    workflow = read(DIGEST.replace("inputs:", 'grants: {shell.run: ["git log *"]}\ninputs:')).workflow
+    assert unpack(pack(workflow)) == workflow
+    assert definition_hash(workflow) != definition_hash(plain)
+    assert "grants" not in pack(plain)
+    refusal = workflow.authority().check(Touch("shell.run", ("git", "push")), Place(Path("/")))
+    assert isinstance(refusal, Refusal)
+    assert refusal.why == "'git push' is outside of shell.run, granted by its file for git log *"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said", "mend"),
     [
+        ("inputs: {limit: 5}", "grants: {shell.rum: [x]}", "did you mean 'shell.run'", "Known capabilities"),
+        ("inputs: {limit: 5}", "grants: [shell.run]", "without a scope grants nothing", "shell.run: ["),
         ("tool: feed.fetch", "tol: feed.fetch", "no key 'tol'", "'tool'"),
         ("schedule:", "shedule:", "no key 'shedule'", "'schedule'"),
         ('title: "{{ item.title }}"', "title: {{ item.title }}", "without quotes", "quotes"),

@@ -115,3 +115,35 @@ async def test_a_tool_that_waits_is_given_the_time_it_takes(garden):
     await garden.node.advance(3600.0)
     assert (await garden.view(run_id)).status == "running"
     assert len(garden.calls) == 1
+
+
+async def test_a_step_that_needs_a_person_waits_over_kills_and_is_made_once(garden):
+    def make() -> Tool:
+        @tool(name="test.step", branches=("ok", "other"), ask=True)
+        async def stepping(context: Context, step: str, item: int | None = None) -> Done | Failed:
+            """A step.
+
+            Args:
+                step: which.
+                item: of a list.
+            """
+            garden.calls.append(context)
+            return Done(step)
+
+        return stepping
+
+    garden.tool = make  # type: ignore[method-assign]
+    run_id = await start(garden, retry=3)
+    await garden.node.advance(3600.0)  # the step's own limit is 20 seconds
+    await kill_call(garden)  # the task alone, then its run
+    await kill(garden, f"run:{run_id}")
+    (question,) = await Questions.pending(garden.node["questions"])
+    assert (question.by, len(garden.calls)) == ("workflow:test", 0)
+    answer = partial(Questions.answer, "questions", "1", "once", by="ada")
+    await garden.node.run(answer)
+    assert (await garden.finished(run_id)).status == "done"
+    assert len(garden.calls) == 1
+    kinds = [event.kind for event in await garden.events(session=f"run:{run_id}")]
+    assert [kind for kind in kinds if not kind.startswith("workflow.")] == [
+        *("approval.asked", "tool.started", "approval.decided", "tool.finished")
+    ]

@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from planaria.membrane.authority import Authority
+from planaria.membrane.grants import Grant
+
 END = "end"
 """Route target: the run is over and went well."""
 FAIL = "fail"
@@ -102,6 +105,8 @@ class Workflow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         zone: IANA name; the schedule and `now` are read in it.
         inputs: what a trigger may bring: name to default; None means it must be given.
         room: where its tools speak when they name no room.
+        grants: capabilities its tools may use, beside the safe ones; see `planaria.membrane.grants`. Without any it is
+            written as by programs that did not know of them, so the hash of a definition holds.
     """
 
     name: str
@@ -112,6 +117,13 @@ class Workflow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: str = ""
     inputs: dict[str, Any] = {}
     room: str | None = None
+    grants: tuple[Grant, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    def authority(self) -> Authority:
+        """What a run of it may do: call the tools of its steps, within its grants."""
+        names = sorted({tool for step in self.steps.values() for tool in step.tools})
+        given = () if isinstance(self.grants, msgspec.UnsetType) else self.grants
+        return Authority(f"workflow:{self.name}", names, given)
 
 
 class Places(msgspec.Struct, frozen=True):

@@ -10,13 +10,14 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from planaria.membrane.grants import Grant, read_grants
 from planaria.records.errors import Problem
 from planaria.records.front import Lines
 from planaria.workflows.check import nearest
 from planaria.workflows.definition import TERMINALS, OnOpen, Places, Schedule, Source, Step, Workflow
 from planaria.workflows.errors import DefinitionError
 
-HEAD_KEYS = ("name", "description", "schedule", "zone", "first_run", "inputs", "room", "start")
+HEAD_KEYS = ("name", "description", "schedule", "zone", "first_run", "inputs", "room", "start", "grants")
 STEP_KEYS = ("tool", "with", "on", "each", "retry", "backoff", "timeout", "max_visits", "on_open")
 STEP_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
@@ -46,6 +47,8 @@ class Reader:
                 self.wrong(line, f"a workflow has no key {key!r}", nearest(key, HEAD_KEYS))
             elif key == "inputs":
                 self.head["inputs"] = self._inputs(value, line)
+            elif key == "grants":
+                self.head["grants"] = self._grants(value, lines)
             elif not isinstance(value, str) and value is not None:
                 self.wrong(line, f"{key!r} is {value!r}, not text", f'write {key}: "..."')
             elif value is not None:
@@ -118,6 +121,7 @@ class Reader:
             description=head.get("description", ""),
             inputs=head.get("inputs", {}),
             room=head.get("room"),
+            grants=head.get("grants") or UNSET,
         )
         return Source(workflow, Places(self.path, self.lines))
 
@@ -128,6 +132,14 @@ class Reader:
             return dict(value)
         self.wrong(line, f"'inputs' is {value!r}", "write a list of names, or 'name: default' lines")
         return {}
+
+    def _grants(self, value: Any, lines: Lines) -> tuple[Grant, ...]:
+        given = list(value) if isinstance(value, tuple) else value
+        grants, faults = read_grants({} if given is None else given, lambda name: "its file")
+        for fault in faults:
+            line = lines.get(f"grants.{fault.key}", self.lines["grants"])
+            self.wrong(line, fault.problem, fault.mend)
+        return grants
 
     def _way(self, value: Any, line: int) -> OnOpen | UnsetType:
         match value:

@@ -85,6 +85,7 @@ class WorkflowDefinition:
     inputs: ClassVar[Mapping[str, Any] | Sequence[str]]
     room: ClassVar[str]
     start: ClassVar[str]
+    grants: ClassVar[Mapping[str, Any] | Sequence[str]]
 
 
 def read_class(definition: type[WorkflowDefinition], path: str, zone: str = "UTC", text: str = "") -> Source:

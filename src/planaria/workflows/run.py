@@ -26,6 +26,7 @@ from planaria.cortex.event import NewEvent, repeatable_id
 from planaria.cortex.event_type import EventMismatch
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
+from planaria.membrane.authority import Authority
 from planaria.membrane.events import ToolFinished, ToolStarted
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.gate.outcome import outcome_of
@@ -113,6 +114,7 @@ class Run(GenServer):
         self.base = base
         self.answers: dict[str, Outcome] = {}  # calls that were finished before this process began
         self.workflow: Workflow | None = None
+        self.authority: Authority | None = None
         self.state: State | None = None
         self.trace_id = ""
         self.cause_id: str | None = None
@@ -348,21 +350,22 @@ class Run(GenServer):
         begun, self.begun = self.begun == wanted.id, ""
         # Prepared anew: what the journal kept has its secrets masked, and counts.
         prepared = self._prepared(wanted) if begun else None
-        context, grants = self._context(wanted)
+        context, authority = self._context(wanted)
         self.task = Task.start_link(
-            *(call_tool, self.gate, wanted, context, grants, prepared, wanted.id in self.cut_off),
+            *(call_tool, self.gate, wanted, context, authority, prepared, wanted.id in self.cut_off),
             label=f"{self.session}/{wanted.step}",
         )
         send_after(wanted.timeout, self.pid, TimeUp(wanted.id))
 
     def _prepared(self, wanted: Call) -> Prepared:
-        context, grants = self._context(wanted)
-        return self.gate.prepare(wanted.tool, wanted.arguments, context, grants)
+        context, authority = self._context(wanted)
+        return self.gate.prepare(wanted.tool, wanted.arguments, context, authority)
 
-    def _context(self, wanted: Call) -> tuple[Context, tuple[str, ...]]:
+    def _context(self, wanted: Call) -> tuple[Context, Authority]:
         """Who calls, and what the workflow may use."""
         assert self.workflow is not None
-        grants = tuple(sorted({tool for step in self.workflow.steps.values() for tool in step.tools}))
+        if self.authority is None:
+            self.authority = self.workflow.authority()
         context = replace(
             self.base,
             caller=f"workflow:{self.workflow.name}",
@@ -373,7 +376,7 @@ class Run(GenServer):
             call_id=wanted.id,
             effect_id=wanted.effect,
         )
-        return context, grants
+        return context, self.authority
 
     def _drop_call(self) -> None:
         if self.task is not None:
@@ -429,7 +432,7 @@ async def call_tool(
     gate: Gate,
     wanted: Call,
     context: Context,
-    grants: tuple[str, ...],
+    authority: Authority,
     prepared: Prepared | None,
     cut_off: bool = False,
 ) -> Ended:
@@ -445,7 +448,7 @@ async def call_tool(
         await open_room(context.room)
     if prepared is not None:
         return await gate.execute(prepared)
-    return Ended(await gate.call(wanted.tool, wanted.arguments, context, grants, begun=cut_off), ())
+    return Ended(await gate.call(wanted.tool, wanted.arguments, context, authority, begun=cut_off), ())
 
 
 def _answer(outcome: Outcome) -> Answer:
