@@ -12,7 +12,8 @@ from planaria.immune.amount import Amount
 from planaria.immune.spender import is_session
 
 RESPONDED, FAILED, TOOL = "model.responded", "model.failed", "tool.finished"
-BILLS = frozenset({RESPONDED, FAILED, TOOL})
+HANDED_OFF = "session.handed_off"
+BILLS = frozenset({RESPONDED, FAILED, TOOL, HANDED_OFF})
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -39,7 +40,7 @@ def bill_of(event: Event) -> Bill | None:
             return None
         amount = Amount(_whole(payload.get("cost_micro")), 0, 1, _seconds(payload))
     elif event.kind in BILLS:
-        if event.kind == FAILED and not payload.get("provider"):
+        if event.kind in (FAILED, HANDED_OFF) and not payload.get("provider"):
             return None  # nobody was asked
         amount = Amount(
             _whole(payload.get("cost_micro")), _tokens(payload.get("usage")), 1, _seconds(payload)
