@@ -29,9 +29,9 @@ NODE = ("planaria.otp.kernel", "asyncio")
 
 def loaded_by(code: str) -> set[str]:
     """The modules, and the packages of them, that a new interpreter has loaded after `code`."""
-    program = f"import sys\n{code}\nprint(*sys.modules, sep='\\n')"
+    program = f"import sys\n{code}\nprint('', *sys.modules, sep='\\0')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    names = set(done.stdout.split())
+    names = set(done.stdout.strip().split("\0")[1:])  # before the first is what the command itself said
     return names | {name.partition(".")[0] for name in names}
 
 
