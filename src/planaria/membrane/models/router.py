@@ -450,6 +450,11 @@ def _not_meant(catalogue: Catalogue, seen: set[str], request: Request) -> Iterab
     for place in catalogue:
         if place.provider.name == OFFLINE and place.ref not in seen:
             yield LeftOut(place.provider.name, place.model.id, RULES, asked=False)
+        elif not place.provider.usable and place.ref not in seen:
+            why = (
+                place.provider.problem if place.provider.enabled else f"{place.provider.name} is switched off"
+            )
+            yield LeftOut(place.provider.name, place.model.id, why, asked=False)
         elif place.ref not in seen:
             tiers = (
                 f"it is {' and '.join(place.model.tiers)}" if place.model.tiers else "its tier is not known"
