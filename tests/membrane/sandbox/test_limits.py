@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from planaria.membrane.sandbox.available import find_sandbox
 from planaria.membrane.sandbox.errors import NoSandbox, PolicyRefused
 from planaria.membrane.sandbox.policy import SandboxPolicy
 from planaria.membrane.sandbox.run import PYTHON, PYTHON_FILES, run_sandboxed
@@ -139,6 +140,21 @@ async def test_a_disk_is_not_filled_with_many_files(boxed: Run, backend: Backend
     policy = SandboxPolicy(write=(tmp_path,), folder=tmp_path, disk_bytes=50 * MEGABYTE)
     done = await boxed(fill, policy, backend=backend)
     assert done.killed_by == "disk"
+
+
+async def test_what_is_left_lying_is_removed_and_links_are_not_followed(boxed: Run, garden: Path) -> None:
+    if not find_sandbox().has("landlock"):
+        pytest.skip("this kernel has no Landlock")
+    outside = garden.parent / "outside"
+    os.chmod(outside, 0o755)
+    done = await boxed(
+        f"cd $HOME; echo $HOME; mkdir -p a/b; mkdir -m 0 c; ln -s {outside} d; ln -s {outside}/secret e; touch a/b/f",
+        SandboxPolicy(),
+        backend="landlock",
+    )
+    assert done.exit_code == 0, done.stderr
+    assert not os.path.exists(done.stdout.decode().strip())
+    assert outside.stat().st_mode & 0o777 == 0o755 and (outside / "secret").read_text() == "the secret"
 
 
 async def test_what_is_left_running_ends_with_the_program(boxed: Run, backend: Backend) -> None:

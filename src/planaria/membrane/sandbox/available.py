@@ -2,13 +2,15 @@
 
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Mapping
 from functools import lru_cache
 
 import msgspec
 
 from planaria.membrane.sandbox import landlock
-from planaria.membrane.sandbox.bubblewrap import find_bubblewrap
+from planaria.membrane.sandbox.bubblewrap import namespaces
 from planaria.membrane.sandbox.cgroups import Group
 from planaria.membrane.sandbox.kernel import landlock_version
 from planaria.membrane.sandbox.seccomp import has_filter
@@ -18,6 +20,8 @@ MEND = (
     "install bubblewrap (apt-get install bubblewrap) and let this user make namespaces; "
     "in a container that takes a seccomp profile which allows them"
 )
+
+_TRY_SECONDS = 10.0
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -74,3 +78,36 @@ def _find(search: str, user: int) -> Found:
     version = landlock_version()
     backend: Backend | None = "bubblewrap" if program else "landlock" if version >= landlock.OLDEST else None
     return Found(backend, program, why, version)
+
+
+def find_bubblewrap(search: str) -> tuple[str, str]:
+    """The program, if it is on this PATH, new enough, and works here for this user; else an empty name, and why."""
+    program = shutil.which("bwrap", path=search)
+    if program is None:
+        return "", "bubblewrap is not installed"
+    trial = [
+        program,
+        *namespaces(),
+        "--ro-bind",
+        "/",
+        "/",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--",
+        "/bin/true",
+    ]
+    try:
+        told = subprocess.run(
+            [program, "--help"], capture_output=True, timeout=_TRY_SECONDS, env={}, check=False
+        )
+        if b"--bind-fd" not in told.stdout + told.stderr:
+            return "", "bubblewrap is too old: it has no --bind-fd"
+        done = subprocess.run(trial, capture_output=True, timeout=_TRY_SECONDS, env={}, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return "", f"bubblewrap does not run: {error}"
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        return "", f"bubblewrap may not make namespaces here ({said or f'it ended with {done.returncode}'})"
+    return program, ""

@@ -5,10 +5,7 @@ bubblewrap without it is not used. Standard library only.
 """
 
 import os
-import shutil
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 from planaria.membrane.sandbox.paths import Places
 from planaria.membrane.sandbox.plan import Plan
@@ -28,40 +25,6 @@ FILES = {
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
 """Instead of this machine's own."""
-_TRY_SECONDS = 10.0
-
-
-def find_bubblewrap(search: str) -> tuple[str, str]:
-    """The program, if it is on this PATH, new enough, and works here for this user; else an empty name, and why."""
-    program = shutil.which("bwrap", path=search)
-    if program is None:
-        return "", "bubblewrap is not installed"
-    trial = [
-        program,
-        *_namespaces(),
-        "--ro-bind",
-        "/",
-        "/",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--",
-        "/bin/true",
-    ]
-    try:
-        told = subprocess.run(
-            [program, "--help"], capture_output=True, timeout=_TRY_SECONDS, env={}, check=False
-        )
-        if b"--bind-fd" not in told.stdout + told.stderr:
-            return "", "bubblewrap is too old: it has no --bind-fd"
-        done = subprocess.run(trial, capture_output=True, timeout=_TRY_SECONDS, env={}, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return "", f"bubblewrap does not run: {error}"
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        return "", f"bubblewrap may not make namespaces here ({said or f'it ended with {done.returncode}'})"
-    return program, ""
 
 
 def arguments(
@@ -73,7 +36,7 @@ def arguments(
         data: names of files inside, each with a descriptor of what is in it.
         descriptors: for `seccomp`, `block-fd` and `json-status-fd`.
     """
-    told = [*_namespaces(), "--hostname", "sandbox", "--clearenv"]
+    told = [*namespaces(), "--hostname", "sandbox", "--clearenv"]
     for name, value in plan.environment.items():
         told += ["--setenv", name, value]
     told += _system(plan.system)
@@ -97,7 +60,7 @@ def arguments(
         told += ["--ro-bind", plan.relay.socket, f"{RELAY_FOLDER}/proxy.sock"]
     # What bubblewrap itself mounted would take files without a limit. In /proc are the settings of the kernel, which
     # ask for no capability but for the user: started by root, a program could change them.
-    for folder in ("/proc", "/dev", "/", *(str(place.path) for place in places.covered if place.folder)):
+    for folder in ("/proc", "/dev", "/", *(place.path for place in places.covered if place.folder)):
         told += ["--remount-ro", folder]
     told += ["--chdir", plan.folder or "/tmp"]
     for option, descriptor in descriptors.items():
@@ -110,15 +73,16 @@ def _mounts(places: Places) -> list[str]:
     mounts: list[tuple[int, int, list[str]]] = []
     for rank, option, these in ((0, "--ro-bind-fd", places.read), (2, "--bind-fd", places.write)):
         for place in these:
-            mounts.append((len(place.path.parts), rank, [option, str(place.descriptor), str(place.path)]))
+            mounts.append((place.path.count("/"), rank, [option, str(place.descriptor), place.path]))
     for place in places.covered:
-        name = str(place.path)
+        name = place.path
         empty = ["--perms", "0555", "--size", "65536", "--tmpfs", name]
-        mounts.append((len(place.path.parts), 1, empty if place.folder else ["--ro-bind", os.devnull, name]))
+        mounts.append((place.path.count("/"), 1, empty if place.folder else ["--ro-bind", os.devnull, name]))
     return [word for _, _, words in sorted(mounts) for word in words]
 
 
-def _namespaces() -> list[str]:
+def namespaces() -> list[str]:
+    """The options that take everything of this machine away."""
     return [
         *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
         *("--unshare-cgroup-try", "--uid", str(USER), "--gid", str(USER), "--cap-drop", "ALL"),
@@ -130,7 +94,7 @@ def _system(paths: Sequence[str]) -> list[str]:
     told: list[str] = []
     for path in paths:
         # Links at the top (`/bin` to `usr/bin`) are made again; those deeper lead to the same files inside.
-        if len(Path(path).parts) == 2 and os.path.islink(path):
+        if path.count("/") == 1 and os.path.islink(path):
             told += ["--symlink", os.readlink(path), path]
         elif os.path.exists(path):
             told += ["--ro-bind", os.path.realpath(path), path]

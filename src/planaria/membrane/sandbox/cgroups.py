@@ -6,8 +6,6 @@ Made below the group the keeper is in, or beside it. What a killed keeper left b
 import os
 import signal
 import time
-from contextlib import suppress
-from pathlib import Path
 from typing import Self
 
 _PREFIX = "planaria-"
@@ -24,7 +22,7 @@ class Group:
         folders: of each controller that was had: `memory`, `pids`, `cpuacct` (which is `cpu` in version 2).
     """
 
-    def __init__(self, version: int, folders: dict[str, Path]) -> None:
+    def __init__(self, version: int, folders: dict[str, str]) -> None:
         self.version = version
         self.folders = folders
 
@@ -37,9 +35,9 @@ class Group:
         group._limit("memory", ("memory.max", "memory.limit_in_bytes"), memory_bytes)
         group._limit("pids", ("pids.max",), processes)
         if (memory := group.folders.get("memory")) is not None:
-            _write(memory / "memory.memsw.limit_in_bytes", memory_bytes)
-            _write(memory / "memory.swap.max", 0)
-            _write(memory / "memory.oom.group", 1)
+            _write(f"{memory}/memory.memsw.limit_in_bytes", memory_bytes)
+            _write(f"{memory}/memory.swap.max", 0)
+            _write(f"{memory}/memory.oom.group", 1)
         return group
 
     def add(self, pid: int) -> None:
@@ -49,7 +47,8 @@ class Group:
             OSError: it has ended.
         """
         for folder in set(self.folders.values()):
-            (folder / "cgroup.procs").write_text(str(pid))
+            with open(f"{folder}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write(str(pid))
 
     def peak(self) -> int:
         """Bytes used at most."""
@@ -71,15 +70,14 @@ class Group:
         until = time.monotonic() + _GOING
         for folder in set(self.folders.values()):
             while not _removed(folder) and time.monotonic() < until:
-                for pid in _read(folder / "cgroup.procs").split():
-                    with suppress(OSError):
-                        os.kill(int(pid), signal.SIGKILL)
+                for pid in _read(f"{folder}/cgroup.procs").split():
+                    _kill(int(pid))
                 time.sleep(0.005)
 
     def _limit(self, controller: str, names: tuple[str, ...], value: int) -> None:
         """Set a limit; a controller that does not take it is not counted as had."""
         folder = self.folders.get(controller)
-        if folder is not None and not any(_write(folder / name, value) for name in names):
+        if folder is not None and not any(_write(f"{folder}/{name}", value) for name in names):
             del self.folders[controller]
             if folder not in self.folders.values():
                 _removed(folder)
@@ -88,67 +86,67 @@ class Group:
         folder = self.folders.get(controller)
         for name in names if folder else ():
             assert folder is not None
-            if (text := _read(folder / name)).isdecimal():
+            if (text := _read(f"{folder}/{name}")).isdecimal():
                 return int(text)
         return 0
 
     def _fields(self, controller: str, name: str) -> dict[str, int]:
         folder = self.folders.get(controller)
-        lines = _read(folder / name).splitlines() if folder else []
+        lines = _read(f"{folder}/{name}").splitlines() if folder else []
         return {
             key: int(value) for key, _, value in (line.partition(" ") for line in lines) if value.isdecimal()
         }
 
 
-def _make_first(mounts: dict[str, tuple[Path, str]], own: dict[str, str], name: str) -> dict[str, Path]:
-    made: dict[str, Path] = {}
+def _make_first(mounts: dict[str, tuple[str, str]], own: dict[str, str], name: str) -> dict[str, str]:
+    made: dict[str, str] = {}
     for controller in _V1:
         if controller in mounts and controller in own:
             parent = _inside(mounts[controller], own[controller])
             _sweep(parent)
-            if _made(parent / name):
-                made[controller] = parent / name
+            if _made(f"{parent}/{name}"):
+                made[controller] = f"{parent}/{name}"
     return made
 
 
-def _make_second(mounts: dict[str, tuple[Path, str]], own: dict[str, str], name: str) -> dict[str, Path]:
+def _make_second(mounts: dict[str, tuple[str, str]], own: dict[str, str], name: str) -> dict[str, str]:
     """A group with memory and pids: below our own if that hands them on, else beside it."""
     if "" not in mounts or "" not in own:
         return {}
     here = _inside(mounts[""], own[""])
-    for parent in (here, here.parent):
-        if {"memory", "pids"} <= set(_read(parent / "cgroup.subtree_control").split()):
+    for parent in (here, os.path.dirname(here)):
+        if {"memory", "pids"} <= set(_read(f"{parent}/cgroup.subtree_control").split()):
             _sweep(parent)
-            if _made(parent / name):
-                return dict.fromkeys(_V1, parent / name)
+            if _made(f"{parent}/{name}"):
+                return dict.fromkeys(_V1, f"{parent}/{name}")
     return {}
 
 
-def _mounts() -> dict[str, tuple[Path, str]]:
+def _mounts() -> dict[str, tuple[str, str]]:
     """Where each controller is mounted, and which part of its tree that shows; version 2 by the empty name."""
-    found: dict[str, tuple[Path, str]] = {}
-    for line in _read(Path("/proc/self/mountinfo")).splitlines():
+    found: dict[str, tuple[str, str]] = {}
+    for line in _read("/proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         parts, kind = before.split(), after.split()
         if kind[:1] == ["cgroup2"]:
-            found.setdefault("", (Path(parts[4]), parts[3]))
+            found.setdefault("", (parts[4], parts[3]))
         elif kind[:1] == ["cgroup"]:
             for controller in kind[-1].split(","):
-                found.setdefault(controller, (Path(parts[4]), parts[3]))
+                found.setdefault(controller, (parts[4], parts[3]))
     return found
 
 
 def _own_groups() -> dict[str, str]:
-    lines = (line.split(":", 2) for line in _read(Path("/proc/self/cgroup")).splitlines())
+    lines = (line.split(":", 2) for line in _read("/proc/self/cgroup").splitlines())
     return {each: path for _, controllers, path in lines for each in controllers.split(",")}
 
 
-def _inside(mount: tuple[Path, str], group: str) -> Path:
+def _inside(mount: tuple[str, str], group: str) -> str:
     place, shown = mount
-    return place / os.path.relpath(group, shown) if group.startswith(shown) else place
+    return os.path.normpath(f"{place}/{os.path.relpath(group, shown)}") if group.startswith(shown) else place
 
 
-def _sweep(parent: Path) -> None:
+def _sweep(parent: str) -> None:
     """Remove what keepers left that were killed."""
     try:
         names = [each for each in os.listdir(parent) if each.startswith(_PREFIX)]
@@ -157,20 +155,27 @@ def _sweep(parent: Path) -> None:
     for name in names:
         pid = name.removeprefix(_PREFIX)
         if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
-            _removed(parent / name)
+            _removed(f"{parent}/{name}")
 
 
-def _made(folder: Path) -> bool:
+def _kill(pid: int) -> None:
     try:
-        folder.mkdir()
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass  # it has ended meanwhile
+
+
+def _made(folder: str) -> bool:
+    try:
+        os.mkdir(folder)
     except OSError:
         return False
     return True
 
 
-def _removed(folder: Path) -> bool:
+def _removed(folder: str) -> bool:
     try:
-        folder.rmdir()
+        os.rmdir(folder)
     except FileNotFoundError:
         return True
     except OSError:
@@ -178,16 +183,18 @@ def _removed(folder: Path) -> bool:
     return True
 
 
-def _write(file: Path, value: int) -> bool:
+def _write(file: str, value: int) -> bool:
     try:
-        file.write_text(str(value))
+        with open(file, "w", encoding="ascii") as opened:
+            opened.write(str(value))
     except OSError:
         return False
     return True
 
 
-def _read(file: Path) -> str:
+def _read(file: str) -> str:
     try:
-        return file.read_text().strip()
+        with open(file, encoding="utf-8", errors="replace") as opened:
+            return opened.read().strip()
     except OSError:
         return ""

@@ -7,7 +7,6 @@ opened is what is granted, whatever happens to its name.
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 MOST = 400
@@ -23,7 +22,7 @@ class PathError(Exception):
 class Place(NamedTuple):
     """What is granted: its name, and a descriptor (`O_PATH`) of what it is."""
 
-    path: Path
+    path: str
     descriptor: int
     folder: bool
 
@@ -76,7 +75,7 @@ def open_places(granted: Granted, *, cover: bool) -> Places:
     seen = [path for path in named if path not in pieces and not _is_part(path, pieces, holes)]
     if not cover:
         seen = [piece for path in seen for piece in _without(path, holes, anchors)]
-    covered = [hole for hole in holes if cover and any(hole.is_relative_to(path) for path in named)]
+    covered = [hole for hole in holes if cover and any(is_below(hole, path) for path in named)]
     if len(pieces) + len(seen) + len(covered) > MOST:
         raise PathError(
             f"more than {MOST} files and folders would be granted or hidden one by one; grant less"
@@ -88,36 +87,46 @@ def open_places(granted: Granted, *, cover: bool) -> Places:
     )
 
 
-def _is_part(path: Path, pieces: Sequence[Path], holes: Sequence[Path]) -> bool:
+def is_below(path: str, top: str) -> bool:
+    """Whether a path is this one, or lies below it."""
+    return path == top or path.startswith(f"{top}/")
+
+
+def _is_part(path: str, pieces: Sequence[str], holes: Sequence[str]) -> bool:
     """Whether a path is in one of the pieces, with nothing hidden around it there."""
     return any(
-        path.is_relative_to(piece)
-        and not any(hole.is_relative_to(piece) and path.is_relative_to(hole) for hole in holes)
+        is_below(path, piece) and not any(is_below(hole, piece) and is_below(path, hole) for hole in holes)
         for piece in pieces
     )
 
 
-def _outermost(paths: Sequence[Path]) -> list[Path]:
-    return [path for path in paths if not any(path != each and path.is_relative_to(each) for each in paths)]
+def _outermost(paths: Sequence[str]) -> list[str]:
+    return [path for path in paths if not any(path != each and is_below(path, each) for each in paths)]
 
 
-def _dotted(top: Path, anchors: Sequence[Path]) -> Iterator[Path]:
+def _dotted(top: str, anchors: Sequence[str]) -> Iterator[str]:
     """Every name with a leading dot below a folder; what is below such a one is not looked at."""
     seen = 0
     waiting = [top]
     while waiting:
         folder = waiting.pop()
-        for name, inner in _entries(folder, anchors):
+        try:
+            found = _entries(folder, anchors)
+        except PathError:
+            if folder == top:
+                raise
+            continue  # gone meanwhile, or not to be looked into: not by the program either
+        for name, inner in found:
             seen += 1
             if name.startswith("."):
-                yield folder / name
+                yield f"{folder}/{name}"
             elif inner:
-                waiting.append(folder / name)
+                waiting.append(f"{folder}/{name}")
         if seen > MOST_SEEN:
             raise PathError(f"{top} has more than {MOST_SEEN} names below it; grant a smaller folder")
 
 
-def _entries(folder: Path, anchors: Sequence[Path]) -> list[tuple[str, bool]]:
+def _entries(folder: str, anchors: Sequence[str]) -> list[tuple[str, bool]]:
     """The names in a folder that are no links, each with whether it is a folder; none if it is none."""
     place = open_place(folder, anchors)
     try:
@@ -139,18 +148,18 @@ def _entries(folder: Path, anchors: Sequence[Path]) -> list[tuple[str, bool]]:
         os.close(handle)
 
 
-def open_place(path: Path, anchors: Sequence[Path] = ()) -> Place:
+def open_place(path: str, anchors: Sequence[str] = ()) -> Place:
     """Open one path; below an anchor without following links.
 
     Raises:
         PathError: it is not there, or a link.
     """
-    anchor = max((each for each in anchors if path.is_relative_to(each)), key=_depth, default=None)
+    anchor = max((each for each in anchors if is_below(path, each)), key=_depth, default=None)
     try:
         if anchor is None:
             return _place(path, os.open(path, os.O_PATH))
         handle = os.open(anchor, os.O_PATH | os.O_DIRECTORY)
-        for step in path.relative_to(anchor).parts:
+        for step in path[len(anchor) :].strip("/").split("/") if path != anchor else ():
             inner = os.open(step, os.O_PATH | os.O_NOFOLLOW, dir_fd=handle)
             os.close(handle)
             handle = inner
@@ -162,7 +171,7 @@ def open_place(path: Path, anchors: Sequence[Path] = ()) -> Place:
         raise PathError(f"{path} cannot be granted: {error.strerror}") from error
 
 
-def find_place(path: Path, anchors: Sequence[Path]) -> Place | None:
+def find_place(path: str, anchors: Sequence[str]) -> Place | None:
     """As `open_place`; None if it is not there, or a link: what that leads to is not there by this name."""
     try:
         if stat.S_ISLNK(os.lstat(path).st_mode):
@@ -174,26 +183,26 @@ def find_place(path: Path, anchors: Sequence[Path]) -> Place | None:
     return open_place(path, anchors)
 
 
-def _without(path: Path, holes: Sequence[Path], anchors: Sequence[Path]) -> Iterator[Path]:
+def _without(path: str, holes: Sequence[str], anchors: Sequence[str]) -> Iterator[str]:
     """What is left of a granted path without what lies deeper in it, as paths that can be granted whole."""
-    inner = [hole for hole in holes if hole != path and hole.is_relative_to(path)]
+    inner = [hole for hole in holes if hole != path and is_below(hole, path)]
     if not inner:
         yield path
         return
     # Case is ignored: some file systems do, and nothing is lost by it.
-    taken = {str(hole).casefold() for hole in inner}
+    taken = {hole.casefold() for hole in inner}
     for name, _ in _entries(path, anchors):
-        if str(path / name).casefold() not in taken:
-            yield from _without(path / name, inner, anchors)
+        if f"{path}/{name}".casefold() not in taken:
+            yield from _without(f"{path}/{name}", inner, anchors)
 
 
-def _place(path: Path, descriptor: int) -> Place:
+def _place(path: str, descriptor: int) -> Place:
     return Place(path, descriptor, stat.S_ISDIR(os.fstat(descriptor).st_mode))
 
 
-def _paths(texts: Sequence[str]) -> list[Path]:
-    return sorted({Path(text) for text in texts}, key=_depth)
+def _paths(texts: Sequence[str]) -> list[str]:
+    return sorted(set(texts), key=_depth)
 
 
-def _depth(path: Path) -> int:
-    return len(path.parts)
+def _depth(path: str) -> int:
+    return path.count("/")

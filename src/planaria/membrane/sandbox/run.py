@@ -4,7 +4,7 @@
 
 Runs in the process that calls, a task as a rule: when it is cancelled or killed, the program and everything it started
 are killed, whatever they did to get away. The work is done by the keeper, an OS process of its own (`keeper.py`).
-Does badly: a start costs some 40 ms of processor time, most of it the keeper's.
+Does badly: a start costs some 50 ms of processor time, most of it the keeper's.
 """
 
 import os

@@ -5,7 +5,7 @@ which is all the kernel itself looks at in those that are checked here.
 """
 
 import errno
-import platform
+import os
 import struct
 from collections.abc import Iterable, Mapping
 
@@ -52,7 +52,7 @@ class NoFilter(Exception):
 
 def has_filter(machine: str = "") -> bool:
     """Whether there is a table for this kind of processor."""
-    return (machine or platform.machine()) in _ARCHITECTURES
+    return (machine or os.uname().machine) in _ARCHITECTURES
 
 
 def seccomp_filter(machine: str = "", *, namespaces: bool = True, signals: bool = True) -> bytes:
@@ -65,7 +65,7 @@ def seccomp_filter(machine: str = "", *, namespaces: bool = True, signals: bool 
     Raises:
         NoFilter: for another kind of processor.
     """
-    machine = machine or platform.machine()
+    machine = machine or os.uname().machine
     if machine not in _ARCHITECTURES:
         raise NoFilter(f"there is no table of system calls for {machine}")
     refused = REFUSED | ({} if namespaces else OUTSIDE) | ({} if signals else SIGNALS)

@@ -4,15 +4,12 @@ Part of the keeper. Blocking; standard library only.
 """
 
 import errno
-import json
 import math
 import os
 import resource
 import signal
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from planaria.membrane.sandbox import bubblewrap, kernel, landlock
@@ -22,7 +19,9 @@ from planaria.membrane.sandbox.seccomp import seccomp_filter
 
 MOST_FILES = 256
 """Files a process may have open."""
+TEMPORARY = "/tmp"
 NO_PROGRAM, NOT_RUNNABLE = 127, 126
+_ABSENT = (errno.ENOENT, errno.ENOTDIR)
 
 
 class Refused(Exception):
@@ -74,8 +73,11 @@ def start_bubblewrap(plan: Plan, places: Places) -> Started:
     granted = [place.descriptor for each in (places.read, places.write) for place in each]
     main = os.fork()
     if main == 0:
-        command = [plan.bwrap, "--args", str(listed), "--", *_with_relay(plan)]
-        _become(command, {}, [*needed, *granted])
+        _only(
+            lambda: _become(
+                [plan.bwrap, "--args", str(listed), "--", *_with_relay(plan)], {}, [*needed, *granted]
+            )
+        )
     for descriptor in needed:
         os.close(descriptor)
     line = _line(told)
@@ -103,7 +105,8 @@ def start_landlock(plan: Plan, places: Places, limits: Mapping[int, int]) -> Sta
         raise Refused(f"this kernel has Landlock version {version}, and {landlock.OLDEST} is needed")
     if plan.relay:
         raise Refused("hosts can be granted with bubblewrap only; install it, or grant none")
-    folder = tempfile.mkdtemp(prefix="planaria-sandbox-")
+    folder = f"{TEMPORARY}/planaria-sandbox-{os.urandom(8).hex()}"
+    os.mkdir(folder, 0o700)
     system = [_open(each) for each in plan.system]
     devices = [_open(each) for each in landlock.DEVICES]
     confinement = landlock.Confinement(
@@ -111,24 +114,36 @@ def start_landlock(plan: Plan, places: Places, limits: Mapping[int, int]) -> Sta
         places,
         [each for each in system if each is not None],
         [each for each in devices if each is not None],
-        open_place(Path(folder)),
+        open_place(folder),
         limits,
     )
     waiting, gate = os.pipe()
     main = os.fork()
     if main == 0:
         os.close(gate)
-        if not os.read(waiting, 1):
-            os._exit(NOT_RUNNABLE)
-        environment = plan.environment | {"HOME": folder, "TMPDIR": folder}
-        try:
-            os.chdir(plan.folder or folder)
-            confinement.enter()
-        except OSError as error:
-            _die(f"the sandbox could not be entered: {error}", NOT_RUNNABLE)
-        _become(plan.argv, environment, [])
+        _only(lambda: _confined(plan, confinement, folder, waiting))
     os.close(waiting)
     return Started(main, main, gate, folder=folder, weaker=landlock.weaker(version))
+
+
+def _confined(plan: Plan, confinement: landlock.Confinement, folder: str, waiting: int) -> None:
+    if not os.read(waiting, 1):
+        return
+    try:
+        os.chdir(plan.folder or folder)
+        confinement.enter()
+    except OSError as error:
+        _die(f"the sandbox could not be entered: {error}", NOT_RUNNABLE)
+    _become(plan.argv, plan.environment | {"HOME": folder, "TMPDIR": folder}, [])
+
+
+def _only(what: Callable[[], None]) -> NoReturn:
+    """What a child does, and its end: it must never come back into what its parent was doing."""
+    try:
+        what()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, this is a copy of the keeper, and must not go on
+        _die(f"the sandbox could not be entered: {error!r}", NOT_RUNNABLE)
+    os._exit(NOT_RUNNABLE)
 
 
 def limits_of(plan: Plan, *, memory: bool, processes: bool) -> dict[int, int]:
@@ -163,13 +178,16 @@ def _become(argv: list[str], environment: Mapping[str, str], descriptors: Sequen
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)  # Python ignores them, and what is ignored stays so
     os.umask(0o022)
-    try:
-        if "/" in argv[0]:
-            os.execve(argv[0], argv, environment)
-        os.execvpe(argv[0], argv, environment)
-    except OSError as error:
-        code = NO_PROGRAM if error.errno in (errno.ENOENT, errno.ENOTDIR) else NOT_RUNNABLE
-        _die(f"{argv[0]}: {error.strerror}", code)
+    # Not `os.execvpe`: it imports a module, and from in here none can be read any more.
+    places = [""] if "/" in argv[0] else [f"{each}/" for each in environment.get("PATH", "").split(":")]
+    failure = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for place in places:
+        try:
+            os.execve(place + argv[0], argv, environment)
+        except OSError as error:
+            if error.errno not in _ABSENT or len(places) == 1:
+                failure = error
+    _die(f"{argv[0]}: {failure.strerror}", NO_PROGRAM if failure.errno in _ABSENT else NOT_RUNNABLE)
 
 
 def _die(message: str, code: int) -> NoReturn:
@@ -179,15 +197,16 @@ def _die(message: str, code: int) -> NoReturn:
 
 
 def _line(descriptor: int) -> dict[str, int]:
-    """The next line of JSON; empty at the end."""
+    """The next line that bubblewrap says; empty at the end."""
     text = b""
     while not text.endswith(b"\n"):
         piece = os.read(descriptor, 1)
         if not piece:
             return {}
         text += piece
-    line: dict[str, int] = json.loads(text)
-    return line
+    # Flat, and all its values are numbers: no reason to load a reader of JSON.
+    pairs = (pair.partition(":") for pair in text.decode().strip(" {}\n").split(","))
+    return {name.strip(' "'): int(value) for name, _, value in pairs}
 
 
 def _in_memory(data: bytes) -> int:
@@ -199,6 +218,6 @@ def _in_memory(data: bytes) -> int:
 
 def _open(path: str) -> Place | None:
     try:
-        return open_place(Path(path))
+        return open_place(path)
     except PathError:
         return None
