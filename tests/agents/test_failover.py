@@ -20,10 +20,11 @@ from planaria.membrane.calls.process import Calls, wait_for_permit
 from planaria.membrane.models.catalogue import ProviderLimits
 from planaria.membrane.models.models import Models
 from planaria.nerve.trace.build import build
-from planaria.otp import Node, child, supervisor
+from planaria.otp import Node, Pid, child, exit_signal, supervisor
 from planaria.rooms.message import ReplyDelta, RoomMessage, TurnState
 from planaria.testing.fault_server import FaultServer
 from planaria.testing.faults import FAULTS, RETRY_AFTER, TEXT
+from planaria.testing.model_answer import Answer
 from tests.agents.support import GARDEN, SCOUT, TrapStore, World
 
 SILENCE = 0.25
@@ -46,6 +47,7 @@ class Garden(World):
         queue: int | None = None,
     ) -> None:
         super().__init__(Node("garden"), folder, None, TrapStore())  # type: ignore[arg-type]
+        self.good: FaultServer
         self.permits = Permits()
         prices = ModelDetails(usd_in=2.0, usd_out=10.0)
         limits = LimitSettings(
@@ -97,9 +99,11 @@ async def garden_of(
             while garden.node.whereis("session:scout@garden") is None:
                 await asyncio.sleep(0)
             try:
+                garden.good = good
                 yield garden, bad
             finally:
                 bad.release()
+                good.release()
 
 
 def told(heard: list[object]) -> list[ReplyDelta]:
@@ -177,6 +181,28 @@ async def test_who_asked_for_time_is_left_alone_and_the_other_one_asked_at_once(
 
 async def _usage(garden: Garden) -> str:
     return garden.permits.usage(True)["bad"].resting
+
+
+async def test_a_session_killed_during_the_second_attempt_makes_that_one_again_and_not_the_first(
+    tmp_path: Path,
+):
+    async with garden_of(tmp_path, "server_error") as (garden, bad):
+        garden.good.answers.append(Answer(GOOD, hold_at=3))
+        asking = asyncio.create_task(garden.ask())
+        await garden.good.held()
+        await garden.node.run(_kill, garden.node["session:scout@garden"])
+        garden.good.release()
+        await asking
+        assert (await garden.answers()) == [GOOD]
+        keys = [each.headers["idempotency-key"] for each in garden.good.requests]
+        assert len(keys) == 2 and len(set(keys)) == 1 and keys[0].endswith("/0/2")
+        assert len(bad.requests) == 1
+        asked = [each.payload["provider"] for each in await garden.events(ModelRequested.kind)]
+        assert asked == ["bad", "good"]
+
+
+async def _kill(pid: Pid) -> None:
+    exit_signal(pid, "kill")
 
 
 async def test_where_there_is_nobody_else_the_same_one_is_asked_again_under_the_same_key(tmp_path: Path):
