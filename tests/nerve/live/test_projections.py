@@ -12,6 +12,7 @@ from planaria.immune.breaker_keeper import Breakers as BreakerKeeper
 from planaria.immune.breakers import breakers_of
 from planaria.immune.ledger import AccountPath, Amount, accounts_of
 from planaria.immune.ledger_keeper import Ledger
+from planaria.membrane.calls.process import QueueChanged
 from planaria.nerve.live import projections
 from planaria.nerve.live.processes import Processes
 from planaria.nerve.live.providers import Providers
@@ -257,6 +258,22 @@ async def test_erased_and_pruned_events_make_no_nonsense(node: TestNode, journal
             assert rows == []
         if isinstance(projection, Sessions):
             assert [row.key for row in rows] == [SESSION] and rows[0].tokens_in == 0
+
+
+async def test_a_provider_shows_who_waits_for_it_and_what_failed_attempts_cost(journal: Journal):
+    providers = Providers()
+    assert providers.topics == {"calls"}
+    providers.heard(QueueChanged("local", 2, 7, 3, 10.0, 40.0, "it asked for time"))
+    row = providers.table.get("local")
+    assert row is not None
+    assert (row.waiting, row.sessions, row.waiting_since) == (7, 3, 10.0)
+    assert (row.resting_until, row.resting) == (40.0, "it asked for time")
+    asked = {"provider": "local", "model": "tiny", "turn": "t", "step": 0}
+    providers.event(journal.event("model.requested", SESSION, asked))
+    failed = {"turn": "t", "step": 0, "error": "cut", "usage": {"input_tokens": 9}, "cost_micro": 4}
+    providers.event(journal.event("model.failed", SESSION, failed))
+    row = providers.table.get("local")
+    assert row is not None and (row.failures, row.tokens_in, row.cost_micro) == (1, 9, 4)
 
 
 async def test_a_provider_counts_calls_in_flight_failures_and_times(journal: Journal):
