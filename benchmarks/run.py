@@ -23,7 +23,9 @@ from benchmarks.figures import number
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 
-ARGUMENTS = dict.fromkeys(("flow", "isolation", "journal", "kernel", "stream", "turn", "upgrade", "watchdog"), ("--json",))
+ARGUMENTS = dict.fromkeys(
+    ("flow", "isolation", "journal", "kernel", "stream", "turn", "upgrade", "watchdog"), ("--json",)
+)
 """What a benchmark must be told to print JSON; most print nothing else."""
 
 HURRIED = frozenset({"journal", "kernel", "stream", "turn"})

@@ -72,5 +72,5 @@ def test_names_that_mean_somebody_else_are_refused(name: str):
 def test_an_agent_can_be_kept_to_this_machine():
     assert not read("model: light").local_only
     assert read("privacy: local").local_only
-    with pytest.raises(AgentError, match="privacy cannot be 'home'. Write `local`"):
+    with pytest.raises(AgentError, match=r"privacy cannot be 'home'\. Write `local`"):
         read("privacy: home")

@@ -10,6 +10,8 @@ While the journal is away it waits. An event that is there already is left out; 
 import logging
 from collections.abc import Sequence
 
+import msgspec
+
 from planaria.cortex.errors import EventRefused, JournalUnavailable
 from planaria.cortex.event import NewEvent, new_id
 from planaria.cortex.journal import Journal
@@ -58,17 +60,7 @@ class Pen:
 
 def _named(event: NewEvent) -> NewEvent:
     """With an id, an append may be repeated."""
-    return NewEvent(
-        event.kind,
-        event.payload,
-        session=event.session,
-        process=event.process,
-        trace_id=event.trace_id,
-        cause_id=event.cause_id,
-        id=new_id(),
-        version=event.version,
-        subject=event.subject,
-    )
+    return msgspec.structs.replace(event, id=new_id())
 
 
 async def write_once(events: Sequence[NewEvent], journal: Server = "journal") -> None:
