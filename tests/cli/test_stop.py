@@ -43,7 +43,8 @@ def stopped(live) -> list[str]:
         names = [name for name in live.node.names if name.startswith("session:")]
         return sorted([name.removeprefix("session:") for name in names if await Session.told(name)])
 
-    return live.tell(ask)
+    found: list[str] = live.tell(ask)
+    return found
 
 
 def test_an_agent_is_stopped_in_all_its_rooms(agents):
