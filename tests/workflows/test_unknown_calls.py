@@ -132,7 +132,7 @@ async def test_a_step_that_needs_a_person_waits_over_kills_and_is_made_once(gard
 
         return stepping
 
-    garden.tool = make  # type: ignore[method-assign]
+    garden.tool = make
     run_id = await start(garden, retry=3)
     await garden.node.advance(3600.0)  # the step's own limit is 20 seconds
     await kill_call(garden)  # the task alone, then its run

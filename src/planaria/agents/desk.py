@@ -146,6 +146,7 @@ class Desk:
             call_id=place,
             subject=turn.message.subject,
             services=self.services,
+            authority=self.authority,
         )
 
 

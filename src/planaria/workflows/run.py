@@ -375,6 +375,7 @@ class Run(GenServer):
             cause_id=self.cause_id,
             call_id=wanted.id,
             effect_id=wanted.effect,
+            authority=self.authority,
         )
         return context, self.authority
 

@@ -6,6 +6,8 @@ a `Denied` one says what to grant.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from planaria.membrane.authority import Authority, Held, Refusal
@@ -80,7 +82,12 @@ def _in_scope(tool: Tool, bound: dict[str, Any], authority: Authority, context: 
 
 def place_of(context: Context) -> Place:
     """Where a call is made."""
-    return Place(context.garden.resolve(), (context.room or "").removeprefix("room:"))
+    return Place(_real(context.garden), (context.room or "").removeprefix("room:"))
+
+
+@lru_cache(maxsize=64)
+def _real(garden: Path) -> Path:
+    return garden.resolve()
 
 
 def denied(refusal: Refusal, caller: str) -> Denied:

@@ -188,7 +188,7 @@ class Gate:
             return self._refused(name, arguments, context, checked)
         if (closed := closed_now(checked.tool)) is not None:
             return self._refused(name, arguments, context, closed)
-        if checked.tool.needs:
+        if checked.tool.needs and context.authority is not authority:
             context = replace(context, authority=authority)
         if checked.held:
             return self._held(checked, arguments, context)
@@ -355,10 +355,21 @@ class Gate:
         return call_event(prepared.context, _finished_type(prepared.context, prepared.name, outcome, seconds))
 
     def _shown(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Arguments for the journal: secrets masked, long ones cut."""
-        masked = self._redactor.value(msgspec.to_builtins(arguments))
-        assert isinstance(masked, dict)
-        return {name: _cut(value) for name, value in masked.items()}
+        """Arguments for the journal, which masks their secrets: long ones cut, masked before that."""
+        plain = msgspec.to_builtins(arguments)
+        return {name: self._cut(value) for name, value in plain.items()}
+
+    def _cut(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value if len(value) <= ARGUMENT_LIMIT else self._shortened(value)
+        if isinstance(value, int | float | None):
+            return value
+        encoded = msgspec.json.encode(value)
+        return value if len(encoded) <= ARGUMENT_LIMIT else self._shortened(encoded.decode())
+
+    def _shortened(self, text: str) -> str:
+        # The piece of a secret that a cut leaves would be known by nobody.
+        return shortened(self._redactor.text(text), ARGUMENT_LIMIT)
 
 
 def _finished_type(
@@ -398,10 +409,3 @@ async def _answer(
         raise
     except Exception as error:  # noqa: BLE001 - by contract: what a tool raises is news for its caller
         return Failed(f"{tool.name} raised {type(error).__name__}: {error}"), "crash"
-
-
-def _cut(value: Any) -> Any:
-    if isinstance(value, str):
-        return shortened(value, ARGUMENT_LIMIT)
-    encoded = msgspec.json.encode(value)
-    return value if len(encoded) <= ARGUMENT_LIMIT else shortened(encoded.decode(), ARGUMENT_LIMIT)

@@ -7,12 +7,14 @@
   it: `agents/**` does, `**` does not, so that nobody can grant himself more by writing files.
 """
 
+import os
 import re
+import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
-from pathlib import Path
 
 from planaria.membrane.scopes.names import alike
 from planaria.membrane.scopes.scope import Place, ScopeError, Unreadable
@@ -114,21 +116,39 @@ def read_path(what: object, place: Place) -> FilePlace:
     parts = [part for part in what.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise Unreadable(f"{what!r} climbs with `..`")
-    start = Path(ROOT) if what.startswith(ROOT) else place.garden
+    garden = str(place.garden)
+    start = "" if what.startswith(ROOT) or garden == ROOT else garden
     try:
-        given = start.joinpath(*parts)
-        real = given.resolve()
-        with suppress(FileNotFoundError, NotADirectoryError):
-            real.stat()  # links in a circle are left as they are by `resolve`
-    except (OSError, RuntimeError, ValueError) as error:
+        real = _followed(start, parts)
+    except (OSError, ValueError) as error:
         raise Unreadable(f"{what!r} cannot be followed: {error}") from error
-    return FilePlace(_parts(given, place.garden), _parts(real, place.garden))
+    return FilePlace(_parts("/".join((start, *parts)), garden), _parts(real, garden))
 
 
-def _parts(path: Path, garden: Path) -> tuple[str, ...]:
-    if path.is_relative_to(garden):
-        return path.relative_to(garden).parts
-    return path.parts
+def _followed(start: str, parts: Sequence[str]) -> str:
+    """The path with its links followed; `start` has none in it. As far as there is something, one look each."""
+    path = start
+    for number, part in enumerate(parts, 1):
+        path = f"{path}/{part}"
+        try:
+            found = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return "/".join((path, *parts[number:]))
+        if stat.S_ISLNK(found.st_mode):
+            path = os.path.realpath("/".join((path, *parts[number:])))
+            with suppress(FileNotFoundError, NotADirectoryError):
+                os.stat(path)  # links in a circle are left as they are by `realpath`
+            return path
+    return path
+
+
+def _parts(path: str, garden: str) -> tuple[str, ...]:
+    """The parts of an absolute path without links: below the garden, or below `/`."""
+    if path == garden:
+        return ()
+    if path.startswith(f"{garden.removesuffix(ROOT)}/"):
+        return tuple(path[len(garden.removesuffix(ROOT)) + 1 :].split("/"))
+    return (ROOT, *path.split("/")[1:])
 
 
 def _is_private(parts: tuple[str, ...]) -> bool:
