@@ -14,6 +14,7 @@ from planaria.membrane.sandbox.bubblewrap import namespaces
 from planaria.membrane.sandbox.cgroups import Group
 from planaria.membrane.sandbox.kernel import landlock_version
 from planaria.membrane.sandbox.seccomp import has_filter
+from planaria.membrane.sandbox.starting import how_counted
 from planaria.membrane.sandbox.strength import Backend, Strength
 
 MEND = (
@@ -56,11 +57,10 @@ def strength_here(found: Found) -> Strength | None:
     group = Group.make(str(os.getpid()), 1 << 30, 64)
     group.remove()
     held = {name: f"cgroup v{group.version}" for name in ("memory", "pids") if name in group.folders}
-    kernel_counts = found.backend == "bubblewrap" and os.geteuid() != 0
     return Strength(
         found.backend,
         memory=held.get("memory", "rlimit for each process, watched for all"),
-        processes=held.get("pids", "rlimit" if kernel_counts else "watched"),
+        processes=held.get("pids", how_counted(found.backend)),
         cpu="rlimit for each process, watched for all",
         disk="rlimit for each file, watched for all",
         weaker=landlock.weaker(found.landlock) if found.backend == "landlock" else (),

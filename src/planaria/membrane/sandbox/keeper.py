@@ -26,6 +26,7 @@ from planaria.membrane.sandbox.starting import (
     Refused,
     Started,
     exit_code_of,
+    how_counted,
     limits_of,
     start_bubblewrap,
     start_landlock,
@@ -48,8 +49,8 @@ class Run:
         self.plan = plan
         self.lifeline = lifeline
         self.group = Group.make(str(os.getpid()), plan.limits.memory_bytes, plan.limits.processes)
-        self.by_kernel = plan.backend == "bubblewrap" and os.geteuid() != 0
-        """Whether the kernel counts the processes of a user in a namespace: it never does for root."""
+        self.by_kernel = os.geteuid() != 0 and "pids" not in self.group.folders
+        """Whether the kernel is to count the processes of our user; it never does so for root."""
         self.disks: list[tuple[int, int, int, int]] = []
         self.killed_by: str | None = None
         self.use = family.Use()
@@ -70,7 +71,7 @@ class Run:
         limits = limits_of(
             plan,
             memory="memory" not in self.group.folders,
-            processes="pids" not in self.group.folders and self.by_kernel,
+            processes=self._most_processes(),
         )
         started = start_bubblewrap(plan, places) if cover else start_landlock(plan, places, limits)
         self.started = started
@@ -88,6 +89,13 @@ class Run:
             raise Broken("some of its processes could not be ended")
         exit_code = exit_code_of(started.told) if cover else status
         return self._report(exit_code, time.monotonic() - begun, started.weaker)
+
+    def _most_processes(self) -> int:
+        """How many our user may have, where the kernel counts: in a namespace of its own, or on the whole machine."""
+        if not self.by_kernel:
+            return 0
+        others = 0 if self.plan.backend == "bubblewrap" else family.count_of_user(os.geteuid())
+        return others + self.plan.limits.processes
 
     def close(self) -> None:
         """End what is left, and take away what was made for the run."""
@@ -135,7 +143,8 @@ class Run:
         self.use = family.Use(now.processes, max(now.memory, self.use.memory), max(now.cpu, self.use.cpu))
         if "memory" not in group.folders and now.memory > limits.memory_bytes:
             return "memory"
-        if "pids" not in group.folders and not self.by_kernel and now.processes > limits.processes + 3:
+        exact = "pids" in group.folders or (self.by_kernel and self.plan.backend == "bubblewrap")
+        if not exact and now.processes > limits.processes + 3:
             return "processes"
         if max(group.cpu(), now.cpu) > limits.cpu_seconds:
             return "cpu"
@@ -171,7 +180,7 @@ class Run:
             cpu=max(group.cpu(), self.use.cpu, spent.ru_utime + spent.ru_stime),
             peak=group.peak() or max(self.use.memory, spent.ru_maxrss * 1024),
             memory=by_group if "memory" in group.folders else "rlimit for each process, watched for all",
-            processes=by_group if "pids" in group.folders else "rlimit" if self.by_kernel else "watched",
+            processes=by_group if "pids" in group.folders else how_counted(self.plan.backend),
             cpu_held="rlimit for each process, watched for all",
             disk="rlimit for each file, watched for all" if self.disks else "",
             weaker=weaker,

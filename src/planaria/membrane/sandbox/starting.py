@@ -146,8 +146,13 @@ def _only(what: Callable[[], None]) -> NoReturn:
     os._exit(NOT_RUNNABLE)
 
 
-def limits_of(plan: Plan, *, memory: bool, processes: bool) -> dict[int, int]:
-    """What the kernel limits for each process; `memory` and `processes`: whether that is left to it."""
+def limits_of(plan: Plan, *, memory: bool, processes: int) -> dict[int, int]:
+    """What the kernel limits for each process.
+
+    Args:
+        memory: whether memory is left to it.
+        processes: how many its user may have where it counts; 0: that is not left to it.
+    """
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NOFILE: MOST_FILES,
@@ -159,8 +164,15 @@ def limits_of(plan: Plan, *, memory: bool, processes: bool) -> dict[int, int]:
     if memory:
         limits[resource.RLIMIT_AS] = plan.limits.memory_bytes
     if processes:
-        limits[resource.RLIMIT_NPROC] = plan.limits.processes
+        limits[resource.RLIMIT_NPROC] = processes
     return limits
+
+
+def how_counted(backend: str) -> str:
+    """How processes are counted where there is no cgroup for it."""
+    if os.geteuid() == 0:
+        return "watched"
+    return "rlimit" if backend == "bubblewrap" else "rlimit with all others of the user, watched"
 
 
 def _with_relay(plan: Plan) -> list[str]:
