@@ -152,3 +152,14 @@ def test_what_is_written_wrongly_is_told_with_its_mend(given_as: Any, problem: s
     _, faults = read_grants(given_as)
     assert problem in faults[0].problem
     assert not faults[0].mere
+
+
+def test_every_capability_stands_in_the_documentation_as_it_is():
+    page = (Path(__file__).parents[2] / "docs" / "authority.md").read_text()
+    for known in CAPABILITIES.values():
+        default = ", ".join(f"`{scope}`" for scope in known.default)
+        row = f"| `{known.name}` | {KINDS[known.kind]} | {default} | {known.says} |".replace("|  |", "| |")
+        assert row in page, row
+
+
+KINDS = {"path": "paths", "host": "hosts", "command": "commands", "name": "names", "money": "sums"}
