@@ -163,3 +163,16 @@ def test_every_capability_stands_in_the_documentation_as_it_is():
 
 
 KINDS = {"path": "paths", "host": "hosts", "command": "commands", "name": "names", "money": "sums"}
+
+
+@given(authorities, st.sets(st.sampled_from(sorted(SCOPES))), st.sampled_from(TOUCHES))
+def test_a_tool_that_calls_others_has_what_its_caller_has_and_it_declares(
+    mine: Authority, needs: set[str], touch: Touch
+) -> None:
+    handed = mine.for_tool(needs)
+    if touch.capability in needs:
+        assert rank(handed.check(touch, HERE)) == rank(mine.check(touch, HERE))
+    else:
+        assert isinstance(handed.check(touch, HERE), Refusal)
+        assert handed.layers[-1].rule(touch.capability) is None
+    assert not handed.is_free(touch.capability) or mine.is_free(touch.capability)

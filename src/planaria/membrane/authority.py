@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from planaria.membrane.capability import ANYTHING, Capability, Touch, capability
+from planaria.membrane.capability import ANYTHING, Capability, ScopeKind, Touch, capability
 from planaria.membrane.grants import Grant, exact, line_to_add, read, scope_of
 from planaria.membrane.scopes.hosts import Host
 from planaria.membrane.scopes.scope import Place, Scope, ScopeError, Unreadable
@@ -61,6 +61,15 @@ class Held:
 
 type Verdict = Allowed | Held | Refusal
 ALLOWED = Allowed()
+
+_WIDEST: dict[ScopeKind, tuple[str, ...]] = {
+    "path": ("**", "/**"),
+    "host": ("*:*",),
+    "command": ("*",),
+    "name": ("*",),
+    "money": ("999999999",),
+}
+"""The scopes of each kind that cover most."""
 
 
 class Rule:
@@ -149,6 +158,9 @@ class Layer:
 
     def _rule(self, name: str) -> Rule | None:
         known = capability(name)
+        if self.only is not None:
+            # For whoever wants to know the whole, such as a sandbox: nothing, or what can be said in scopes.
+            return Rule(known, Grant(name, _WIDEST[known.kind])) if name in self.only else None
         grant = self.grants.get(name)
         if grant is None and known.default:
             grant = Grant(name, known.default, where=BY_DEFAULT)
