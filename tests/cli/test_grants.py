@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pyotp
 from click.testing import CliRunner, Result
+from pyotp.totp import TOTP
 
 from planaria.cli import main
 from planaria.cortex.durable.questions import Questions
@@ -134,7 +134,7 @@ async def test_a_second_factor_from_enrolment_to_use(tmp_path: Path) -> None:
         terminal = Terminal(garden)
         assert not (await terminal.json("totp", "status"))["enrolled"]
         made = await terminal.json("totp", "enroll")
-        totp = pyotp.TOTP(made["secret"])
+        totp = TOTP(made["secret"])
         wrong = await terminal.run("totp", "confirm", "12345")
         assert wrong.exit_code == 6 and "six digits" in wrong.stderr
         now = int(node.clock.wall())

@@ -75,11 +75,9 @@ def read_grants(
     grants: list[Grant] = []
     faults: list[Fault] = []
     for name, value in given.items():
-        if not isinstance(name, str) or (problem := fault_of(name)):
-            mend = f"Known capabilities: {', '.join(CAPABILITIES)}"
-            faults.append(
-                Fault(str(name), problem if isinstance(name, str) else f"{name!r} is no name", mend)
-            )
+        problem = fault_of(name) if isinstance(name, str) else f"{name!r} is no name"
+        if problem:
+            faults.append(Fault(str(name), problem, f"Known capabilities: {', '.join(CAPABILITIES)}"))
             continue
         known = capability(name)
         try:

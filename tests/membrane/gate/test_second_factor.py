@@ -3,8 +3,8 @@
 from functools import partial
 from typing import Any
 
-import pyotp
 import pytest
+from pyotp.totp import TOTP
 
 from planaria.config.secret import Secret
 from planaria.cortex.durable.question import Closed
@@ -42,7 +42,7 @@ class Rig:
 
     def code(self, steps: int = 0) -> str:
         moment = int(self.node.clock.wall()) + 30 * steps
-        return pyotp.TOTP(self.secret).at(moment)
+        return TOTP(self.secret).at(moment)
 
     async def enrol(self) -> None:
         made: Enrolment = await self.ask(SecondFactor.enroll, "ada")

@@ -222,9 +222,12 @@ class UserTools(Home):
             return Loaded(path, None)
         known = self.files.get(path)
         runs = known is not None and known.post.pid is not None
-        if runs and known is not None and known.text == text and not known.stale:
+        if isinstance(text, Broken):
+            loaded = Loaded(path, "", None, text)
+        elif runs and known is not None and known.text == text and not known.stale:
             return Loaded(path, text)
-        loaded = Loaded(path, "", None, text) if isinstance(text, Broken) else await self._start(path, text)
+        else:
+            loaded = await self._start(path, text)
         if isinstance(loaded.offer, Broken) and known is not None and not runs and known.text is not None:
             self._report(path, loaded.offer)
             return await self._start(path, known.text)

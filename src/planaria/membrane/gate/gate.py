@@ -268,18 +268,17 @@ class Gate:
         begun = now()
         under, trace_id = caller_key(context.session, context.cause_id, context.effect_id), context.trace_id
         waits = self._patient(prepared) if tool.waits else nullcontext()
-        outcome: Outcome | None = None
-        failure: FailureClass | None = None
+        told = False
         try:
             with waits, span("tool.call", about, trace_id=trace_id, under=under) as spent:
                 answer, failure = await _answer(tool, context, prepared.bound)
                 outcome = bounded(tool, answer)
                 spent.set("planaria.branch", outcome.branch)
+            told = True
+            guarded.ended(outcome, failure)
         finally:
-            if outcome is None:
+            if not told:
                 guarded.gone()
-            else:
-                guarded.ended(outcome, failure)
         remembered = outcome.events if isinstance(outcome, Done) else ()
         return Ended(outcome, (*remembered, self._finished(prepared, outcome, now() - begun)))
 
