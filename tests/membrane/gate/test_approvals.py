@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from planaria.cortex.durable.question import Question
+from planaria.cortex.durable.question import Question, QuestionAnswered, end_id
 from planaria.cortex.durable.questions import QuestionRefused, Questions
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
@@ -322,6 +322,20 @@ async def test_a_question_with_a_second_factor_takes_no_bare_yes(rig: Rig) -> No
     await rig.asked()
     await rig.answer("2", "no")
     assert isinstance(rig.heard[-1], Denied)
+
+
+async def test_an_answer_that_came_by_another_way_without_a_code_approves_nothing(rig: Rig) -> None:
+    rig.call("git", "push", authority=rig.authority(**{"shell.run": {"second_factor": ["git *"]}}))
+    (question,) = await rig.asked()
+    said = QuestionAnswered("once", "", "eve").new(
+        session="questions", cause_id=question.id, id=end_id(question.id)
+    )
+    await rig.node.run(partial(Journal.append, "journal", [said]))
+    await rig.node.settle()
+    (denied,) = rig.heard
+    assert isinstance(denied, Denied)
+    assert "the answer came without one" in denied.error
+    assert runs == []
 
 
 async def test_an_approval_without_a_code_is_none_where_one_is_needed_now(rig: Rig) -> None:
