@@ -13,8 +13,9 @@ from planaria.immune.account import MEASURES
 from planaria.immune.account_path import AccountPath
 from planaria.immune.account_views import account_views
 from planaria.immune.amount import Amount
-from planaria.immune.book import Book, Saved
+from planaria.immune.book import MOST_IDLE, Book, Saved
 from planaria.immune.events import BudgetSet
+from planaria.immune.ledger import Accounts
 from planaria.immune.reserving import Exhausted, Reservation
 from tests.immune.journal import NOON, SCOUT, Script
 
@@ -397,3 +398,28 @@ def test_whoever_spends_the_garden_pays(stream: str):
     accounts, script = book(), Script()
     accounts.take(script.responded(7, session=stream, turn=""))
     assert accounts.garden.life[0] == 7
+
+
+def test_a_clock_that_goes_back_neither_stops_the_count_nor_gives_a_day_s_limit_twice():
+    """A machine that wakes in the future, spends, and is put right: the day's limit holds."""
+    accounts, script = book(garden=Limits(usd_per_day=0.01)), Script(NOON)
+    clock = [NOON + 3 * 86_400]
+    reader = Accounts(accounts, lambda: clock[0])
+    reserve_ = reader.reserve(PATH, Amount(micro_usd=1))
+    assert isinstance(reserve_, Reservation)
+    reader.settle(reserve_)
+    clock[0] = NOON
+    assert isinstance(reader.reserve(PATH, Amount(micro_usd=1)), Reservation)
+    accounts.take(script.responded(10_000))
+    assert isinstance(reader.reserve(PATH, Amount(micro_usd=1)), Exhausted)
+
+
+def test_a_session_with_a_limit_for_its_life_is_not_forgotten_among_many_others():
+    accounts, script = book(), Script()
+    accounts.take(script.event(BudgetSet.kind, "budget", {"account": SCOUT, "limits": {"usd": 0.01}}))
+    accounts.take(script.responded(10_000))
+    for number in range(MOST_IDLE + 10):
+        accounts.touch(f"run:{number}")
+    accounts.begin_day(NOON + 86_400)
+    assert "run:0" not in accounts.accounts
+    assert isinstance(accounts.reserve(PATH, Amount(micro_usd=1), None), Exhausted)

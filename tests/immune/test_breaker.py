@@ -268,3 +268,21 @@ def test_left_alone_and_then_well_it_always_closes(steps: list[tuple[str, int, f
         assert isinstance(admitted, Admitted)
         world.breaker.report(admitted, world.now)
     assert world.breaker.state == "closed"
+
+
+def test_a_clock_that_went_back_holds_nothing_back_for_longer():
+    breaker, _ = made()
+    fail(breaker, 10_000.0, 3)
+    assert isinstance(breaker.admit(5_000.0), Open)
+    probe = breaker.admit(5_010.0)  # ten seconds, as declared
+    assert isinstance(probe, Admitted) and probe.probe
+    assert isinstance(breaker.admit(1_000.0), Open)
+    assert isinstance(breaker.admit(1_000.0 + LONGEST_TRY), Admitted)
+
+
+def test_failures_of_a_time_that_is_yet_to_come_are_not_in_the_window():
+    policy = BreakerPolicy(failures=0, rate=0.5, window=60.0, minimum=4, cooldown=10.0, jitter=0.0)
+    breaker, _ = made(policy)
+    fail(breaker, 10_000.0, 3)
+    assert breaker.window(10_000.0) == (3, 3)
+    assert breaker.window(5_000.0) == (0, 0)

@@ -173,13 +173,19 @@ class Book:
             reservation.chain.hold(wants(reservation.amount))
 
     def begin_day(self, at: float) -> bool:
-        """From now on it is the day of this moment; False if it was already."""
+        """From now on it is the day of this moment; False if it was already.
+
+        An earlier day than today's means that the clock went back: what counted for today counts for that day then,
+        so that nobody can spend a day's limit twice by it.
+        """
         today = datetime.fromtimestamp(at, self.zone).date()
         number = today.toordinal()
         self.day_starts, self.day_ends = self._midnight(today), self._midnight(today + timedelta(days=1))
         if number == self.day:
             return False
         before, spent, self.day = self.day, self.spent_today(), number
+        if number < before:
+            return True
         for account in self.accounts.values():
             account.day[:] = [0, 0, 0, 0.0]
             account.told.clear()
@@ -194,7 +200,12 @@ class Book:
         idle = [
             account
             for account in self.accounts.values()
-            if account.kind in ("session", "run", "turn") and not any(account.held) and not account.slices
+            if account.kind in ("session", "run", "turn")
+            and not any(account.held)
+            and not account.slices
+            # What was given a limit, or a slice, for its life is not to forget what it has spent of it.
+            and account.name not in self.set
+            and not account.parent
         ]
         for account in idle[: max(0, len(idle) - MOST_IDLE)]:
             del self.accounts[account.name]

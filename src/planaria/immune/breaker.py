@@ -134,6 +134,7 @@ class Breaker:
         """
         if self.state == "closed":
             return self._pass
+        self.see(now)
         if self.state == "open":
             if self.until is None or now < self.until:
                 return Open(self.name, self.until, self.why)
@@ -186,6 +187,15 @@ class Breaker:
         """Give an admission back: the call was not made."""
         if self.probe is admitted and self.state == "half_open":
             self.probe = None
+
+    def see(self, now: float) -> None:
+        """Where the clock went back, what was to last so long lasts so long from now on, and no longer."""
+        if (back := self.since - now) > 0:
+            self.since = now
+            if self.until is not None:
+                self.until -= back
+            if self.probe is not None:
+                self.probe.at -= back
 
     # --- by hand -------------------------------------------------------------------------------------------------
 
@@ -261,7 +271,9 @@ class Breaker:
         oldest = int(now / self._slice) - SLICES
         calls = failed = 0
         for place, stamp in enumerate(self._stamps):
-            if stamp > oldest:
+            if (
+                oldest < stamp <= oldest + SLICES
+            ):  # none of a time that is yet to come, if the clock went back
                 calls += self._calls[place]
                 failed += self._failed[place]
         return calls, failed

@@ -88,8 +88,9 @@ class BreakerTable:
     def state(self, name: str) -> State:
         """What a breaker is now; one that is open and may be tried is `half_open`."""
         breaker = self._breakers.get(name)
-        if breaker is None:
+        if breaker is None or breaker.state == "closed":
             return "closed"
+        breaker.see(self._clock())
         if breaker.state == "open" and breaker.until is not None and self._clock() >= breaker.until:
             return "half_open"
         return breaker.state

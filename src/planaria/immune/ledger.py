@@ -125,7 +125,7 @@ class Accounts:
 
     def _today(self) -> None:
         now = self._clock()
-        if now >= self.book.day_ends:
+        if not self.book.day_starts <= now < self.book.day_ends:
             self.book.begin_day(now)
 
 

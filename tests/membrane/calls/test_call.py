@@ -2,6 +2,19 @@
 
 from typing import Any
 
+import msgspec
+
+import planaria.membrane.models.directory as directory
+from planaria.config.breakers import BreakerSettings
+from planaria.config.budget import BudgetSettings
+from planaria.config.providers import LimitSettings, ProviderSettings
+from planaria.config.secret import Secret
+from planaria.config.settings import ModelSettings
+from planaria.immune.amount import Amount
+from planaria.immune.book import Book as Accounting
+from planaria.immune.breakers import BreakerTable, breakers_of
+from planaria.immune.ledger import AccountPath, Accounts
+from planaria.immune.reserving import Exhausted, Reservation
 from planaria.membrane.calls.call import Listener, NoNotes, call_model
 from planaria.membrane.calls.exchange import Caller, Exchange, Waiting
 from planaria.membrane.calls.permits import Permits
@@ -16,10 +29,26 @@ from planaria.membrane.errors import (
     StreamCut,
 )
 from planaria.membrane.models.catalogue import Catalogue, CatalogueModel, CatalogueProvider, ProviderLimits
-from planaria.membrane.models.models import Choice
+from planaria.membrane.models.changes import GivenKey
+from planaria.membrane.models.models import Choice, Models
+from planaria.membrane.models.prices import ModelPrice
 from planaria.membrane.models.router import Request
 from planaria.membrane.provider import Delta, Message, ModelRequest, Usage
-from planaria.otp import child, sleep, supervisor
+from planaria.membrane.providers.openai_compatible import OpenAICompatible
+from planaria.otp import (
+    GenServer,
+    broadcast,
+    child,
+    hang,
+    node_,
+    register,
+    self_,
+    send,
+    sleep,
+    supervisor,
+    wall_time,
+)
+from planaria.otp.kernel.table import publish
 from planaria.testing.models import Fail, ScriptedProvider
 from planaria.testing.node import TestNode
 
@@ -215,3 +244,157 @@ async def test_one_who_waits_in_the_queue_is_told_before_whom(node: TestNode):
     assert told == [Waiting("a", "1 calls are under way at a, 0 wait before it")]
     await node.advance(5.0)
     assert told[-1].why == "seated" and permits.lanes["a"].held == set()
+
+
+async def test_what_a_person_holds_back_does_not_end_a_wait_for_another(node: TestNode):
+    """The queue of one is full, the breaker of the other was opened by hand: the first is waited for."""
+    await node.start(supervisor(child(Calls, permits := Permits(), name="calls"), name="root"))
+    await owned(node, "breakers", BreakerTable(BreakerSettings(), node.clock.wall))
+    market = Market(a=["not asked"], b=["Later."])
+
+    async def hold() -> None:
+        breakers_of(node_()).make("provider:a").open_by_hand(wall_time(), "ada")
+
+    async def busy() -> None:
+        permit = permits.acquire_nowait("b", LIMITS, "busy", 1)
+        permit = permit or await wait_for_permit("b", LIMITS, "busy", 1)
+        await sleep(10.0)
+        permits.give_back(permit)
+
+    await node.run(hold)
+    for _ in range(2):
+        node.spawn(busy)
+        await node.settle()
+    text, book, _ = await ask(node, market, permits)
+    assert text == "Later." and book.lines == ["1 b/m k/1"]
+
+
+async def owned(node: TestNode, name: str, table: object) -> None:
+    """A table that a process of this name owns."""
+
+    async def keep() -> None:
+        register(name)
+        publish(self_(), table)
+        await hang()
+
+    node.spawn(keep)
+    await node.settle()
+
+
+async def test_one_that_had_to_be_waited_for_is_paid_for_like_any_other(node: TestNode):
+    """A budget that is used up is not gone round by asking whom the router had left out for a while."""
+    asked: list[Amount] = []
+
+    class Bank(Accounts):
+        def reserve(self, path: AccountPath, amount: Amount) -> Reservation | Exhausted:
+            asked.append(amount)
+            return super().reserve(path, amount)
+
+    await node.start(supervisor(child(Calls, permits := Permits(), name="calls"), name="root"))
+    await owned(node, "ledger", Bank(Accounting(BudgetSettings()), node.clock.wall))
+    model = CatalogueModel("m", prices=ModelPrice(1_000_000, 2_000_000))
+    market = Market(a=["Later."])
+    market.catalogue = Catalogue((CatalogueProvider("a", "openai", models=(model,), limits=LIMITS),), "a/m")
+    await node.run(_rest, permits, market)
+    text, _, _ = await ask(node, market, permits)
+    assert text == "Later." and [each.micro_usd for each in asked] == [2000]
+
+
+async def test_who_waited_uses_the_key_of_now_and_nobody_who_was_switched_off(node: TestNode):
+    old, new = Secret("old-key-of-work"), Secret("new-key-of-work")
+    permits, found = Permits(), list[str]()
+    server = ProviderSettings(base_url="https://models.example.org/v1", models=("m",))
+    given = Models.discover(ModelSettings(default="work/m"), {}).changed(
+        stored={"work": msgspec.structs.replace(server, limits=LimitSettings(concurrency=1))},
+        keys={"work": GivenKey(old, "https://models.example.org")},
+    )
+    now_ = [given]
+
+    class Directory(GenServer):
+        def init(self) -> None:
+            self.now = directory._Now()  # pyright: ignore[reportPrivateUsage]
+            self.now.models = given
+            publish(self.pid, self.now)
+
+        def handle_info(self, message: Any) -> None:
+            before, self.now.models = self.now.models, message
+            if before is not None and before.catalogue != message.catalogue:
+                broadcast("models", directory.ModelsChanged(False))
+
+    await node.start(
+        supervisor(child(Directory, name="models"), child(Calls, permits, name="calls"), name="root")
+    )
+
+    async def one(number: int) -> None:
+        try:
+            seat = await Exchange(now_[0], permits).seat(Request(), Caller(f"s{number}"))
+        except ProviderError as error:
+            found.append(type(error).__name__)
+            return
+        provider = seat.choice.provider
+        assert isinstance(provider, OpenAICompatible) and provider.vendor.key is not None
+        found.append(provider.vendor.key.reveal())
+        await sleep(10.0)
+        seat.close()
+
+    async def change(models: Models) -> None:
+        send("models", models)
+
+    for number in range(3):
+        node.spawn(one, number)
+        await node.settle()
+    assert found == ["old-key-of-work"]
+    await node.run(change, given.changed(keys={"work": GivenKey(new, "https://models.example.org")}))
+    await node.advance(11.0)
+    assert found == ["old-key-of-work", "new-key-of-work"]
+    await node.run(change, given.changed(stored={"work": ProviderSettings(enabled=False)}))
+    await node.advance(5.0)
+    assert found[2:] == ["ModelNotFound"] and permits.lanes["work"].queue.flows == {}
+    await node.advance(10.0)
+    assert permits.lanes["work"].held == set()
+
+
+async def test_more_room_is_given_to_those_who_wait_though_nobody_new_comes(node: TestNode):
+    permits, served = Permits(), list[int]()
+    given = Models.discover(ModelSettings(default="offline"), {})
+    entry = msgspec.structs.replace(given.catalogue.providers[-1], limits=ProviderLimits(concurrency=3))
+
+    class Directory(GenServer):
+        def init(self) -> None:
+            now_ = directory._Now()  # pyright: ignore[reportPrivateUsage]
+            now_.models = given
+            publish(self.pid, now_)
+
+    await node.start(
+        supervisor(child(Directory, name="models"), child(Calls, permits, name="calls"), name="root")
+    )
+
+    async def one(number: int) -> None:
+        permit = permits.acquire_nowait("offline", LIMITS, "a", 1)
+        permit = permit or await wait_for_permit("offline", ProviderLimits(concurrency=1), f"s{number}", 1)
+        served.append(number)
+        await sleep(100.0)
+        permits.give_back(permit)
+
+    async def change() -> None:
+        given.catalogue = Catalogue((entry,))
+        broadcast("models", directory.ModelsChanged(True))
+
+    for number in range(3):
+        node.spawn(one, number)
+        await node.settle()
+    assert served == [0]
+    await node.run(change)
+    await node.settle()
+    assert served == [0, 1, 2]
+
+
+async def test_a_call_that_began_under_other_limits_does_not_bring_them_back(node: TestNode):
+    async def work() -> int | None:
+        permits = Permits()
+        permits.lane("a", ProviderLimits(concurrency=1))
+        permits.lane("a", ProviderLimits(concurrency=5))
+        permits.rest("a", ProviderLimits(concurrency=1), 5.0, "it asked for time")
+        return permits.lanes["a"].limits.concurrency
+
+    assert await node.run(work) == 5

@@ -298,11 +298,27 @@ async def test_any_storm_of_callers_and_kills_keeps_the_limit_and_forgets_nobody
 
 async def test_what_was_used_today_before_the_start_counts(node: TestNode):
     permits, limits = Permits(), ProviderLimits(requests_per_day=3)
-    permits.remember({"p": Amount(500, 100, 3)})
 
     async def take() -> str:
+        permits.remember({"p": Amount(500, 100, 3)})
         with pytest.raises(HeldBack) as refused:
             permits.acquire_nowait("p", limits, "a", 1)
         return str(refused.value)
 
     assert "its 3 requests of today are used up" in await node.run(take)
+
+
+async def test_what_was_used_before_the_start_is_of_that_day_alone(node: TestNode):
+    """A provider that is first called days after the start has all of that day's limit."""
+    permits, limits = Permits(), ProviderLimits(requests_per_day=3)
+
+    async def remember() -> None:
+        permits.remember({"p": Amount(500, 100, 3)})
+
+    await node.run(remember)
+    await node.advance(2 * 86_400.0)
+
+    async def take() -> bool:
+        return permits.acquire_nowait("p", limits, "a", 1) is not None
+
+    assert await node.run(take)

@@ -31,7 +31,8 @@ from planaria.membrane.errors import (
     ProviderError,
 )
 from planaria.membrane.models.catalogue import Catalogue, ProviderLimits
-from planaria.membrane.models.models import Choice
+from planaria.membrane.models.directory import models_now
+from planaria.membrane.models.models import Choice, Models
 from planaria.membrane.models.router import Candidate, Preferences, ProviderUsage, Request, Route, route
 from planaria.membrane.provider import Usage
 from planaria.otp import node_, sleep, wall_time
@@ -106,6 +107,8 @@ class Exchange:
         models: what there is.
         permits: of the node; None where nobody counts.
         preferences: of the garden; those of `models` by default.
+    Attributes:
+        models: newer ones after a wait in which providers were changed.
     """
 
     def __init__(
@@ -114,11 +117,23 @@ class Exchange:
         permits: Permits | None = None,
         preferences: Preferences | None = None,
     ) -> None:
-        self.models = models
         self.permits = permits
+        self._own_preferences = preferences
+        self._take(models)
+
+    def _take(self, models: Market) -> None:
+        self.models = models
         self.catalogue = catalogue_of(models)
-        own: Preferences = getattr(models, "preferences", Preferences())
-        self.preferences = preferences or own
+        told: Preferences = getattr(models, "preferences", Preferences())
+        self.preferences = self._own_preferences or told
+
+    def _refresh(self) -> bool:
+        """Take what there is now, after a wait; whether it is another than before."""
+        newest = models_now(node_()) if isinstance(self.models, Models) else None
+        if newest is None or newest is self.models:
+            return False
+        self._take(newest)
+        return True
 
     def route(self, request: Request) -> Route:
         """The candidates for a request, in order."""
@@ -177,12 +192,13 @@ class Exchange:
             refused = await self._round(request, caller, tried, keep, tell)
             if isinstance(refused, Seat):
                 return refused
-            error = min(refused, key=lambda each: each.retry_after or 0.0)
+            error = min(refused, key=lambda each: (not each.retry, each.retry_after or 0.0))
             wait = max(pause, error.retry_after or 0.0)
             if not error.retry or wait > LONGEST_WAIT or number == MOST_ROUNDS:
                 raise error
             await tell(Waiting("", str(error), wait, number))
             await sleep(wait)
+            self._refresh()
             pause = min(pause * 2, LONGEST_PAUSE)
         raise AssertionError("the last round raises")
 
@@ -197,11 +213,7 @@ class Exchange:
         """Go through all candidates once; a seat, or why each has refused."""
         found = self.route(request)
         # Those that are left out for a while are waited for where there is nobody else.
-        candidates = found.candidates or tuple(
-            Candidate(each.provider, each.model, each.why)
-            for each in found.left_out
-            if each.passing and each.asked
-        )
+        candidates = found.candidates or found.later
         if not candidates:
             raise found.refusal()
         refs = [(each.provider, each.model) for each in candidates]
@@ -235,7 +247,6 @@ class Exchange:
         Raises:
             NotNow: it is not to be had now.
         """
-        choice = self._choice(candidate, request)
         limits = self._limits(candidate.provider)
         breakers = breakers_of(node_())
         names = (f"provider:{candidate.provider}", f"provider:{candidate.ref}")
@@ -243,6 +254,10 @@ class Exchange:
         permit = await self._permit(candidate.provider, limits, place, caller, tokens, tell)
         admitted: list[Admitted] = []
         try:
+            if permit is not None and permit.waited and self._refresh():
+                self._check(candidate, request)
+                limits = self._limits(candidate.provider)
+            choice = self._choice(candidate, request)
             for name in names:
                 passed = breakers.admit(name, "provider")
                 if isinstance(passed, Open):
@@ -255,12 +270,18 @@ class Exchange:
             reserved = accounts.reserve(path, amount)
             if isinstance(reserved, Exhausted):
                 raise _refusal(reserved)
-        except NotNow:
+        except ProviderError:
             _let_go(breakers, admitted, self.permits, permit)
             raise
         return Seat(
             *(choice, candidate, others, limits, self.permits, permit, breakers, admitted, accounts, reserved)
         )
+
+    def _check(self, candidate: Candidate, request: Request) -> None:
+        """Raise `HeldBack` for a candidate that was switched off or changed while one waited for it."""
+        found = self.route(request)
+        if not any(each.ref == candidate.ref for each in (*found.candidates, *found.later)):
+            raise HeldBack(f"{candidate.ref} was changed and may not be asked any more")
 
     def _choice(self, candidate: Candidate, request: Request) -> Choice:
         catalogue = self.catalogue

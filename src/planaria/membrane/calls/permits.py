@@ -45,6 +45,7 @@ class Permits:
         self.lanes: dict[str, Lane] = {}
         self.routes = Routes()
         self._before: Mapping[str, Amount] = {}
+        self._before_day = ""
         self._zone = ZoneInfo(zone)
         self._day = ("", 0.0, 0.0)  # its name, and the unix seconds between which it is that
 
@@ -53,7 +54,8 @@ class Permits:
         lane = self.lanes.get(provider)
         if lane is None:
             lane = self.lanes[provider] = Lane(provider, limits, now())
-            if (spent := self._before.get(provider)) is not None:
+            spent = self._before.get(provider)
+            if spent is not None and self._before_day == self.day():
                 lane.day = Day(self.day(), spent.calls, spent.tokens, spent.micro_usd)
         elif lane.limits is not limits and lane.limits != limits:
             lane.amend(limits, now())
@@ -62,7 +64,7 @@ class Permits:
     def remember(self, spent: Mapping[str, Amount]) -> None:
         """Take in what was spent today before this node started, by provider; once."""
         if not self._before:
-            self._before = spent
+            self._before, self._before_day = spent, self.day()
 
     def acquire_nowait(self, provider: str, limits: ProviderLimits, flow: str, tokens: int) -> Permit | None:
         """A permit for the running process; None if it has to wait for one (`Calls.wait`).
@@ -104,7 +106,8 @@ class Permits:
 
     def rest(self, provider: str, limits: ProviderLimits, seconds: float, why: str) -> None:
         """Leave a provider alone for so long; a shorter time than it has already changes nothing."""
-        lane = self.lane(provider, limits)
+        # Limits of a call that began long ago may be others by now.
+        lane = self.lanes.get(provider) or self.lane(provider, limits)
         if now() + seconds > lane.until:
             lane.until, lane.why = now() + seconds, why
 

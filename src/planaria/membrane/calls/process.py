@@ -16,6 +16,8 @@ from planaria.membrane.calls.lane import NEVER, Lane, Permit, Waiter
 from planaria.membrane.calls.permits import CALLS, Freed, Permits
 from planaria.membrane.errors import HeldBack, ProviderError, QueueFull
 from planaria.membrane.models.catalogue import ProviderLimits
+from planaria.membrane.models.directory import TOPIC as MODELS
+from planaria.membrane.models.directory import ModelsChanged, models_now
 from planaria.otp import (
     CallError,
     Deferred,
@@ -31,6 +33,7 @@ from planaria.otp import (
     self_,
     send_after,
     sleep,
+    subscribe,
     wall_time,
 )
 
@@ -87,6 +90,7 @@ class Calls(GenServer):
         self.known: set[Pid] = set()
         self.telling: set[str] = set()
         self.looking: dict[str, float] = {}  # provider -> when it is looked at next
+        subscribe(MODELS)
         for lane in permits.lanes.values():
             lane.queue.remove(lambda _: True)
             permits.prune(lane)
@@ -136,6 +140,8 @@ class Calls(GenServer):
                 self.telling.discard(provider)
                 if (lane := self.permits.lanes.get(provider)) is not None:
                     broadcast(TOPIC, view(lane))
+            case ModelsChanged():
+                self._amend()
             case Down(ref=ref) if ref in self.watched:
                 self._gone(self.watched.pop(ref))
             case _:
@@ -144,6 +150,19 @@ class Calls(GenServer):
     def _move(self, provider: str) -> None:
         lane = self.permits.lanes.get(provider)
         if lane is not None:
+            self._serve(lane)
+
+    def _amend(self) -> None:
+        """Providers were changed: those who wait have what is said of theirs now."""
+        models = models_now(node_())
+        if models is None:
+            return
+        for lane in [lane for lane in self.permits.lanes.values() if lane.queue]:
+            entry = models.catalogue.provider(lane.name)
+            if entry is None or not entry.usable:
+                self._send_away(lane, HeldBack(f"{lane.name} may not be asked any more"))
+            else:
+                self.permits.lane(lane.name, entry.limits)
             self._serve(lane)
 
     def _gone(self, holder: Pid) -> None:

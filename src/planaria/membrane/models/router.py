@@ -107,13 +107,20 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class LeftOut(msgspec.Struct, frozen=True):
-    """A model that may not be asked, and why. `passing`: it may be otherwise soon; `asked`: the wish meant it, too."""
+    """A model that may not be asked, and why.
+
+    Args:
+        passing: it may be otherwise soon.
+        asked: the wish meant it, too.
+        cost_estimate_micro: of one that is `passing`, as a candidate's.
+    """
 
     provider: str
     model: str
     why: str
     passing: bool = False
     asked: bool = True
+    cost_estimate_micro: int | None = None
 
     @property
     def ref(self) -> str:
@@ -133,6 +140,15 @@ class Route(msgspec.Struct, frozen=True):
     candidates: tuple[Candidate, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     problem: str = ""
+
+    @property
+    def later(self) -> tuple[Candidate, ...]:
+        """Those that are left out for a while only, as the candidates they will be."""
+        return tuple(
+            Candidate(each.provider, each.model, each.why, each.cost_estimate_micro)
+            for each in self.left_out
+            if each.passing and each.asked
+        )
 
     def refusal(self) -> ProviderError:
         """The error to raise where there is no candidate; `retry` says whether there may be one soon."""
@@ -208,7 +224,8 @@ def route(
             seen.add(place.ref)
             reason, passing = _against(entry, request, stage, usage, breakers, catalogue.only_rules)
             if reason:
-                left_out.append(LeftOut(place.provider.name, place.model.id, reason, passing))
+                cost = _cost(place, request) if passing else None
+                left_out.append(LeftOut(place.provider.name, place.model.id, reason, passing, True, cost))
                 met = met or passing
             else:
                 found.append(_ranked(entry, stage, request, usage, breakers, len(found)))
@@ -407,8 +424,7 @@ def _ranked(
     """A candidate behind what it is sorted by."""
     place, why = entry.place, entry.why
     provider, model = place.provider, place.model
-    output = ASSUMED_OUTPUT if request.max_output_tokens is None else request.max_output_tokens
-    cost = model.cost_micro(request.input_tokens, output)
+    cost = _cost(place, request)
     preferred = 0
     if request.prefer:
         preferred = _place_in(request.prefer, place)
@@ -424,6 +440,12 @@ def _ranked(
         why += ", must wait for its turn"
     rank = (preferred, *entry.head, cost is None, cost or 0, position)
     return rank, Candidate(provider.name, model.id, why, cost, place.local, stage.instead_of, queues)
+
+
+def _cost(place: Place, request: Request) -> int | None:
+    """What the whole call may cost, in micro-USD; None if the price is unknown."""
+    output = ASSUMED_OUTPUT if request.max_output_tokens is None else request.max_output_tokens
+    return place.model.cost_micro(request.input_tokens, output)
 
 
 def _rank_of(each: tuple[Rank, Candidate]) -> Rank:
