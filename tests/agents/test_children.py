@@ -174,6 +174,18 @@ async def test_an_answer_that_never_fits_is_a_failure_with_a_name(family: World)
     assert "(invalid)" in model.asked("scout")[1].messages[-1].content
 
 
+async def test_a_schema_that_cannot_be_checked_is_one_that_nothing_fits(family: World):
+    schema = {"type": "object", "properties": {"n": {"$ref": "https://example.org/n.json"}}}
+    call = Call("agents.ask", {"agent": "helper", "task": "count", "schema": schema})
+    model = cast(family, scout=[call, "never mind"], helper=[Say('{"n": 1}'), Say('{"n": 2}')])
+    await family.start()
+    await family.post()
+    assert await family.until_answered() == ["never mind"]
+    assert len(model.asked("helper")) == 2
+    (end,) = await finished(family)
+    assert (end.outcome, "points outside itself" in end.text) == ("invalid", True)
+
+
 @pytest.mark.parametrize("kill", ["session:scout@garden", "scout@garden", "CHILD", "tasks"])
 async def test_a_killed_family_goes_on_and_nothing_is_asked_twice(family: World, kill: str):
     model = cast(

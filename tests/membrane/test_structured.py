@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from planaria.membrane.structured import (
     Fit,
     NotJson,
     Unfit,
+    check_schema,
     extract,
     instruction,
     read,
@@ -100,6 +102,32 @@ def test_a_schema_may_refer_to_itself_but_nowhere_else():
     assert validate({"next": {"next": 1}}, tree) == ("at next.next: 1 is not of type 'object'",)
     with pytest.raises(BadSchema, match="outside itself"):
         validate({}, {"$ref": "https://example.org/schema.json"})
+
+
+def test_no_schema_can_make_a_check_run_for_long():
+    hostile = "a" * 40 + "!"
+    slow = "^(a+)+$"
+    assert validate(hostile, {"type": "string", "pattern": slow}) == ()
+    named = {"patternProperties": {slow: {}}, "additionalProperties": False, "maxProperties": 1}
+    assert validate({hostile: 1}, named) == ()
+    assert validate({hostile: 1, "b": 2}, named) == (f"{ {hostile: 1, 'b': 2} } has too many properties",)
+    twice = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)}
+    for schema in ({"$defs": twice | {"d40": {}}, "$ref": "#/$defs/d0"}, {"$ref": "#"}):
+        with pytest.raises(BadSchema, match=r"references|without end"):
+            validate({}, schema)
+    row = {"$defs": {"n": {"type": "integer"}}, "items": {"$ref": "#/$defs/n"}}
+    for _ in range(3):
+        assert validate([1] * 9000, row) == ()
+
+
+@pytest.mark.parametrize("schema", [{"$schema": 7}, {"pattern": "(" * 9000 + ")" * 9000}])
+def test_a_hostile_schema_is_no_schema(schema: dict[str, Any]):
+    with pytest.raises(BadSchema, match="no JSON schema"):
+        check_schema(schema)
+
+
+def test_an_answer_nested_without_end_is_no_json():
+    assert isinstance(read("[" * 200_000 + "]" * 200_000, CITY), Unfit)
 
 
 def test_what_is_no_schema_is_said_so_whatever_the_answer():

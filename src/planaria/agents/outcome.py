@@ -1,6 +1,7 @@
 """How a child ends: its last words, checked against the schema it was given, in one append with the end of its turn."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -10,14 +11,14 @@ from planaria.agents.steering import TurnChecked
 from planaria.agents.turn import MAX_REPAIRS, Say, Turn
 from planaria.cortex.event import NewEvent
 from planaria.membrane.provider import ModelResponse
-from planaria.membrane.structured import Fit, Unfit, read, repair
+from planaria.membrane.structured import BadSchema, Fit, Unfit, read, repair
 
 
 def checked(desk: Desk, turn: Turn, response: ModelResponse) -> list[NewEvent]:
     """What is noted of an answer that was to fit a schema, and does not; nothing if it does, or need not."""
     if desk.child is None or desk.child.schema is None or response.tool_calls:
         return []
-    found = read(response.text, desk.child.schema)
+    found = _read(response.text, desk.child.schema)
     if not isinstance(found, Unfit):
         return []
     step = len(turn.steps) + 1
@@ -26,12 +27,20 @@ def checked(desk: Desk, turn: Turn, response: ModelResponse) -> list[NewEvent]:
     ]
 
 
+def _read(text: str, schema: dict[str, Any]) -> Fit | Unfit:
+    """What an answer is worth. A schema that turns out to be none is one that nothing fits."""
+    try:
+        return read(text, schema)
+    except BadSchema as error:
+        return Unfit((str(error),), text)
+
+
 def finished(desk: Desk, turn: Turn, words: Say) -> ChildFinished:
     """What a child came to. Pure."""
     assert desk.child is not None
     outcome, value = words.outcome, None
     if desk.child.schema is not None and outcome == "answered":
-        found = read(words.text, desk.child.schema)
+        found = _read(words.text, desk.child.schema)
         if isinstance(found, Fit):
             value = found.value
         else:

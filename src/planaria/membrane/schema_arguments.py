@@ -1,8 +1,7 @@
 """What a tool takes, where its JSON schema came from outside: an MCP server, an OpenAPI description.
 
-The schema is a stranger's. It is kept as it is for models, and what they send is checked against it before a call
-leaves the node; but for its regular expressions, which can be made to run for hours. See `Arguments` in
-`parameters.py`.
+The schema is kept as it is for models, and what they send is checked against it before a call leaves the node, as
+`structured.py` checks a stranger's schema. See `Arguments` in `parameters.py`.
 """
 
 from typing import Any
@@ -29,8 +28,7 @@ class SchemaArguments:
         self._schema = {"type": "object", "properties": {}, **schema}
         if not isinstance(self._schema["properties"], dict):
             raise BadSchema(f"the properties of {tool} are no object")
-        self._checked = _without_patterns(self._schema)
-        check_schema(self._checked)
+        check_schema(self._schema)
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -47,23 +45,8 @@ class SchemaArguments:
             raise ArgumentError(
                 f"the arguments for {self.tool} were not a JSON object: {arguments[MALFORMED]!r:.120}"
             )
-        faults = validate(arguments, self._checked)
+        faults = validate(arguments, self._schema)
         if faults:
             takes = ", ".join(map(str, self._schema["properties"])) or "no arguments"
             raise ArgumentError(f"{self.tool}: {'; '.join(faults)}. It takes {takes}.")
         return arguments
-
-
-def _without_patterns(value: Any) -> Any:
-    """The schema without its regular expressions; a property may be called `pattern`, a pattern is a string."""
-    match value:
-        case dict():
-            return {
-                name: _without_patterns(each)
-                for name, each in value.items()
-                if not (name == "pattern" and isinstance(each, str)) and name != "patternProperties"
-            }
-        case list():
-            return [_without_patterns(each) for each in value]
-        case _:
-            return value

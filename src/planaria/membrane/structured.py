@@ -6,10 +6,16 @@
 
 Providers ask the model in the way their dialect has for it, which not every server keeps; so the answer is checked
 here, whoever gave it. Does badly: broken JSON is not mended by guessing; the model is told what is wrong with it.
+
+A schema is mostly a stranger's: a model's, an MCP server's. So what can be made to run for hours is told to the model
+and not checked (regular expressions, and what goes by the properties they name), and references are followed so often
+and no further.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -20,6 +26,20 @@ MOST_QUOTED = 160
 """Characters of one fault."""
 MOST_STARTS = 64
 """Places in a text where JSON is looked for."""
+LARGEST_SCHEMA = 200_000
+"""Bytes of a schema."""
+MOST_STEPS = 100_000
+"""Rules that are looked at for one value: a few lines can ask for more of them than there are atoms."""
+LONGEST_MATCHED = 2_000
+"""Characters of a text that a regular expression is tried on."""
+_STEPS: ContextVar[list[int]] = ContextVar("steps")
+_COUNTED = re.compile(r"\{\d{1,3}\}")
+_REPEATS = re.compile(r"[*+?{]")
+_FOLLOWED = re.compile(r"\)[*+?{]|\\[1-9]|\(\?P=")
+MOST_REFERENCES = 20_000
+"""References that are followed in checking one value."""
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_UNCHECKED = ("pattern", "patternProperties", "unevaluatedProperties", "unevaluatedItems")
 
 
 class Fit(msgspec.Struct, frozen=True):
@@ -71,7 +91,7 @@ def extract(text: str) -> Any:
     for candidate in _candidates(stripped):
         try:
             return msgspec.json.decode(candidate)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             problem = problem or str(error)
     raise NotJson(f"the answer is not JSON: {problem}")
 
@@ -85,6 +105,7 @@ def validate(value: Any, schema: Mapping[str, Any]) -> tuple[str, ...]:
     # 60 ms to load, for the few who ask for a schema.
     unresolvable = import_module("referencing.exceptions").Unresolvable
     checked = check_schema(schema)
+    steps = _STEPS.set([0])
     try:
         found = [
             _fault(error)
@@ -92,6 +113,12 @@ def validate(value: Any, schema: Mapping[str, Any]) -> tuple[str, ...]:
         ]
     except unresolvable as error:
         raise BadSchema(f"the schema points outside itself: {error}") from error
+    except RecursionError as error:
+        raise BadSchema("the schema goes in a circle, or the value is nested too deep for it") from error
+    except (OverflowError, ArithmeticError) as error:
+        found = [f"a number in it is too large to be checked: {error}"]
+    finally:
+        _STEPS.reset(steps)
     if len(found) > MOST_FAULTS:
         found[MOST_FAULTS:] = ["and more"]
     return tuple(found)
@@ -101,16 +128,69 @@ def check_schema(schema: Mapping[str, Any]) -> Any:
     """A validator of the schema's own draft, 2020-12 if it names none.
 
     Raises:
-        BadSchema: it is no schema.
+        BadSchema: it is no schema, or too much of one.
     """
     jsonschema, registry = import_module("jsonschema"), import_module("referencing")
-    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
+        size = len(msgspec.json.encode(schema))
+        if size > LARGEST_SCHEMA:
+            raise BadSchema(f"the schema has {size} bytes, at most {LARGEST_SCHEMA} are read")
+        if not isinstance(schema.get("$schema", ""), str):
+            raise BadSchema("its $schema is no text")
+        kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         kind.check_schema(schema)
     except jsonschema.SchemaError as error:
         raise BadSchema(f"no JSON schema, {_fault(error)}") from error
+    except RecursionError as error:
+        raise BadSchema("the schema is nested too deep") from error
     # An empty registry: nothing is ever fetched.
-    return kind(schema, registry=registry.Registry())
+    return _bounded(kind)(schema, registry=registry.Registry())
+
+
+@lru_cache(maxsize=8)
+def _bounded(kind: Any) -> Any:
+    """A draft's validator whose work has an end."""
+    rules = {name: _counted(rule) for name, rule in kind.VALIDATORS.items()}
+    rules["pattern"] = _counted(_pattern)
+    rules["uniqueItems"] = _counted(_unique)
+    rules.pop("patternProperties", None)
+    return import_module("jsonschema").validators.extend(kind, rules)
+
+
+def _counted(rule: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(validator: Any, wanted: Any, value: Any, schema: Any) -> Any:
+        steps = _STEPS.get()
+        steps[0] += 1
+        if steps[0] > MOST_STEPS:
+            raise BadSchema(f"checking it takes more than {MOST_STEPS} steps")
+        return rule(validator, wanted, value, schema)
+
+    return counted
+
+
+def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:
+    if not validator.is_type(value, "string") or len(value) > LONGEST_MATCHED or not _is_plain(pattern):
+        return
+    try:
+        found = re.search(pattern, value)
+    except (re.error, OverflowError, RecursionError):
+        return  # of another dialect
+    if found is None:
+        yield import_module("jsonschema").ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+def _unique(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[Any]:
+    if wanted and validator.is_type(value, "array"):
+        # The library compares each with each.
+        items = {msgspec.json.encode(each, order="sorted") for each in value}
+        if len(items) < len(value):
+            yield import_module("jsonschema").ValidationError("it has non-unique elements")
+
+
+def _is_plain(pattern: str) -> bool:
+    """Whether a regular expression is one that no text can keep busy: nothing repeated twice over, little at all."""
+    rest = _COUNTED.sub("", pattern)
+    return len(_REPEATS.findall(rest)) <= 2 and not _FOLLOWED.search(pattern)
 
 
 def instruction(schema: Mapping[str, Any]) -> str:

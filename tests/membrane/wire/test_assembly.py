@@ -1,7 +1,14 @@
 import pytest
 
 from planaria.membrane.provider import MALFORMED
-from planaria.membrane.wire.assembly import PartialCall, PartialCalls, finished_call
+from planaria.membrane.wire.assembly import (
+    MOST_NESTED,
+    PartialCall,
+    PartialCalls,
+    finished_call,
+    finished_calls,
+)
+from planaria.membrane.wire.wire_names import WireNames
 
 
 def calls(*fragments):
@@ -73,3 +80,22 @@ def test_arguments_that_are_no_object_are_handed_on_so_that_the_gate_refuses_the
 def test_a_missing_id_is_made_up_and_always_the_same():
     one, two = finished_call(PartialCall("", "f"), "f", 0), finished_call(PartialCall("", "f"), "f", 0)
     assert one.id == two.id != finished_call(PartialCall("", "f"), "f", 1).id
+
+
+def test_calls_that_share_an_id_are_told_apart_so_that_each_result_has_its_call():
+    parts = PartialCalls()
+    for index, name in enumerate(["a", "a", "a_1", ""]):
+        parts.add(index, name, "f", "{}")
+    ids = [call.id for call in finished_calls(parts.calls, WireNames([]))]
+    assert ids[:3] == ["a", "a_1", "a_1_2"]
+    assert len(set(ids)) == 4
+
+
+@pytest.mark.parametrize("depth", [MOST_NESTED + 1, 200_000])
+def test_arguments_too_deep_to_be_written_down_are_refused_by_the_gate_and_not_lost(depth):
+    raw = '{"x":' + "[" * depth + "]" * depth + "}"
+    call = PartialCall("a", "f")
+    call.arguments = [raw]
+    assert finished_call(call, "f", 0).arguments == {MALFORMED: raw}
+    call.arguments = ['{"x":"' + "[{" * 200 + '"}']
+    assert MALFORMED not in finished_call(call, "f", 0).arguments

@@ -14,7 +14,7 @@ import msgspec
 from planaria.membrane.errors import BadAnswer
 from planaria.membrane.provider import Delta, ModelResponse, ReasoningDelta, TextDelta, Usage
 from planaria.membrane.providers.http_provider import cut, unreadable
-from planaria.membrane.wire.assembly import PartialCall, finished_call
+from planaria.membrane.wire.assembly import PartialCall, finished_calls
 from planaria.membrane.wire.sse import ServerEvent
 from planaria.membrane.wire.vendor_errors import Vendor, from_stream
 from planaria.membrane.wire.wire_names import WireNames
@@ -112,7 +112,7 @@ class MessageReading:
             return ()
         try:
             told = _decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise unreadable(self._vendor.name, error) from error
         if told.type == "error" or told.error:
             raise from_stream(self._vendor, self._asked, msgspec.json.decode(data))
@@ -213,10 +213,7 @@ class MessageReading:
         """See `Reading.response`."""
         if not self.done and self.stop_reason is None:
             raise cut(self._vendor.name)
-        calls = [
-            finished_call(call, self._names.back(call.name), position)
-            for position, (_, call) in enumerate(sorted(self.calls.items()))
-        ]
+        calls = finished_calls((call for _, call in sorted(self.calls.items())), self._names)
         vendor: dict[str, Any] | None = None
         if any(block["type"] != "text" for block in self.blocks.values()):
             vendor = {"anthropic": {"model": self._asked, "prefix": self._prefix, "blocks": self._in_order()}}

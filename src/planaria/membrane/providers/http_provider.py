@@ -167,7 +167,7 @@ class HttpProvider:
             data = await response.read_all(MAX_WHOLE_ANSWER)
         try:
             return msgspec.json.decode(data, type=kind)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise BadAnswer(f"{self.name} answered what cannot be read: {error}") from error
 
 

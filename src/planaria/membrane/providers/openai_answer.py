@@ -17,7 +17,7 @@ from planaria.membrane.errors import BadAnswer
 from planaria.membrane.provider import Delta, ModelResponse, ReasoningDelta, TextDelta, Usage
 from planaria.membrane.providers.http_provider import cut, unreadable
 from planaria.membrane.providers.openai_request import MINE
-from planaria.membrane.wire.assembly import PartialCalls, finished_call
+from planaria.membrane.wire.assembly import PartialCalls, finished_calls
 from planaria.membrane.wire.sse import ServerEvent
 from planaria.membrane.wire.vendor_errors import Vendor, from_stream
 from planaria.membrane.wire.wire_names import WireNames
@@ -119,7 +119,7 @@ class ChatReading:
             return ()
         try:
             chunk = _decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             if event.event == "error":
                 raise from_stream(self._vendor, self._asked, data.decode("utf-8", "replace")) from error
             raise unreadable(self._vendor.name, error) from error
@@ -131,7 +131,7 @@ class ChatReading:
         """See `Reading.whole`."""
         try:
             chunk = _decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise BadAnswer(
                 f"{self._vendor.name} answered what is neither a stream nor a completion: {error}"
             ) from error
@@ -235,10 +235,7 @@ class ChatReading:
         """See `Reading.response`."""
         if not self.done and self._finish_reason is None:
             raise cut(self._vendor.name)
-        calls = [
-            finished_call(call, self._names.back(call.name), position)
-            for position, call in enumerate(self._calls.calls)
-        ]
+        calls = finished_calls(self._calls.calls, self._names)
         reason = self._finish_reason or "stop"
         if self._refused:
             reason = "content_filter"

@@ -1,12 +1,16 @@
 """Tool calls put together from the fragments they are streamed in."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from planaria.membrane.ids import short_hash
 from planaria.membrane.provider import MALFORMED, ToolCall
+from planaria.membrane.wire.wire_names import WireNames
 
+MOST_NESTED = 64
+"""Objects and arrays within one another that arguments may have; all that reads them calls itself so often."""
 _object_decoder: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -69,12 +73,30 @@ class PartialCalls:
         return known
 
 
+def finished_calls(calls: Iterable[PartialCall], names: WireNames) -> list[ToolCall]:
+    """The whole calls of one answer. No two have one id: results go by it, and providers refuse what repeats one."""
+    found: dict[str, ToolCall] = {}
+    for position, partial in enumerate(calls):
+        call = finished_call(partial, names.back(partial.name), position)
+        while call.id in found:
+            call = msgspec.structs.replace(call, id=f"{call.id}_{position}")
+        found[call.id] = call
+    return [*found.values()]
+
+
 def finished_call(call: PartialCall, name: str, position: int) -> ToolCall:
     """The whole call. `name` is our name for it; an id is made up, always the same, where the server sent none."""
     raw = "".join(call.arguments).strip()
     call_id = call.id or f"call_{position}_{short_hash(name, raw)}"
     try:
         arguments = _object_decoder.decode(raw) if raw and raw != "null" else {}
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        arguments = {MALFORMED: raw}
+    if raw.count("{") + raw.count("[") > MOST_NESTED and _is_deeper(arguments, MOST_NESTED):
         arguments = {MALFORMED: raw}
     return ToolCall(call_id, name, arguments, call.vendor)
+
+
+def _is_deeper(value: object, most: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inner is not None and (most == 0 or any(_is_deeper(each, most - 1) for each in inner))

@@ -84,7 +84,7 @@ def from_response(
     """The error that an HTTP answer with a status other than 200 means."""
     try:
         decoded: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         decoded = None
     # A proxy's HTML page explains nothing to anybody.
     words = body.decode("utf-8", "replace") if decoded is None and not body.lstrip().startswith(b"<") else ""
@@ -186,7 +186,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _key_message(vendor: Vendor, status: int) -> str:
     if not vendor.key:
-        mend = f"set {vendor.key_variable}" if vendor.key_variable else f"type `planaria provider key {vendor.name}`"
+        mend = (
+            f"set {vendor.key_variable}"
+            if vendor.key_variable
+            else f"type `planaria provider key {vendor.name}`"
+        )
         return f"{vendor.name} wants a key ({status}): {mend}"
     mend = f": `planaria provider key {vendor.name}`" if " " in (vendor.key_variable or "") else ""
     return f"{vendor.name} refused the key{_from(vendor)} ({status}), check it or make a new one{mend}"
