@@ -1,11 +1,12 @@
 """Every fault of `planaria.testing.faults`, on a real socket, in both dialects and both ways to read."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from planaria.membrane.errors import BadAnswer, Overloaded, ProviderError, RateLimited, StreamCut
+from planaria.membrane.errors import BadAnswer, Overloaded, ProviderError, RateLimited, StreamCut, TimedOut
 from planaria.membrane.provider import MALFORMED, Message, ModelRequest, Patience, TextDelta, Usage, complete
 from planaria.membrane.providers.anthropic import Anthropic
 from planaria.membrane.providers.openai_compatible import OpenAICompatible
@@ -135,3 +136,24 @@ def test_the_page_has_every_fault():
     for name, fault in FAULTS.items():
         becomes = fault.becomes.__name__ if fault.becomes else "an answer"
         assert f"| `{name}` | {fault.what} | {becomes} |" in page
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("sign", [b": still here\n\n", b'event: ping\ndata: {"type": "ping"}\n\n'])
+async def test_signs_of_life_without_a_word_end_too(way: str, sign: bytes):
+    """A proxy keeps a dead answer alive for ever."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(sign)
+            await asyncio.sleep(0.005)
+
+    listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    provider = Anthropic("fake", f"http://127.0.0.1:{port}", limits=Limits(between_words=0.05, body=100_000))
+    with pytest.raises(TimedOut, match=r"fake gave signs of life for 0\.05 s and not a word"):
+        await read(provider, ask("m"), way, [])
+    provider.close()
+    listening.close()

@@ -1,6 +1,6 @@
 """The page of models: providers as they are, their forms, and what a route would be."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from planaria.cortex.redact import Redactor
 from planaria.cortex.secrets import Secrets
 from planaria.cortex.stores.place import master_key
 from planaria.membrane.models.directory import ModelDirectory
+from planaria.membrane.models.router import ProviderUsage
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.otp import Node, child, supervisor
 from planaria.testing.memory_store import MemoryStore
@@ -23,12 +24,14 @@ KEY = "gsk-moss-and-pond"
 
 
 @asynccontextmanager
-async def visiting(garden: Path) -> AsyncIterator[Visit]:
+async def visiting(
+    garden: Path, usage: Callable[[], Mapping[str, ProviderUsage]] | None = None
+) -> AsyncIterator[Visit]:
     redactor, master = Redactor(), master_key(garden)
     tree = supervisor(
         child(Journal, MemoryStore, JournalOptions(), redactor, master, name="journal"),
         child(ModelDirectory, ModelSettings(), {}, None, False, Secrets(master, redactor), name="models"),
-        child(Dashboard, garden, SETTINGS, lambda: MODELS, redactor, name="dashboard"),
+        child(Dashboard, garden, SETTINGS, lambda: MODELS, redactor, "", usage, name="dashboard"),
         name="node",
     )
     async with Node("garden") as node:
@@ -87,3 +90,12 @@ async def test_a_name_from_elsewhere_harms_no_page(visit: Visit):
     page = (await visit.get("/models?wanted=<script>alert(2)</script>")).text
     assert "&lt;script&gt;alert(1)" in page
     assert "<script>alert" not in page
+
+
+async def test_who_is_busy_who_waits_and_who_is_left_alone_is_seen(tmp_path: Path):
+    used: dict[str, ProviderUsage] = {}
+    async with visiting(tmp_path, lambda: used) as visit, visit.stream("/live/models") as pieces:
+        assert "under way" not in (await visit.get("/models")).text
+        used["offline"] = ProviderUsage(2, 3, resting="it asked for time, 20 s more")
+        seen = await read_until(pieces, "2 under way, 3 waiting; left alone: it asked for time, 20 s more")
+        assert "resting" in seen

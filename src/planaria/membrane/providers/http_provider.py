@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
 from planaria.config.secret import Secret
-from planaria.membrane.errors import BadAnswer, ProviderError, StreamCut
+from planaria.membrane.errors import BadAnswer, ProviderError, StreamCut, TimedOut
 from planaria.membrane.provider import ModelRequest, ModelResponse, Patience, Piece, Sink
 from planaria.membrane.providers.reading import Reading
 from planaria.membrane.wire.address import parse_address
 from planaria.membrane.wire.http_stream import DEFAULT_LIMITS, HttpCall, HttpClient, Limits
 from planaria.membrane.wire.sse import EventParser, EventTooLong, ServerEvent
 from planaria.membrane.wire.vendor_errors import Vendor, from_response
+from planaria.otp import now
 
 MAX_ERROR_BODY = 64 * 1024
 MAX_WHOLE_ANSWER = 16 * 1024 * 1024
@@ -110,9 +111,12 @@ class HttpProvider:
     async def _pump(self, response: HttpCall, reading: Reading, sink: Sink) -> None:
         parser = EventParser()
         feed, take = parser.feed, reading.take
+        silence = Silence(self.name, response.limits.between_words)
 
         def read(data: bytes) -> bool:
-            for event in feed(data):
+            events = feed(data)
+            silence.look(events)
+            for event in events:
                 for piece in take(event):
                     sink(piece)
             return reading.done
@@ -171,6 +175,30 @@ class HttpProvider:
             raise BadAnswer(f"{self.name} answered what cannot be read: {error}") from error
 
 
+class Silence:
+    """How long a stream has been signs of life alone: comments, `ping`. Costs nothing while words come."""
+
+    __slots__ = ("_limit", "_name", "_since")
+
+    def __init__(self, name: str, limit: float) -> None:
+        self._name = name
+        self._limit = limit
+        self._since = 0.0
+
+    def look(self, events: Sequence[ServerEvent]) -> None:
+        """Take note of what came.
+
+        Raises:
+            TimedOut: it is silent for too long.
+        """
+        if events and (len(events) > 1 or events[0].event != "ping"):
+            self._since = 0.0
+        elif not self._since:
+            self._since = now()
+        elif now() - self._since > self._limit:
+            raise TimedOut(f"{self._name} gave signs of life for {self._limit:g} s and not a word")
+
+
 class EventReader:
     """The events of a streamed answer, in the groups they arrived in."""
 
@@ -178,6 +206,7 @@ class EventReader:
         self._provider = provider
         self._response = response
         self._parser = EventParser()
+        self._silence = Silence(provider, response.limits.between_words)
         self._ended = False
 
     async def next(self) -> list[ServerEvent]:
@@ -190,7 +219,9 @@ class EventReader:
             while not self._ended:
                 data = await self._response.read_some()
                 self._ended = not data
-                if events := self._parser.feed(data) if data else self._parser.finish():
+                events = self._parser.feed(data) if data else self._parser.finish()
+                self._silence.look(events)
+                if events:
                     return events
         except EventTooLong as error:
             raise BadAnswer(f"{self._provider}: {error}") from error

@@ -36,6 +36,7 @@ class Limits(msgspec.Struct, frozen=True):
         connect: for name lookup, connection and TLS together.
         first_byte: from the request until the head of the answer.
         between_bytes: between two pieces of the body.
+        between_words: between two pieces of the answer itself: a server may give signs of life for ever.
         head: bytes of status line and headers.
         body: bytes of the whole answer as it travels.
     """
@@ -43,6 +44,7 @@ class Limits(msgspec.Struct, frozen=True):
     connect: float = 10.0
     first_byte: float = 300.0
     between_bytes: float = 120.0
+    between_words: float = 600.0
     head: int = 64 * 1024
     body: int = 64 * 1024 * 1024
 

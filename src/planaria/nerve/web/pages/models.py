@@ -29,10 +29,11 @@ from planaria.nerve.web.forms import read_form
 from planaria.nerve.web.live import LiveResponse
 from planaria.nerve.web.parts import Part, dom_id
 from planaria.nerve.web.site import Site
-from planaria.otp import CallError, Node
+from planaria.otp import CallError
 
 ME = "you"
 HOME = "/models"
+IDLE = router.ProviderUsage()
 MOST_MODELS = 40
 """Models of one provider that are shown; a local server may have hundreds."""
 
@@ -47,7 +48,7 @@ class ModelLine(msgspec.Struct, frozen=True):
 
 
 class ProviderCard(msgspec.Struct, frozen=True):
-    """A provider as the page shows it. `breaker` is the state of one that is not closed."""
+    """A provider as the page shows it. `breaker` is the state of one that is not closed; `used`: how much, now."""
 
     dom: str
     href: str
@@ -57,6 +58,7 @@ class ProviderCard(msgspec.Struct, frozen=True):
     models: tuple[ModelLine, ...]
     more: int
     can_go: bool
+    used: router.ProviderUsage
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -82,7 +84,7 @@ def routes(site: Site) -> list[Route]:
 
     async def show(request: Request) -> Response:
         wish = _wish(request)
-        values: dict[str, object] = {"providers": _cards(site.node), "wish": wish}
+        values: dict[str, object] = {"providers": _cards(site), "wish": wish}
         values |= {"abilities": ABILITIES, "tiers": TIERS, "asked": bool(request.query_params)}
         try:
             values |= {"way": await site.node.run(_way, desk, wish), "wrong": ""}
@@ -153,7 +155,7 @@ class ModelsFeed:
 
     async def parts(self) -> list[Part]:
         """The providers."""
-        cards = _cards(self.site.node)
+        cards = _cards(self.site)
         inner = tuple(Part(card.dom, "_provider.html", {"card": card}, card) for card in cards)
         shape = tuple(card.dom for card in cards)
         return [Part("providers", "_providers.html", {"providers": cards}, shape, inner)]
@@ -196,19 +198,20 @@ def _words(text: str) -> dict[str, str]:
     return {field: value for field, _, value in pairs if field}
 
 
-def _cards(node: Node) -> tuple[ProviderCard, ...]:
-    models = models_now(node)
+def _cards(site: Site) -> tuple[ProviderCard, ...]:
+    models = models_now(site.node)
     if models is None:
         return ()
-    breakers = breakers_of(node)
+    breakers = breakers_of(site.node)
+    usage = {} if site.services.usage is None else site.services.usage()
     stored = {*models.sources.stored, *models.sources.keys}
     return tuple(
-        _card(row, breakers.state(f"provider:{row.name}"), row.name in stored)
+        _card(row, breakers.state(f"provider:{row.name}"), row.name in stored, usage.get(row.name, IDLE))
         for row in provider_rows(models)
     )
 
 
-def _card(row: ProviderRow, breaker: str, can_go: bool) -> ProviderCard:
+def _card(row: ProviderRow, breaker: str, can_go: bool, used: router.ProviderUsage) -> ProviderCard:
     limits = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in row.limits.items())
     lines = tuple(map(_line, row.models[:MOST_MODELS]))
     return ProviderCard(
@@ -220,6 +223,7 @@ def _card(row: ProviderRow, breaker: str, can_go: bool) -> ProviderCard:
         lines,
         len(row.models) - len(lines),
         can_go,
+        used,
     )
 
 
