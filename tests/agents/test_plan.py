@@ -2,10 +2,10 @@
 
 import pytest
 
-from planaria.agents.plan import Item, body_of, changed, items_of, plan_text
+from planaria.agents.plan import Item, body_of, changed, items_of, plan_text, renewed
 from planaria.records.record import parse_record
-from planaria.testing.models import Call, ScriptedProvider
-from planaria.tools.plan import set_plan
+from planaria.testing.models import Call, Calls, ScriptedProvider
+from planaria.tools.plan import set_plan, update
 from tests.agents.support import SCOUT, SESSION, World, once
 
 BODY = "Before all.\n- [ ] one\n* [x] two\n  - [ ] (doing) three\n- [-] four\n- no item\n"
@@ -59,3 +59,24 @@ async def test_a_plan_is_in_the_prompt_from_the_next_step_on_and_after_a_restart
     await world.post("now?")
     await world.until_answered(3)
     assert world.provider.requests[3].messages[0].content.endswith("1. [x] look\n2. [ ] tell")
+
+
+def test_a_plan_that_is_written_anew_keeps_what_people_wrote_around_it():
+    now = renewed(BODY, [("five", "open"), ("two", "done")])
+    assert now == "Before all.\n\n- [ ] five\n- [x] two\n\n- no item\n"
+    assert renewed("", [("a", "open")]) == "- [ ] a\n"
+    odd = "a\u2028b\x0bc\n- [ ] one\n"
+    assert changed(odd, 1, "done") == odd.replace("[ ]", "[x]")
+
+
+async def test_items_that_are_ticked_off_at_once_are_all_ticked_off(world: World):
+    world.tools = (once, set_plan, update)
+    (world.garden / "agents" / "scout.md").write_text(SCOUT.replace("work.*", "work.*, plan.*"))
+    assert isinstance(world.provider, ScriptedProvider)
+    ticks = tuple(Call("plan.update", {"item": number}) for number in (1, 2, 3))
+    world.provider.add(Call("plan.set", {"items": ["a", "b", "c"]}), Calls(ticks), "done")
+    await world.start()
+    await world.post()
+    await world.until_answered()
+    items = items_of((world.garden / "notes/plans/scout-garden.md").read_text())
+    assert [item.status for item in items] == ["done"] * 3

@@ -10,7 +10,7 @@ from planaria.otp import Node, Pid, child
 from planaria.records.errors import Problem
 from planaria.records.library import TOPIC, Library
 from planaria.records.record import Record
-from planaria.records.scan import RecordChanged, Written, load
+from planaria.records.scan import CHANGED, RecordChanged, Written, load
 
 
 @pytest.fixture
@@ -143,6 +143,17 @@ async def test_a_write_says_whether_anything_changed(library: Pid) -> None:
     assert isinstance(written, Written)
     assert written.outcome == "updated"
     assert written.record.front == {"a": 1}
+
+
+async def test_a_body_made_from_another_than_the_file_has_is_not_written(library: Pid, garden: Path) -> None:
+    await Library.write(library, "notes/c.md", {}, "one\n")
+    (garden / "notes" / "c.md").write_text("one, and more by hand\n")
+    for path, before in (("notes/c.md", "one\n"), ("notes/none.md", "one\n")):
+        answer = await Library.write(library, path, {}, "two\n", instead_of=before)
+        assert isinstance(answer, Problem) and answer.problem == CHANGED
+    found = await Library.read(library, "notes/c.md")
+    assert isinstance(found, Record)
+    assert isinstance(await Library.write(library, "notes/c.md", {}, "two\n", instead_of=found.body), Written)
 
 
 async def test_front_matter_can_be_laid_over_and_text_added_below(library: Pid, garden: Path) -> None:

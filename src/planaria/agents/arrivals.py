@@ -11,7 +11,7 @@ A message that was taken in is answered by the same reply (`MessageSaid.answers`
 killed meanwhile, since `turn.steered` is in the journal before the model sees it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from planaria.agents.turn import Turn
 from planaria.rooms.message import Arrivals, Delivery
@@ -26,6 +26,25 @@ MOST_TAKEN_IN = 20
 def policy_of(delivery: Delivery, own: Arrivals) -> Arrivals:
     """The policy for one message: its own word, else its agent's."""
     return delivery.message.arrivals or own
+
+
+def in_order(
+    waiting: Iterable[Delivery], begun: Collection[tuple[str, int]], own: Arrivals
+) -> list[Delivery]:
+    """What waits for a session that starts, as it would have come to it: what is begun, what interrupts, the rest.
+
+    So one that interrupts does not stop what had only waited behind it.
+
+    Args:
+        begun: messages, with the attempt at each, whose turns have begun and not ended.
+    """
+
+    def rank(each: Delivery) -> int:
+        if (each.message.id, each.attempt) in begun:
+            return 0
+        return 1 if policy_of(each, own) == "interrupt" else 2
+
+    return sorted(waiting, key=rank)
 
 
 def to_collect(turn: Turn, waiting: Iterable[Delivery], own: Arrivals) -> list[Delivery]:

@@ -47,7 +47,7 @@ def plan_path(agent: str, room: str) -> str:
 def items_of(body: str) -> list[Item]:
     """The items of a checklist, in order."""
     found: list[Item] = []
-    for line in body.splitlines():
+    for line in body.split("\n"):
         match = _ITEM.match(line)
         if match:
             mark, doing, text = match.groups()
@@ -65,7 +65,7 @@ def body_of(items: Sequence[tuple[str, Status]]) -> str:
 
 def changed(body: str, number: int, status: Status | None = None, text: str | None = None) -> str | None:
     """The checklist with one item changed; None if it has no item of this number."""
-    lines = body.splitlines()
+    lines = body.split("\n")
     count = 0
     for place, line in enumerate(lines):
         match = _ITEM.match(line)
@@ -78,8 +78,18 @@ def changed(body: str, number: int, status: Status | None = None, text: str | No
                 "done" if mark in "xX" else "dropped" if mark == "-" else "doing" if doing else "open"
             )
             lines[place] = _line(text or said, status or old)
-            return "\n".join(lines) + "\n"
+            return "\n".join(lines)
     return None
+
+
+def renewed(body: str, items: Sequence[tuple[str, Status]]) -> str:
+    """The checklist with these items instead of those it has; what else is written there stays."""
+    lines = body.strip("\n").split("\n")
+    first = next((n for n, line in enumerate(lines) if _ITEM.match(line)), len(lines))
+    above = "\n".join(lines[:first]).strip("\n")
+    below = "\n".join(line for line in lines[first:] if not _ITEM.match(line)).strip("\n")
+    parts = (above, body_of(items).rstrip("\n"), below)
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def plan_text(record: Record | None) -> str:
@@ -89,7 +99,7 @@ def plan_text(record: Record | None) -> str:
     goal = str(record.front.get("goal") or "").strip()
     count = 0
     lines: list[str] = []
-    for line in record.body.strip().splitlines():
+    for line in record.body.strip().split("\n"):
         if _ITEM.match(line):
             count += 1
             lines.append(f"{count}. {line.strip().removeprefix('- ').removeprefix('* ')}")

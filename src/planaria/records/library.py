@@ -56,7 +56,13 @@ class Library(GenServer):
 
     @call
     def write(
-        self, path: str, front: dict[str, Any] | None, body: str, merge: bool = False, append: bool = False
+        self,
+        path: str,
+        front: dict[str, Any] | None,
+        body: str,
+        merge: bool = False,
+        append: bool = False,
+        instead_of: str | None = None,
     ) -> Deferred[Written | Problem]:
         """Write a record atomically; answers when it is on disk.
 
@@ -66,6 +72,7 @@ class Library(GenServer):
             body: the new body.
             merge: lay `front` over what is there; a key given as None goes away.
             append: add `body` below the present one.
+            instead_of: the body `body` was made from; if the file has another now, the problem is `CHANGED`.
         Returns:
             `Written` with the outcome `created`, `updated` or `unchanged`, or the `Problem` that refused it.
         """
@@ -76,7 +83,8 @@ class Library(GenServer):
                 self._update({result.record.path: result.record}, gone=())
             answer.reply(result)
 
-        self.lane.put(partial(_store_and_place, self.garden, path, front, body, merge, append), done)
+        work = partial(_store_and_place, self.garden, path, front, body, merge, append, instead_of)
+        self.lane.put(work, done)
         return answer
 
     @call
@@ -185,10 +193,16 @@ def _read_all(garden: Path, paths: Names) -> Records:
 
 
 def _store_and_place(
-    garden: Path, path: str, front: dict[str, Any] | None, body: str, merge: bool, append: bool
+    garden: Path,
+    path: str,
+    front: dict[str, Any] | None,
+    body: str,
+    merge: bool,
+    append: bool,
+    instead_of: str | None,
 ) -> Written | Problem:
     """Write, and answer with the record under its real path, so that one file has one name."""
-    written = store(garden, path, front, body, merge, append)
+    written = store(garden, path, front, body, merge, append, instead_of)
     if isinstance(written, Problem):
         return written
     place = inside(garden, path).as_posix()

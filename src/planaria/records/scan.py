@@ -13,6 +13,8 @@ from planaria.records.record import MAX_RECORD, Record, decode_record, parse_rec
 
 type Outcome = Literal["created", "updated", "unchanged"]
 type Found = dict[str, Record | RecordError]
+CHANGED = "it was changed meanwhile"
+"""The problem with a body that was made from another than the file has now."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -73,6 +75,7 @@ def store(
     body: str,
     merge: bool = False,
     append: bool = False,
+    instead_of: str | None = None,
 ) -> Written | Problem:
     """Write a record atomically.
 
@@ -82,6 +85,7 @@ def store(
         body: the new body.
         merge: `front` is laid over what is there; a key given as None goes away.
         append: `body` is added below the present one.
+        instead_of: the body `body` was made from; if the file has another now, the answer is the problem `CHANGED`.
     """
     try:
         place = writable(garden, path)
@@ -93,6 +97,8 @@ def store(
                 "Use notes/, agents/, workflows/ or skills/*/SKILL.md.",
             )
         before, text_before = _present(garden, path, must_parse=front is None or merge or append)
+        if instead_of is not None and (before is None or before.body != instead_of):
+            return Problem(path, 0, CHANGED, "Read it again.")
         kept = before.front if before else {}
         wanted = kept if front is None else _merged(kept, front) if merge else front
         if append and before is not None:

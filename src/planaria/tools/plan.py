@@ -1,6 +1,6 @@
 """Tools for an agent's plan: a checklist below `notes/plans/`, shown in its prompt, edited by people, too."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -9,19 +9,22 @@ from planaria.agents.kinship import is_child
 from planaria.agents.plan import (
     LONGEST_ITEM,
     MOST_ITEMS,
-    body_of,
     changed,
     items_of,
     plan_path,
     plan_text,
+    renewed,
 )
 from planaria.membrane.capability import Touch
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.records.errors import Problem
 from planaria.records.library import Library
 from planaria.records.record import Record
+from planaria.records.scan import CHANGED
 
 type What = Literal["open", "doing", "done", "dropped"]
+MOST_TRIES = 20
+"""Times a plan is read and written before it is given up that others write it, too."""
 PLANS = "notes/plans/plan.md"
 """Stands for the caller's own plan where it is judged whether it may touch plans."""
 
@@ -47,12 +50,16 @@ async def set_plan(context: Context, items: list[str], goal: str = "") -> Done |
     texts = [text for text in texts if text]
     if not texts or len(texts) > MOST_ITEMS or any(len(text) > LONGEST_ITEM for text in texts):
         return Failed(f"a plan has 1 to {MOST_ITEMS} items of at most {LONGEST_ITEM} characters")
-    before = await Library.read("library", place)
-    known = {item.text: item.status for item in items_of(before.body)} if isinstance(before, Record) else {}
-    body = body_of([(text, known.get(text, "open")) for text in texts])
     agent = context.caller.removeprefix("agent:")
     front = {"class": "plan", "agent": agent, "room": context.room or ""}
-    return await _write(place, front | ({"goal": goal} if goal else {}), body)
+
+    def made(before: Record | None) -> str:
+        known = {item.text: item.status for item in items_of(before.body)} if before is not None else {}
+        return renewed(
+            "" if before is None else before.body, [(text, known.get(text, "open")) for text in texts]
+        )
+
+    return await _edit(place, front | ({"goal": goal} if goal else {}), made)
 
 
 @tool(needs={"records.write"}, touches=_written, branches=("ok", "missing"), idempotent=True)
@@ -65,15 +72,18 @@ async def update(context: Context, item: int, status: What = "done", text: str =
         text: new words for it; none keeps those it has.
     """
     place = _place(context)
-    before = await Library.read("library", place)
-    if not isinstance(before, Record):
-        return Done(branch="missing", text="There is no plan yet; plan.set makes one.")
     if len(text) > LONGEST_ITEM:
         return Failed(f"an item has at most {LONGEST_ITEM} characters")
-    body = changed(before.body, item, status, text or None)
-    if body is None:
-        return Failed(f"the plan has the items 1 to {len(items_of(before.body))}, not {item}")
-    return await _write(place, {}, body)
+
+    def made(before: Record | None) -> str | Done | Failed:
+        if before is None:
+            return Done(branch="missing", text="There is no plan yet; plan.set makes one.")
+        body = changed(before.body, item, status, text or None)
+        if body is None:
+            return Failed(f"the plan has the items 1 to {len(items_of(before.body))}, not {item}")
+        return body
+
+    return await _edit(place, {}, made)
 
 
 @tool(needs={"records.read"}, touches=_read, branches=("ok", "missing"), idempotent=True)
@@ -95,11 +105,23 @@ def _place(context: Context) -> str:
     return plan_path(agent or "people", room)
 
 
-async def _write(place: str, front: Mapping[str, object], body: str) -> Done | Failed:
-    written = await Library.write("library", place, dict(front), body, merge=True)
-    if isinstance(written, Problem):
-        return Failed(str(written))
-    return _done(place, written.record)
+async def _edit(
+    place: str, front: Mapping[str, object], made: Callable[[Record | None], str | Done | Failed]
+) -> Done | Failed:
+    """Write what is made of the plan as it is; again if somebody else, or another call, has written."""
+    for _ in range(MOST_TRIES):
+        found = await Library.read("library", place)
+        before = found if isinstance(found, Record) else None
+        body = made(before)
+        if not isinstance(body, str):
+            return body
+        instead_of = None if before is None else before.body
+        written = await Library.write("library", place, dict(front), body, merge=True, instead_of=instead_of)
+        if not isinstance(written, Problem):
+            return _done(place, written.record)
+        if written.problem != CHANGED:
+            return Failed(str(written))
+    return Failed("the plan is being written by others again and again; try later", retry=True)
 
 
 def _done(place: str, record: Record) -> Done:
