@@ -247,6 +247,64 @@ def good() -> Iterable[Turn]:
             for q in ("Anna Weber", "invoice 4711", "tulip bulbs", "garden party", "Zurich address")
         ],
     )
+    members = [
+        "anna",
+        "bert",
+        "cleo",
+        "dan",
+        "eve",
+        "finn",
+        "gus",
+        "hanna",
+        "ida",
+        "jon",
+        "kim",
+        "leo",
+        "mia",
+        "ned",
+    ]
+    queued = '{"status": "queued", "provider": "smtp", "region": "eu-west", "errors": [], "message_id": "msg_%06d"}'
+    yield Turn(
+        "sends one message after the other, each accepted in the same words",
+        [
+            step("mail.send", {"to": f"{m}@example.org", "text": "We meet on Friday."}, queued % n, acts=True)
+            for n, m in enumerate(members)
+        ],
+    )
+    yield Turn(
+        "edits the same line of many files",
+        [
+            step(
+                "files.edit",
+                {"path": f"src/{m}/main.py", "old": "import foo", "new": "import bar"},
+                f"edited src/{m}/main.py in 1 place; the file has 40 lines now, and nothing else in it was changed",
+                acts=True,
+            )
+            for m in members
+        ],
+    )
+    yield Turn(
+        "looks for a word in one folder after the other",
+        [step("files.search", {"pattern": "legacy_name", "path": f"src/{m}"}, "no matches") for m in members],
+    )
+    yield Turn(
+        "tries again what comes further each time",
+        [
+            failed(
+                "shell.run",
+                {"command": "make"},
+                f"make: step {n * 9} of 80: the network is gone, run make again",
+            )
+            for n in range(1, 6)
+        ],
+    )
+    yield Turn(
+        "asks for things that are not there, then for one that is",
+        [
+            *(failed("http.get", {"url": f"https://example.org/{m}"}, "404 not found") for m in members[:5]),
+            step("http.get", {"url": "https://example.org/index"}, prose("index")),
+        ],
+    )
 
 
 def bad() -> Iterable[Turn]:

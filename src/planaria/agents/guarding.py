@@ -82,8 +82,9 @@ def steps_seen(gate: Gate, turn: Turn, first: int) -> tuple[StepSeen, ...]:
         for n, call in enumerate(step.response.tool_calls):
             result, tool = step.results.get(place_of(turn, number, n)), gate.find(call.name)
             waits = tool is not None and (tool.waits or tool.polling)
+            acts = tool is not None and not tool.idempotent
             text, failed = ("", False) if result is None else (result.text, result.failed)
-            calls.append(CallSeen(call.name, call.arguments, text, failed, waits))
+            calls.append(CallSeen(call.name, call.arguments, text, failed, waits, acts))
         seen.append(StepSeen(step.response.text, tuple(calls)))
     return tuple(seen)
 

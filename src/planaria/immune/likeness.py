@@ -1,6 +1,7 @@
 """When two texts say the same: what changes by itself is masked, and what is left is compared. Pure."""
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -94,6 +95,19 @@ def _without_volatile(value: object) -> object:
 def words(text: str) -> frozenset[str]:
     """The words of a text, each by its stem, without the smallest: what paraphrases share."""
     return frozenset(word[:6] for word in _WORD.findall(text.lower()[:LONGEST]) if len(word) > 2)
+
+
+def words_in_order(text: str) -> tuple[str, ...]:
+    """The words of a text as they stand."""
+    return tuple(_WORD.findall(text.lower()[:LONGEST]))
+
+
+def substituted(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether each has words of its own and what they share stands in the same order: the next of a row of things."""
+    here, there = set(one), set(other)
+    if here <= there or there <= here:
+        return False
+    return [word for word in one if word in there] == [word for word in other if word in here]
 
 
 def numbers_of(text: str) -> frozenset[str]:

@@ -25,8 +25,10 @@ from planaria.immune.likeness import (
     settled,
     settled_arguments,
     shingles,
+    substituted,
     without,
     words,
+    words_in_order,
 )
 from planaria.immune.restart import Cause
 from planaria.immune.thresholds import Thresholds
@@ -47,6 +49,8 @@ _NOTHING = re.compile(
     r"\b(?:no|not|nothing|none|empty|zero|0 (?:results|matches|rows|items|hits))\b|\A(?:\[\]|\{\}|null|\(\))?\Z"
 )
 
+_NUMBER = re.compile(r"\d{1,15}")
+
 type Kind = Literal[
     "repeat", "failing", "cycle", "paraphrase", "no_news", "time", "fan_out", "children", "depth"
 ]
@@ -59,6 +63,7 @@ class CallSeen(msgspec.Struct, frozen=True):
         arguments: JSON-like.
         result: as the model reads it.
         waits: the tool is declared to wait or to poll.
+        acts: the tool is not declared idempotent: when it succeeds something was done, whatever it answers.
     """
 
     tool: str
@@ -66,6 +71,7 @@ class CallSeen(msgspec.Struct, frozen=True):
     result: str
     failed: bool = False
     waits: bool = False
+    acts: bool = False
 
 
 class StepSeen(msgspec.Struct, frozen=True):
@@ -95,9 +101,27 @@ class Mark(msgspec.Struct, frozen=True):
     asked: str
     whole: str
     said: frozenset[str]
+    wording: tuple[str, ...]
     tools: tuple[str, ...]
     failed: bool
     news: bool
+
+
+class Question(msgspec.Struct, frozen=True):
+    """The arguments of a call as they are compared."""
+
+    exact: str
+    about: frozenset[str]
+    numbers: frozenset[str]
+    wording: tuple[str, ...]
+
+    def is_other_words_for(self, other: "Question") -> bool:
+        """Whether both ask for one thing; the next file or the next name is another one."""
+        return (
+            self.numbers == other.numbers
+            and likeness(self.about, other.about) >= LIKE
+            and not substituted(self.wording, other.wording)
+        )
 
 
 class Trace:
@@ -108,7 +132,7 @@ class Trace:
         self._marks: deque[Mark] = deque(maxlen=REMEMBERED)
         self._known: set[int] = set()
         self._results: set[str] = set()
-        self._asked: dict[str, deque[tuple[str, frozenset[str], frozenset[str]]]] = {}
+        self._asked: dict[str, deque[Question]] = {}
 
     def add(self, step: StepSeen) -> Finding | None:
         """Take one more step in; what can be told now. A step that only waited tells nothing."""
@@ -139,6 +163,7 @@ class Trace:
             "\n".join(sorted(asked)),
             "\n".join(pairs),
             words(" ".join((text, *asked))),
+            words_in_order(" ".join(asked)),
             tuple(sorted({call.tool for call in calls})),
             all(call.failed for call in calls),
             any(news),
@@ -158,19 +183,21 @@ class Trace:
     def _is_new_question(self, call: CallSeen, result: str) -> bool:
         """Whether an answer that tells little is news by what was asked: such as `written`, or `nothing found`."""
         exact = settled_arguments(call.arguments)
-        about, numbers = words(exact), numbers_of(exact)
+        question = Question(exact, words(exact), numbers_of(exact), words_in_order(exact))
         asked = self._asked.setdefault(call.tool, deque(maxlen=REMEMBERED))
         earlier = list(asked)
-        asked.append((exact, about, numbers))
+        asked.append(question)
         if call.failed:
             return False
         if not earlier:
             return True
-        if len(result) > SHORT or any(exact == other for other, _, _ in earlier):
+        if any(exact == other.exact for other in earlier):
             return False
-        if not _NOTHING.search(result):
+        if call.acts:
             return True
-        return not any(numbers == those and likeness(about, them) >= LIKE for _, them, those in earlier)
+        if len(result) > SHORT:
+            return False
+        return not _NOTHING.search(result) or not any(question.is_other_words_for(each) for each in earlier)
 
 
 def repeated(marks: Sequence[Mark], times: int) -> Finding | None:
@@ -191,7 +218,7 @@ def failing(marks: Sequence[Mark], times: int) -> Finding | None:
     last = marks[-times:] if times else ()
     if not last or len(last) < times or len({mark.asked for mark in last}) > 1:
         return None
-    if not all(mark.failed for mark in last):
+    if not all(mark.failed for mark in last) or _counts([mark.whole for mark in last]):
         return None
     return Finding(
         "loop",
@@ -234,6 +261,12 @@ def paraphrased(marks: Sequence[Mark], times: int, threshold: float) -> Finding 
     alike = [likeness(one.said, other.said) for one, other in itertools.pairwise(last)]
     if min(alike) < threshold:
         return None
+    # The next of a row of things, none of which is there, or one that comes nearer: how long is for `no_news` to say.
+    if all(mark.failed for mark in last) and (
+        _counts([mark.whole for mark in last])
+        or any(substituted(one.wording, other.wording) for one, other in itertools.pairwise(last))
+    ):
+        return None
     return Finding(
         "loop",
         "paraphrase",
@@ -270,6 +303,17 @@ def fan_out(
             text = f"It wanted {number} {what}; {most} are allowed."
             return Finding("fan_out", kind, text, {"number": number, "allowed": most, "of": what})
     return None
+
+
+def _counts(texts: Sequence[str]) -> bool:
+    """Whether texts differ by numbers alone, one of which only grows or only shrinks: `9 of 80`, `18 of 80`."""
+    if len({_NUMBER.sub("#", text) for text in texts}) > 1:
+        return False
+    rows = zip(*([int(found) for found in _NUMBER.findall(text)] for text in texts), strict=True)
+    return any(
+        all(a < b for a, b in itertools.pairwise(row)) or all(a > b for a, b in itertools.pairwise(row))
+        for row in rows
+    )
 
 
 def _names(mark: Mark) -> str:
