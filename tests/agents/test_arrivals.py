@@ -144,3 +144,15 @@ async def test_a_message_that_was_taken_in_is_replayed_where_the_model_saw_it(wo
     await world.until_answered()
     view = await replay(StoredSource(await world.events(session=None)), SESSION)
     assert [step.prompt for step in view.steps if step.kind == "answer"] == ["exact", "exact"]
+
+
+async def test_one_that_interrupts_does_not_stop_after_a_restart_what_only_waits_behind_it(world: World):
+    world.models.provider = EndlessProvider(TextDelta("I was just saying"))
+    await world.start()
+    for text in ("one", "two", "/interrupt three"):
+        await world.post(text)
+        await world.node.settle()
+    await world.node.advance(3.0)
+    world.models.provider = ScriptedProvider(["answer to three", "answer to two"])
+    await world.kill(SESSION)
+    assert (await world.until_answered(3))[1:] == ["answer to three", "answer to two"]

@@ -12,6 +12,7 @@ from functools import reduce
 
 import msgspec
 
+from planaria.agents.arrivals import in_order
 from planaria.agents.brief import garden_texts
 from planaria.agents.desk import Desk, Known, append, append_after, find, note, read
 from planaria.agents.events import SessionDiverged, SessionForked, TurnFinished, TurnStarted
@@ -23,7 +24,7 @@ from planaria.agents.past.source import JournalSource
 from planaria.agents.plan import plan_path
 from planaria.agents.stand_in import named
 from planaria.agents.state import compare
-from planaria.agents.turn import KINDS, Say, ToolRun, Turn, take
+from planaria.agents.turn import KINDS, Say, ToolRun, Turn, message_of_turn, take
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.event_type import EventMismatch
@@ -124,10 +125,11 @@ async def join(desk: Desk, pid: Pid) -> list[Delivery]:
     if desk.fork is not None and not latest:
         await _open_branch(desk, desk.fork)
     ended = {event.cause_id for event in latest if event.kind == TurnFinished.kind}
-    for event in latest:
-        if event.kind == TurnStarted.kind and event.cause_id not in ended:
-            await _end(desk, event, waiting)
-    return waiting
+    begun = [event for event in latest if event.kind == TurnStarted.kind and event.cause_id not in ended]
+    for event in begun:
+        await _end(desk, event, waiting)
+    turns = {message_of_turn(event.cause_id or "") for event in begun}
+    return in_order(waiting, turns, desk.definition.arrivals)
 
 
 async def _task(desk: Desk) -> list[Delivery]:
