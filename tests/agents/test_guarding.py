@@ -9,8 +9,8 @@ from planaria.agents.past.source import StoredSource
 from planaria.cortex.durable.letters import DeadLettered
 from planaria.cortex.durable.questions import Questions
 from planaria.cortex.event import Event
-from planaria.membrane.errors import AuthenticationFailed, Overloaded
-from planaria.membrane.provider import TextDelta
+from planaria.membrane.errors import AuthenticationFailed, OutOfCredit, Overloaded
+from planaria.membrane.provider import TextDelta, Usage
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import child
 from planaria.testing.models import Call, Calls, Fail, Say, ScriptedProvider
@@ -330,13 +330,26 @@ async def test_a_full_context_is_handed_on_by_the_agent_itself(world: World):
 
 async def test_if_no_model_writes_the_note_it_is_put_together(world: World):
     record(world, "guards: {context: 0.01}")
-    provider = script(world, Call("work.read", {"what": "a"}), Fail(Overloaded("busy")), "done")
+    provider = script(world, Call("work.read", {"what": "a"}), Fail(OutOfCredit("no credit")), "done")
     await world.start()
     await world.post()
     assert await world.until_answered() == ["done"]
     (note,) = [SessionHandedOff.of(event) for event in await world.events(SessionHandedOff.kind)]
-    assert (note.by, note.problem) == ("mechanical", "busy")
+    assert (note.by, note.problem) == ("mechanical", "no credit")
     assert "work.read" in system(provider)
+
+
+async def test_a_note_that_fails_once_is_asked_for_again_and_all_of_it_is_on_the_bill(world: World):
+    record(world, "guards: {context: 0.01}")
+    busy = Overloaded("busy")
+    busy.usage = Usage(1000, 0)
+    script(world, Call("work.read", {"what": "a"}), Fail(busy), NOTE, "done")
+    await world.start()
+    await world.post()
+    assert await world.until_answered() == ["done"]
+    (note,) = [SessionHandedOff.of(event) for event in await world.events(SessionHandedOff.kind)]
+    assert (note.by, note.text, note.usage.input_tokens) == ("model", NOTE, 1010)
+    assert note.cost_micro == 1010 * 2 + 5 * 3
 
 
 async def test_other_sessions_go_on_while_one_hands_off(world: World):

@@ -14,11 +14,14 @@ from planaria.agents.attempt import permits_of
 from planaria.agents.desk import Desk
 from planaria.agents.guard_events import SessionHandedOff
 from planaria.agents.turn import Turn, place_of
+from planaria.membrane.calls.call import NoNotes, call_model
 from planaria.membrane.calls.exchange import Caller, Exchange
+from planaria.membrane.calls.seat import Seat
+from planaria.membrane.calls.treatment import Verdict
 from planaria.membrane.errors import ProviderError
 from planaria.membrane.models.directory import ModelDirectory
 from planaria.membrane.models.router import Request
-from planaria.membrane.provider import Message, ModelRequest, push
+from planaria.membrane.provider import Message, ModelRequest, ModelResponse, Usage
 from planaria.membrane.web.outside import outside
 
 LONGEST_NOTE = 12_000
@@ -58,18 +61,11 @@ async def hand_off(desk: Desk, turn: Turn, number: int, seen: str, deliberate: b
     plain = SessionHandedOff(turn.id, number, mechanical(turn, seen), "mechanical", since, references(turn))
     if not deliberate:
         return plain
-    try:
-        return await _deliberated(desk, turn, plain)
-    except ProviderError as error:
-        return msgspec.structs.replace(plain, problem=str(error))
+    return await _deliberated(desk, turn, plain)
 
 
 async def _deliberated(desk: Desk, turn: Turn, plain: SessionHandedOff) -> SessionHandedOff:
-    """Let the model write it.
-
-    Raises:
-        ProviderError: no model answers, or none with words.
-    """
+    """Let a model write it: the agent's, or who stands in for that; the plain one if none does."""
     models = await ModelDirectory.models("models")
     definition, drafts = desk.definition, desk.drafts
     system = f"You are {definition.name}. {definition.instructions[:4000]}"
@@ -81,38 +77,51 @@ async def _deliberated(desk: Desk, turn: Turn, plain: SessionHandedOff) -> Sessi
         local_only=definition.local_only,
         exclude=frozenset(turn.course.excluded),
     )
-    seat = await Exchange(models, permits_of(desk)).seat(wish, Caller(desk.session, turn.id))
+    request = ModelRequest(
+        model="",
+        messages=(
+            Message("system", desk.mask(system)),
+            Message("user", desk.mask(f"{story}\n\n{PROMPT}")),
+        ),
+        max_tokens=NOTE_TOKENS,
+        idempotency_key=f"{desk.session}/{turn.id}/hand-off/{plain.number}",
+    )
+    exchange, bill = Exchange(models, permits_of(desk)), _Bill(plain)
     try:
-        request = ModelRequest(
-            model=seat.choice.model,
-            messages=(
-                Message("system", desk.mask(system)),
-                Message("user", desk.mask(f"{story}\n\n{PROMPT}")),
-            ),
-            max_tokens=NOTE_TOKENS,
-            idempotency_key=f"{desk.session}/{turn.id}/hand-off/{plain.number}",
+        response = await call_model(exchange, wish, request, Caller(desk.session, turn.id), bill)
+    except ProviderError as error:
+        return msgspec.structs.replace(bill.note, problem=str(error))
+    text = response.text.strip()
+    if len(text) < 40:
+        return msgspec.structs.replace(bill.note, problem="the model wrote no note")
+    return msgspec.structs.replace(bill.note, text=text[:LONGEST_NOTE], by="model")
+
+
+class _Bill(NoNotes):
+    """What all attempts at a note took, written on it; the last that was paid for stands as its model."""
+
+    def __init__(self, note: SessionHandedOff) -> None:
+        self.note = note
+
+    async def responded(
+        self, seat: Seat, response: ModelResponse, attempt: int, cost_micro: int | None
+    ) -> None:
+        self._add(seat, response.usage, cost_micro)
+
+    async def failed(
+        self, seat: Seat | None, error: ProviderError, attempt: int, then: Verdict, cost_micro: int | None
+    ) -> None:
+        if seat is not None and error.usage is not None:
+            self._add(seat, error.usage, cost_micro)
+
+    def _add(self, seat: Seat, usage: Usage, cost_micro: int | None) -> None:
+        note, before = self.note, self.note.usage
+        counts = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+        both = Usage(**{name: getattr(before, name) + getattr(usage, name) for name in counts})
+        cost = note.cost_micro if cost_micro is None else (note.cost_micro or 0) + cost_micro
+        self.note = msgspec.structs.replace(
+            note, provider=seat.candidate.provider, model=seat.candidate.model, usage=both, cost_micro=cost
         )
-        try:
-            response = await push(seat.choice.provider, seat.patient(request), lambda piece: None)
-        except ProviderError as error:
-            seat.end(error, error.usage)
-            raise
-        cost = models.cost_micro(seat.candidate.provider, seat.candidate.model, response.usage)
-        seat.end(None, response.usage, cost)
-        spent = msgspec.structs.replace(
-            plain,
-            provider=seat.candidate.provider,
-            model=seat.candidate.model,
-            usage=response.usage,
-            cost_micro=cost,
-        )
-        text = response.text.strip()
-        if len(text) < 40:
-            return msgspec.structs.replace(spent, problem="the model wrote no note")
-        return msgspec.structs.replace(spent, text=text[:LONGEST_NOTE], by="model")
-    finally:
-        seat.settle()
-        seat.close()
 
 
 def mechanical(turn: Turn, seen: str = "") -> str:
