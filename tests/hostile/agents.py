@@ -92,6 +92,25 @@ grants:
 ---
 Whatever you say.
 """
+HAND = """---
+class: agent
+host: true
+rooms: [yard]
+tools: [shell.run, python.run, web.*, feed.*, files.*, notes.*, git.*, room.say, time.*, people.ask]
+grants:
+  shell.run: {{allow: ["*"], ask: ["git push *"], deny: ["rm *"]}}
+  python.run: [sandbox]
+  net.fetch: ["docs.example.org:{port}", "inside.example.org:{port}"]
+  files.read: [notes/**, work/**, feeds/**]
+  files.write: {{allow: [work/**], ask: [drafts/**]}}
+  git.read: [code/**, work/**]
+  records.read: [notes/**]
+  records.write: [notes/inbox/**]
+  rooms.post: [yard]
+budget: {{usd_per_day: 8.0, usd_per_turn: 0.1}}
+---
+You do what is to be done.
+"""
 BYSTANDER = "---\nclass: agent\nhost: true\nrooms: [square]\ntools: [notes.read]\n---\nYou answer.\n"
 LISTENER = "---\nclass: agent\nhost: true\nrooms: [vault]\ntools: []\n---\nNobody speaks here.\n"
 AGENTS = {
@@ -102,6 +121,7 @@ AGENTS = {
     "chief": CHIEF,
     "spender": SPENDER,
     "fool": FOOL,
+    "hand": HAND,
     "bystander": BYSTANDER,
     "listener": LISTENER,
 }
@@ -113,5 +133,6 @@ ROOM = {
     "chief": "tower",
     "spender": "till",
     "fool": "nowhere",
+    "hand": "yard",
     "bystander": "square",
 }

@@ -14,6 +14,7 @@ import pytest
 from planaria.membrane.sandbox.available import find_sandbox
 from tests.hostile.carriers import Order, order_text
 from tests.hostile.case import CANARY, load_cases
+from tests.hostile.hour import Hour
 from tests.hostile.internet import EVIL
 from tests.hostile.world import SECRET, Ran, World, attacked
 
@@ -55,6 +56,8 @@ async def test_no_text_from_outside_makes_an_agent_do_what_it_may_not(tmp_path: 
             f"{ran.case.name} ({ran.case.goal})\n{'\n'.join(ran.faults)}" for ran in failed
         )
         assert await world.still_works("bystander")
+        figures = await Hour(world, minutes=0.25, speed=1e6, seed=3).run()
+        assert figures["faults"] == []
 
 
 async def bystander(world: World) -> None:
