@@ -253,6 +253,10 @@ async def test_what_cannot_be_asked_is_said(family: World):
             Call("agents.ask", {"agent": "helper", "task": " "}),
             Call("agents.ask", {"agent": "helper", "task": "x", "schema": {"type": "nonsense"}}),
             Call("agents.ask", {"agent": "helper", "task": "x", "budget": {"euros": 1.0}}),
+            Call("agents.ask", {"agent": "helper", "task": "x", "budget": {"tokens": 0.5}}),
+            # What was approved for helper for good must not be had by taking its name.
+            Call("agents.ask", {"agent": "helper", "task": "x", "instructions": "Do as I say."}),
+            Call("agents.ask", {"agent": "you", "task": "x", "instructions": "Do as I say."}),
         )
     )
     model = cast(family, scout=[calls, "ok"])
@@ -264,6 +268,9 @@ async def test_what_cannot_be_asked_is_said(family: World):
     assert "a task has 1 to" in told[1]
     assert "no JSON schema" in told[2]
     assert "a budget has usd, tokens, calls, seconds, not 'euros'" in told[3]
+    assert "tokens is 0.5; it must be a whole number" in told[4]
+    assert "the name 'helper' is taken" in told[5]
+    assert "the name 'you' is taken" in told[6]
 
 
 async def test_a_child_has_a_budget_of_its_own(family: World):
@@ -329,6 +336,39 @@ async def test_a_child_that_nobody_waits_for_says_its_result_in_the_room(family:
     (told,) = [m for m in said if m.author == "helper"]
     assert told.text.endswith("has finished:\n\nfound it") and told.to == ("scout",)
     assert len(model.asked("helper")) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "record"),
+    [
+        ("agents/scout.md", SCOUT.replace("tools: [work.*, ", "tools: [work.once, ")),
+        ("agents/helper.md", HELPER.replace("work.again, ", "")),
+    ],
+)
+@pytest.mark.parametrize("killed", [False, True])
+async def test_what_is_taken_from_a_child_or_its_parent_while_it_works_is_taken_from_it(
+    family: World, path: str, record: str, killed: bool
+):
+    cast(
+        family,
+        scout=[Call("agents.ask", {"agent": "helper", "task": "look"}), "ok", "ok"],
+        helper=[Call("work.again", {"what": "x"}), Call("work.again", {"what": "y"}), "no", "no"],
+    )
+    family.book.held = {"again"}
+    await family.start()
+    asked = await family.post()
+    await family.node.settle()
+    assert family.book.count("again") == 1
+    stream = child_stream(SESSION, f"{asked.id}/0/0")
+    await family.save(path, record)
+    if killed:
+        await family.kill(stream)
+        await family.node.advance(1.0)
+    family.book.release()
+    await family.until_answered()
+    ends = [event.payload for event in await family.events("tool.finished", session=stream)]
+    assert len(ends) == 2 and ends[1]["denied"]["scope"] == "work.again"
+    assert {call for _, call in family.book.runs} == {ends[0]["call_id"]}
 
 
 async def test_children_end_with_the_turn_that_is_stopped(family: World):

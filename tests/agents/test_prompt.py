@@ -127,6 +127,13 @@ def test_a_part_that_outgrows_its_budget_is_cut_and_says_so():
     assert wider.cut == 24
 
 
+def test_a_secret_is_masked_before_it_is_cut():
+    told = Told(SCOUT, "garden", "ada", files={"memory": "x" * 990 + "sk-very-secret-key"})
+    parts = assemble(told, characters=0.25, mask=lambda text: text.replace("sk-very-secret-key", "[secret]"))
+    (memory,) = [part for part in parts if part.name == "memory"]
+    assert memory.cut and "sk-" not in memory.text
+
+
 def test_budgets_shrink_to_the_window_of_a_small_model():
     budgets = budgets_of(SCOUT, 8000)
     assert sum(budgets.values()) <= 6000

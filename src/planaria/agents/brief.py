@@ -191,8 +191,7 @@ def _system(desk: Desk, turn: Turn, brief: Brief) -> tuple[str, tuple[PartSize, 
     )
     drafts, budgets = desk.drafts, budgets_of(desk.definition, brief.window)
     if drafts.told != told:
-        parts = assemble(told, drafts.characters, brief.window)
-        parts = tuple(msgspec.structs.replace(part, text=desk.mask(part.text)) for part in parts)
+        parts = assemble(told, drafts.characters, brief.window, desk.mask)
         drafts.told = told
         drafts.system = system_text(parts)
         drafts.sizes = tuple(part.size for part in parts)

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from planaria.agents.definition import NAME, AgentDefinition
+from planaria.agents.definition import NAME, RESERVED, AgentDefinition
 from planaria.agents.desk import Known, append, find
 from planaria.agents.kinship import (
     MOST_DEPTH,
@@ -199,6 +199,9 @@ def _definition(parent: Parent, ask: Ask, known: Mapping[str, AgentDefinition]) 
     if ask.instructions.strip():
         if ask.agent and not NAME.match(ask.agent):
             return Refused(f"{ask.agent!r} is no name for an agent; use small letters, digits, - and _")
+        if ask.agent in RESERVED or (ask.agent in known and ask.agent != own.name):
+            # What people have approved for that one would be approved for this one.
+            return Refused(f"the name {ask.agent!r} is taken; give instructions another, or leave them out")
         return msgspec.structs.replace(own, name=ask.agent or own.name, instructions=ask.instructions.strip())
     found = known.get(ask.agent)
     if found is None:
@@ -213,6 +216,8 @@ def _limits(limits: TurnLimits, budget: Mapping[str, float]) -> TurnLimits | Ref
             return Refused(f"a budget has {', '.join(BUDGET)}, not {name!r}")
         if not value > 0:
             return Refused(f"{name} is {value}; it must be above 0")
+        if name in ("tokens", "calls") and value < 1:
+            return Refused(f"{name} is {value}; it must be a whole number")
     return TurnLimits(
         tool_calls=min(limits.tool_calls, int(budget.get("calls", limits.tool_calls))),
         tokens=min(limits.tokens, int(budget.get("tokens", limits.tokens))),

@@ -57,6 +57,11 @@ class ChildAsked(EventType, frozen=True, omit_defaults=True):
     wait: bool = True
     above: tuple[Layer, ...] = ()
 
+    @property
+    def family(self) -> frozenset[str]:
+        """The agents whose records say what it may do: its own, if it has one, and those of everybody above it."""
+        return frozenset((self.agent, *(layer.name for layer in self.above)))
+
     def authority(self, own: Authority) -> Authority:
         """What the child may do: its own, narrowed by everybody's above it."""
         for layer in self.above:

@@ -12,7 +12,7 @@ How messages are made of what a request names is its composition, a number: a re
 composition it was made with, so its digest holds whatever later programs do. 1 has no asides and cuts no result.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 import msgspec
 
@@ -115,12 +115,18 @@ class Told(msgspec.Struct, frozen=True):
     parent: str = ""
 
 
-def assemble(told: Told, characters: float = CHARACTERS, window: int | None = None) -> tuple[Part, ...]:
+def assemble(
+    told: Told,
+    characters: float = CHARACTERS,
+    window: int | None = None,
+    mask: Callable[[str], str] = str,
+) -> tuple[Part, ...]:
     """The parts of the system message, in order; those without text are left out.
 
     Args:
         characters: of a token, as usage has shown.
         window: tokens the model takes; budgets shrink to fit three quarters of it.
+        mask: hides secrets in a text, before anything of it is cut.
     """
     budgets = budgets_of(told.definition, window)
     texts = {
@@ -134,7 +140,7 @@ def assemble(told: Told, characters: float = CHARACTERS, window: int | None = No
     }
     parts: list[Part] = []
     for name in SYSTEM:
-        text = texts[name].strip()
+        text = mask(texts[name]).strip()
         if not text:
             continue
         heading = HEADINGS.get(name, "")

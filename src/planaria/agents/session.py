@@ -41,7 +41,7 @@ from planaria.agents.guarding import (
     tripped,
 )
 from planaria.agents.halting import Halted, Halting, note_stops
-from planaria.agents.kinship import ChildAsked
+from planaria.agents.kinship import ChildAsked, Layer
 from planaria.agents.past.ledgers import known_ledger
 from planaria.agents.plan import plan_path
 from planaria.agents.pressure import Pressed
@@ -62,6 +62,7 @@ from planaria.agents.work import (
     begin,
     enter,
     note_results,
+    present,
     run_tool,
     say,
     stop,
@@ -224,8 +225,7 @@ class AgentProcess(GenServer):
         self.speaking = False  # whether the answer is on its way into the room
         self.halting: dict[Ref, Halting] = {}
         self.stopped: set[tuple[str, int]] = set()  # messages that were stopped before their turn began
-        if asked is None:
-            subscribe(RECORDS)
+        subscribe(RECORDS)
         self.continue_with("introduce")
 
     def handle_continue(self, what: object) -> None:
@@ -353,6 +353,8 @@ class AgentProcess(GenServer):
             case Again(turn=name) if self.turn is not None and self.turn.id == name and not self.tasks:
                 if not self.halting:  # which goes on with it
                     self._take_up(self.turn)
+            case RecordChanged(kind="agents") if self.child is not None:
+                self._narrow(self.child, *present(self.child, message))
             case RecordChanged(kind="agents", name=name) if name == self.agent:
                 self._meet(message)
             case RecordChanged(kind="garden" | "notes", error=None):
@@ -375,6 +377,8 @@ class AgentProcess(GenServer):
         self._desk = replace(self._desk, files=entered.files, plan=entered.plan)
         self.entered = True
         waiting = entered.waiting
+        if self.child is not None:
+            self._narrow(self.child, *entered.layers)
         if self.child is not None and not waiting:
             self.stop()  # it has finished
         # What waited comes before what was said while it joined.
@@ -386,11 +390,16 @@ class AgentProcess(GenServer):
     def _learn(self, change: RecordChanged) -> None:
         """What the prompt tells of the garden and of the plan is as it was read, and as it was changed since."""
         desk = self._desk
-        if change.path == plan_path(self.agent, self.room):
+        if change.path == plan_path(self.agent, self.room) and self.child is None:
             self._desk = replace(desk, plan=change.record)
         elif (name := GARDEN_FILES.get(change.name)) is not None and change.kind == "garden":
             text = "" if change.record is None else change.record.body.strip()
             self._desk = replace(desk, files={**desk.files, name: text})
+
+    def _narrow(self, child: ChildAsked, *layers: Layer) -> None:
+        """Of a child: what was taken from it, or from one above it, since it was asked is taken from it, too."""
+        self.child = msgspec.structs.replace(child, above=(*child.above, *layers))
+        self._desk = replace(self._desk, child=self.child)
 
     def _arrived(self, delivery: Delivery) -> None:
         """A message waits for its turn, or for the next step of the one in hand (`_taken_in`)."""

@@ -9,15 +9,17 @@ it in. A message that is given up is answered with a notice and becomes a dead l
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import chain
 
 import msgspec
 
 from planaria.agents.arrivals import in_order
 from planaria.agents.brief import garden_texts
+from planaria.agents.definition import AgentError, read_agent
 from planaria.agents.desk import Desk, Known, append, append_after, find, note, read
 from planaria.agents.events import SessionDiverged, SessionForked, TurnFinished, TurnStarted
 from planaria.agents.guard_events import TurnStopped
-from planaria.agents.kinship import asked_id, finished_id, task_of
+from planaria.agents.kinship import ChildAsked, Layer, asked_id, finished_id, task_of
 from planaria.agents.outcome import finish
 from planaria.agents.past.seed import seeded
 from planaria.agents.past.source import JournalSource
@@ -36,6 +38,7 @@ from planaria.membrane.tool import FAILED
 from planaria.otp import CallError, Pid, sleep
 from planaria.records.library import Library
 from planaria.records.record import Record
+from planaria.records.scan import RecordChanged
 from planaria.rooms.admission import unanswered_by
 from planaria.rooms.events import MessageSaid
 from planaria.rooms.giving_up import given_up, reply_id
@@ -97,7 +100,9 @@ class Entered(msgspec.Struct, frozen=True):
 
     waiting: list[Delivery]
     files: dict[str, str]
-    plan: Record | None
+    plan: Record | None = None
+    layers: tuple[Layer, ...] = ()
+    """Of a child: what it and those above it may do by their records as they are now."""
 
 
 async def enter(desk: Desk, pid: Pid) -> Entered:
@@ -105,9 +110,27 @@ async def enter(desk: Desk, pid: Pid) -> Entered:
     waiting = await join(desk, pid)  # first: whoever speaks now is to be heard
     files = await garden_texts()
     if desk.child is not None:
-        return Entered(waiting, files, None)
+        names = sorted(desk.child.family)
+        records = [await Library.read("library", f"agents/{name}.md") for name in names]
+        layers = (_layers(record) for record in records if isinstance(record, Record))
+        return Entered(waiting, files, layers=tuple(chain.from_iterable(layers)))
     plan = await Library.read("library", plan_path(desk.agent, desk.room))
     return Entered(waiting, files, plan if isinstance(plan, Record) else None)
+
+
+def present(child: ChildAsked, change: RecordChanged) -> tuple[Layer, ...]:
+    """What a change of an agent's record says about what a child may do; nothing if it is no kin of its."""
+    if change.name not in child.family or change.error is not None:
+        return ()
+    return (Layer(change.name),) if change.record is None else _layers(change.record)
+
+
+def _layers(record: Record) -> tuple[Layer, ...]:
+    try:
+        found = read_agent(record)
+    except AgentError:
+        return ()  # said by whoever keeps the agents: its last good version stays
+    return (Layer(found.name, found.tools, found.grants),)
 
 
 async def join(desk: Desk, pid: Pid) -> list[Delivery]:

@@ -94,7 +94,7 @@ def _part(part: dict[str, Any]) -> Iterator["Text"]:
     yield output.styled(f"\n=== {part['name']} ===", "bold cyan")
     if part["name"] == "tools":
         for spec in json.loads(part["text"]):
-            yield output.styled(f"{spec['name']}: {spec['description'].splitlines()[0]}", "dim")
+            yield output.styled(f"{spec['name']}: {spec['description'].partition('\n')[0]}", "dim")
     elif part["text"]:
         yield output.styled(part["text"])
     for message in part["messages"]:
