@@ -97,6 +97,14 @@ def test_a_limit_refuses_what_would_go_beyond_it_and_says_when_there_is_more():
     reserve(accounts, calls=1)  # what costs no money goes on
 
 
+def test_a_turn_is_not_told_by_its_number():
+    why = Exhausted("turn:session:scout@garden#02BX", "tokens_per_turn", 10.0, 9.0, wanted=5.0)
+    assert (
+        str(why)
+        == "the budget of this turn does not allow it: 9 of 10 tokens_per_turn are spent, this may cost 5"
+    )
+
+
 def test_what_is_settled_is_free_and_what_was_spent_is_not():
     accounts, script = book(garden=Limits(usd_per_day=0.01)), Script()
     held = reserve(accounts, micro_usd=10_000)

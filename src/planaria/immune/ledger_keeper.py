@@ -35,7 +35,7 @@ from planaria.immune.events import BUDGET, BudgetDay, BudgetExhausted, BudgetSet
 from planaria.immune.ledger import Accounts
 from planaria.immune.notice import GARDEN_ROOM, notice
 from planaria.immune.pen import Pen
-from planaria.immune.reserving import Exhausted, spoken
+from planaria.immune.reserving import Exhausted, spoken, whose
 from planaria.immune.spender import agent_of, room_of
 from planaria.otp import CallError, GenServer, Server, Task, broadcast, call, subscribe
 from planaria.otp.kernel.table import publish
@@ -262,7 +262,7 @@ def warned_words(said: BudgetWarned) -> str:
     """A warning in a sentence."""
     spent, most = spoken(said.limit, said.spent), spoken(said.limit, said.most)
     return (
-        f"{_who(said.account)} has spent {spent} of {most} ({said.limit}). At the limit it is stopped; "
+        f"{whose(said.account)} has spent {spent} of {most} ({said.limit}). At the limit it is stopped; "
         f"`planaria budget set {_account(said.account)} {said.limit}=…` gives it more."
     )
 
@@ -270,10 +270,6 @@ def warned_words(said: BudgetWarned) -> str:
 def exhausted_words(why: Exhausted) -> str:
     """A limit that is met, in a sentence."""
     return f"{why}. `planaria budget set {_account(why.account)} {why.limit}=…` gives it more at once."
-
-
-def _who(account: str) -> str:
-    return "this turn" if account.startswith("turn:") else account
 
 
 def _account(account: str) -> str:

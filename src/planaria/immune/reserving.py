@@ -29,16 +29,23 @@ class Exhausted(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         if self.limit in ("depth", "children"):
-            return f"{self.account} may have no more: its limit {self.limit} is {self.most:g}"
+            return f"{whose(self.account)} may have no more: its limit {self.limit} is {self.most:g}"
         most, spent, reserved, wanted = (
             spoken(self.limit, value) for value in (self.most, self.spent, self.reserved, self.wanted)
         )
-        text = f"the budget of {self.account} does not allow it: {spent} of {most} {self.limit} are spent"
+        text = (
+            f"the budget of {whose(self.account)} does not allow it: {spent} of {most} {self.limit} are spent"
+        )
         if self.reserved:
             text += f", {reserved} are set aside for calls under way"
         if self.wanted:
             text += f", this may cost {wanted}"
         return text if self.until is None else f"{text}; there is more from {moment(self.until)}"
+
+
+def whose(account: str) -> str:
+    """An account as people read it: a turn's name would tell them nothing."""
+    return "this turn" if account.startswith("turn:") else account
 
 
 def spoken(limit: str, value: float) -> str:

@@ -207,6 +207,8 @@ class ModelServer:
             while True:
                 self._write(writer, answer.endless, answer)
                 await writer.drain()
+                if answer.pace:
+                    await asyncio.sleep(answer.pace)
         sent = 0
         for number, part in enumerate(parts):
             if number == answer.hold_at:
