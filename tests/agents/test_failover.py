@@ -17,7 +17,7 @@ from planaria.cortex.event import Event
 from planaria.membrane.calls.lane import Permit
 from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.process import Calls, wait_for_permit
-from planaria.membrane.models.catalogue import ProviderLimits
+from planaria.membrane.models.catalogue import Ability, ProviderLimits
 from planaria.membrane.models.models import Models
 from planaria.nerve.trace.build import build
 from planaria.otp import Node, Pid, child, exit_signal, supervisor
@@ -45,11 +45,12 @@ class Garden(World):
         good: FaultServer | None,
         kind: str = "openai",
         queue: int | None = None,
+        can: tuple[Ability, ...] | None = None,
     ) -> None:
         super().__init__(Node("garden"), folder, None, TrapStore())  # type: ignore[arg-type]
         self.good: FaultServer
         self.permits = Permits()
-        prices = ModelDetails(usd_in=2.0, usd_out=10.0)
+        prices = ModelDetails(usd_in=2.0, usd_out=10.0, abilities=can)
         limits = LimitSettings(
             first_byte_s=SILENCE, idle_s=SILENCE, queue=queue, concurrency=None if queue is None else 1
         )
@@ -83,7 +84,12 @@ class Garden(World):
 
 @asynccontextmanager
 async def garden_of(
-    folder: Path, *faults: str, kind: str = "openai", alone: bool = False, queue: int | None = None
+    folder: Path,
+    *faults: str,
+    kind: str = "openai",
+    alone: bool = False,
+    queue: int | None = None,
+    can: tuple[Ability, ...] | None = None,
 ) -> AsyncIterator[tuple[Garden, FaultServer]]:
     """A garden that runs: its first model service fails like this, one fault after the other."""
     (folder / "agents").mkdir()
@@ -92,7 +98,7 @@ async def garden_of(
         for fault in faults:
             bad.inject(fault)
         good.fallback.text = GOOD
-        garden = Garden(folder, bad, None if alone else good, kind, queue)
+        garden = Garden(folder, bad, None if alone else good, kind, queue, can)
         garden.services = {Permits: garden.permits}
         async with garden.node:
             await garden.node.start(garden.tree())
@@ -278,3 +284,16 @@ async def _give(garden: Garden, permit: Permit) -> None:
 
 async def _queue_up(garden: Garden) -> None:
     garden.permits.give_back(await wait_for_permit("bad", _limits(garden), "somebody else", 1))
+
+
+async def test_who_has_tools_asks_no_model_that_cannot_use_them(tmp_path: Path):
+    async with garden_of(tmp_path, can=("json",)) as (garden, bad):
+        await garden.ask()
+        assert (await garden.answers(), bad.requests) == ([GOOD], [])
+
+
+async def test_where_there_is_no_other_model_it_is_said_what_this_one_cannot_do(tmp_path: Path):
+    async with garden_of(tmp_path, alone=True, can=("json",)) as (garden, _):
+        await garden.ask()
+        (said,) = await garden.answers()
+        assert "bad/m: it cannot do tools" in said

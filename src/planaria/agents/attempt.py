@@ -18,8 +18,12 @@ from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.seat import Seat
 from planaria.membrane.calls.treatment import Tried, Verdict, verdict
 from planaria.membrane.errors import ProviderError, StreamCut, TimedOut
+from planaria.membrane.models.catalogue import Ability
 from planaria.membrane.models.router import Request
 from planaria.otp import NoProcess, send, wall_time
+
+NEEDS_TOOLS: frozenset[Ability] = frozenset({"tools"})
+NEEDS_NOTHING: frozenset[Ability] = frozenset()
 
 
 class Doing(msgspec.Struct, frozen=True):
@@ -49,8 +53,11 @@ def wish_of(desk: Desk, turn: Turn, brief: Brief) -> Request:
         characters += len(step.response.text)
     # The oldest are shortened to fit, those of the last step are not.
     characters += min(results, max(brief.room, last)) if brief.room else results
+    # Those of the last step, which are the same: nearly always those of this one.
+    offered = drafts.offered if drafts.told is not None else desk.gate.offered(desk.authority_in(turn))
     return Request(
         wanted=definition.model,
+        needs=NEEDS_TOOLS if offered else NEEDS_NOTHING,
         input_tokens=int(characters / drafts.characters),
         max_output_tokens=definition.max_tokens,
         local_only=definition.local_only,

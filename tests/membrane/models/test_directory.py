@@ -33,7 +33,7 @@ from planaria.membrane.models.directory import (
 )
 from planaria.membrane.models.local_servers import LocalServer
 from planaria.membrane.models.models import Models
-from planaria.otp import Pid, child, exit_signal, supervisor
+from planaria.otp import Pid, child, exit_signal, hang, supervisor
 from planaria.testing.memory_store import MemoryStore
 from planaria.testing.model_server import ModelServer
 from planaria.testing.node import TestNode
@@ -249,3 +249,20 @@ async def test_nobody_is_given_a_model_before_the_database_was_read(node: TestNo
     store.fault = None
     await node.advance(10)
     assert (await garden.models()).resolve().ref == "box/m"
+
+
+async def test_while_it_still_looks_for_local_servers_there_are_no_models_and_no_error(
+    node: TestNode, monkeypatch: pytest.MonkeyPatch
+):
+    async def endless(environ: Mapping[str, str], within: float = 0.5) -> list[LocalServer]:
+        await hang()
+        return []
+
+    monkeypatch.setattr(directory, "probe", endless)
+
+    async def begin() -> None:
+        await ModelDirectory.start_link(ModelSettings(), {}, name="models")
+
+    node.spawn(begin)
+    await node.settle()
+    assert node.whereis("models") is not None and models_now(node) is None

@@ -39,7 +39,7 @@ from planaria.otp import (
     sleep,
     subscribe,
 )
-from planaria.otp.kernel.table import publish, read_table
+from planaria.otp.kernel.table import publish
 
 NAME = "models"
 TOPIC = "models"
@@ -224,7 +224,9 @@ async def _load(secrets: Secrets) -> tuple[StoredProviders, dict[str, GivenKey]]
 def models_now(node: Node, name: str = NAME) -> Models | None:
     """The newest models, read without asking anybody; None while there are none, or they are being read."""
     process = node.whereis(name)
-    return None if process is None else read_table(name, process, _Now).models
+    # While it starts, and asks local servers, it is registered and has published nothing.
+    table = None if process is None else node.tables.get(process)
+    return table.models if isinstance(table, _Now) else None
 
 
 def is_offline(models: Models) -> bool:
