@@ -73,6 +73,7 @@ class Aside(msgspec.Struct, frozen=True):
         message: the further message; None for the others.
         attempt: of its delivery.
         collected: whether it had waited when the turn began.
+        kept: whether it was taken in by the turn that this one branched off, whose reply answers it.
     """
 
     step: int
@@ -81,6 +82,7 @@ class Aside(msgspec.Struct, frozen=True):
     message: RoomMessage | None = None
     attempt: int = 1
     collected: bool = False
+    kept: bool = False
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -129,7 +131,8 @@ class Turn(msgspec.Struct, frozen=True):
     @property
     def answers(self) -> dict[str, int]:
         """Further messages that its reply answers, with the attempt at each."""
-        return {each.message.id: each.attempt for each in self.asides if each.message is not None}
+        taken_in = (each for each in self.asides if not each.kept)
+        return {each.message.id: each.attempt for each in taken_in if each.message is not None}
 
     @property
     def id(self) -> str:

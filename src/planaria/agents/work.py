@@ -356,6 +356,6 @@ def ending(desk: Desk, turn: Turn, words: Say) -> tuple[NewEvent, ...]:
             session=desk.session,
         )
         for each in turn.asides
-        if each.message is not None
+        if each.message is not None and not each.kept
     ]
     return (*first, finished, letter, *more)

@@ -334,3 +334,25 @@ def test_an_answer_is_edited_as_text_or_with_its_calls_as_json():
     again = edited(text, before)
     assert (again.text, again.tool_calls) == (before.text, before.tool_calls)
     assert edited("{not json} but text", before).text == "{not json} but text"
+
+
+async def test_a_branch_answers_no_message_that_was_answered_where_it_left(world: World):
+    (world.garden / "agents" / "scout.md").write_text(
+        SCOUT.replace("class: agent", "class: agent\narrivals: steer")
+    )
+    provider = script(world, Call("work.once", {}), "both", "otherwise")
+    world.book.held = {"once"}
+    await world.start()
+    await world.post("one")
+    await world.node.settle()
+    await world.post("two")
+    world.book.release()
+    await world.until_answered()
+    await branch(world, 3)
+    assert provider.requests[-1].messages == provider.requests[1].messages
+    answer = (await world.said(ROOM))[-1]
+    assert answer.text == "otherwise"
+    assert answer.answers == {}
+    assert await world.run(Room.pending, ROOM, "scout") == []
+    view = await replayed(world, BRANCH)
+    assert [step.prompt for step in view.steps if step.kind == "answer"][-1] == "exact"

@@ -122,5 +122,9 @@ def with_steps(turn: Turn, kept: Turn) -> Turn:
         )
         for number, step in enumerate(kept.steps)
     )
-    asides = tuple(each for each in kept.asides if each.kind != "limit" and each.step <= len(steps))
+    asides = tuple(
+        msgspec.structs.replace(each, kept=True)
+        for each in kept.asides
+        if each.kind != "limit" and each.step <= len(steps)
+    )
     return msgspec.structs.replace(turn, steps=steps, asides=asides)
