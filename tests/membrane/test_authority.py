@@ -110,6 +110,14 @@ def test_a_refusal_names_the_line_that_would_allow_it():
         assert isinstance(Authority("agent:scout", ["*"], added).check(touch, HERE), Allowed)
 
 
+def test_no_line_is_named_for_what_no_line_allows():
+    mine = Authority("agent:me", ["files.*"], read_grants({"files.read": ["notes/**"]})[0])
+    for path in (".planaria/journal.key", ".PLANARIA/journal.db"):
+        verdict = mine.check(Touch("files.read", path), HERE)
+        assert isinstance(verdict, Refusal)
+        assert verdict.grant == ""
+
+
 def test_what_is_asked_goes_before_what_is_allowed_and_what_is_denied_before_all():
     given, _ = read_grants(
         {"shell.run": {"allow": ["git *"], "ask": ["git push *"], "deny": ["git push --force *"]}}

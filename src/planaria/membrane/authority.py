@@ -16,6 +16,7 @@ from typing import Any
 from planaria.membrane.capability import ANYTHING, Capability, ScopeKind, Touch, capability
 from planaria.membrane.grants import Grant, exact, line_to_add, read, scope_of
 from planaria.membrane.scopes.hosts import Host
+from planaria.membrane.scopes.paths import FilePlace, is_private
 from planaria.membrane.scopes.scope import Place, Scope, ScopeError, Unreadable
 
 BY_DEFAULT = "default"
@@ -320,6 +321,8 @@ def _line(known: Capability, what: Any) -> str:
     """The line that would grant this, and as little else as can be."""
     if isinstance(what, Host) and what.address is not None and what.address.is_link_local:
         return ""  # where machines keep their own credentials: nobody is led there
+    if isinstance(what, FilePlace) and is_private(what):
+        return ""  # the node's own: no line would grant it
     try:
         return line_to_add(known, "" if what is None else exact(known, what))
     except ScopeError:

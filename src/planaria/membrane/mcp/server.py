@@ -164,12 +164,11 @@ class McpServer(GenServer):
     def _tool(self, offered: OfferedTool, plain: str) -> Tool:
         full = f"mcp.{self.name}.{plain}"
         repeatable = any(fnmatchcase(offered.name, each) for each in self.settings.repeatable)
-        words = outside(offered.description or offered.title, server_name(self.name))
+        told = f"{offered.name}: {offered.description or offered.title}"[:LONGEST_DESCRIPTION]
+        words = outside(told, server_name(self.name))
         return Tool(
             full,
-            f"Tool {offered.name!r} of the MCP server {self.name}. It describes itself:\n{words}"[
-                :LONGEST_DESCRIPTION
-            ],
+            f"A tool of the MCP server {self.name}. It describes itself:\n{words}",
             SchemaArguments(full, offered.schema),
             ("ok", FAILED),
             frozenset({NEEDS}),

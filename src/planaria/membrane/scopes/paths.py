@@ -3,7 +3,7 @@
 - `*` and `?` stand for characters of one name, `**` for the folder itself and everything below.
 - A path is taken with its links followed, so one that leads out of a scope is outside of it.
 - Wildcards do not cover names with a leading dot, as in a shell, and nothing covers the node's own `.planaria`.
-- What governs agents (`planaria.toml`, `agents/`, `tools/`, `workflows/` ...) is written only under a scope that names
+- What governs agents (`planaria.toml`, `agents/`, `tools/`, `SOUL.md` ...) is written only under a scope that names
   it: `agents/**` does, `**` does not, so that nobody can grant himself more by writing files.
 """
 
@@ -20,8 +20,14 @@ from planaria.membrane.scopes.names import alike
 from planaria.membrane.scopes.scope import Place, ScopeError, Unreadable
 
 PRIVATE = ".planaria"
-GOVERNING = frozenset({"planaria.toml", "contract.md", "agents", "gateways", "skills", "tools", "workflows"})
-"""First parts of paths in a garden that say what may be done there."""
+GOVERNING = frozenset(
+    {
+        *("planaria.toml", "contract.md", "agents", "gateways", "skills", "tools", "workflows"),
+        *("SOUL.md", "USER.md", "MEMORY.md"),  # every agent is told them, as its own
+    }
+)
+"""First parts of paths in a garden that say what may be done there, or what its agents are."""
+_GOVERNING = frozenset(map(alike, GOVERNING))
 ROOT = "/"
 DEEP = "**"
 LONGEST = 4096
@@ -72,7 +78,7 @@ class PathScope:
 
     def _governs(self, parts: tuple[str, ...]) -> bool:
         """Whether it is one of those files that this pattern would have to name, and does not."""
-        return bool(parts) and alike(parts[0]) in GOVERNING and self.parts[0] != parts[0]
+        return bool(parts) and alike(parts[0]) in _GOVERNING and self.parts[0] != parts[0]
 
 
 def path_scope(text: str, *, writes: bool = False) -> PathScope:
@@ -92,6 +98,11 @@ def path_scope(text: str, *, writes: bool = False) -> PathScope:
     if any(DEEP in part and part != DEEP for part in parts):
         raise ScopeError(f"{text!r}: ** stands alone between slashes, as in 'notes/**'")
     return PathScope(text, parts or (), writes)
+
+
+def is_private(what: FilePlace) -> bool:
+    """Whether it is the node's own, which no scope covers."""
+    return _is_private(what.named) or _is_private(what.real)
 
 
 def path_text(what: FilePlace) -> str:
