@@ -118,6 +118,7 @@ def test_a_missing_model_names_the_nearest():
         ({"retry-after": "Sat, 21 Nov 2026 12:00:30 GMT", "date": "Sat, 21 Nov 2026 12:00:00 GMT"}, 30.0),
         ({"retry-after": "Sat, 21 Nov 2026 11:00:00 GMT", "date": "Sat, 21 Nov 2026 12:00:00 GMT"}, 0.0),
         ({"retry-after": "Sat, 21 Nov 2026 12:00:30 GMT"}, None),
+        ({"retry-after": "Sat, 21 Nov 2036 12:00:00 GMT", "date": "Sat, 21 Nov 2026 12:00:00 GMT"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-1"}, None),
         ({"retry-after": "nan"}, None),

@@ -169,6 +169,10 @@ def missing_model(provider: str, model: str, known: Iterable[str], local: bool =
     return f"{text}: load it there first" if local else f"{text}: ask the provider for its list"
 
 
+LONGEST_REST = 86_400 * 7
+"""Seconds; who asks for more has written something else."""
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds the provider asked to wait. A date is compared with the answer's own date, so no clock is needed."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
@@ -176,10 +180,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = float(headers.get(name, "")) * unit
         except ValueError:
             continue
-        return seconds if 0 <= seconds < 86_400 * 7 else None
+        return seconds if 0 <= seconds < LONGEST_REST else None
     try:
         until, now = parsedate_to_datetime(headers["retry-after"]), parsedate_to_datetime(headers["date"])
-        return max(0.0, (until - now).total_seconds())
+        seconds = max(0.0, (until - now).total_seconds())
+        return seconds if seconds < LONGEST_REST else None
     except (KeyError, ValueError, TypeError):
         return None
 
