@@ -219,6 +219,11 @@ async def test_where_there_is_nobody_else_the_same_one_is_asked_again_under_the_
         assert len(keys) == 2 and len(set(keys)) == 1
         (struck,) = [each for each in told(heard) if each.again]
         assert "it is asked again" in struck.again
+        doing = [(each.state, each.doing) for each in heard if isinstance(each, TurnState) and each.doing]
+        assert doing == [
+            ("waiting", "bad/m failed (stream cut), the next try is in 1 s"),
+            ("thinking", "step 1"),
+        ]
         (failed,) = await garden.events(ModelFailed.kind)
         assert (ModelFailed.of(failed).then, ModelFailed.of(failed).wait) == ("again", 1.0)
 

@@ -133,13 +133,28 @@ def failure(
     )
 
 
-class Queueing:
-    """Tells the session that its call waits, and the journal when everybody refused it."""
+def resting(turn: Turn, wait: float) -> str:
+    """What people are told while a call that failed is not made again yet."""
+    failed = next(reversed(turn.tried), None)
+    who = (
+        f"{failed.provider}/{failed.model} failed ({failed.kind.replace('_', ' ')})"
+        if failed
+        else "it failed"
+    )
+    return f"{who}, the next try is in {max(1, round(wait))} s"
 
-    def __init__(self, desk: Desk, turn: Turn) -> None:
+
+class Queueing:
+    """Tells the session that its call waits, and the journal when everybody refused it.
+
+    Args:
+        waits: whether the room was told so already.
+    """
+
+    def __init__(self, desk: Desk, turn: Turn, waits: bool = False) -> None:
         self._desk = desk
         self._turn = turn
-        self._waits = False
+        self._waits = waits
 
     async def tell(self, waiting: Waiting) -> None:
         """It waits."""

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from planaria.agents.arrivals import INTERRUPTED, policy_of, to_collect, to_steer
-from planaria.agents.attempt import Doing
+from planaria.agents.attempt import Doing, resting
 from planaria.agents.brief import GARDEN_FILES, Brief
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
 from planaria.agents.desk import Desk, note
@@ -504,7 +504,10 @@ class AgentProcess(GenServer):
             case Say(outcome="failed") if (found := self._failed(foreseen)) is not None:
                 self._trip(turn, found)
             case Think(step=step, wait=wait):
-                self._show("waiting" if wait else "thinking", f"step {step + 1}")
+                if wait:
+                    self._show("waiting", resting(foreseen, wait), aloud=True)
+                else:
+                    self._show("thinking", f"step {step + 1}")
                 self._start(
                     *(think, self._desk, turn, self.brief, wait, self.ending, self.results),
                     self._taken_in(turn),

@@ -85,7 +85,7 @@ async def think(
     # Where there is no step to hand on, nothing would be gained.
     if len(state.steps) > state.course.since and (pressed := pressure(desk, wish, window)) is not None:
         return pressed
-    queueing = Queueing(desk, turn)
+    queueing = Queueing(desk, turn, bool(wait))
     try:
         try:
             caller = Caller(desk.session, turn.id)

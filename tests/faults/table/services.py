@@ -145,7 +145,7 @@ CASES = (
         GROUP,
         "both services answer 503 twice, then work",
         _down_then_back,
-        "from the",
+        "meanwhile: waiting: second/m failed (overloaded), the next try is in 1 s",
         ("model.failed",),
         ("/traces/{trace}", "down for maintenance"),
     ),
