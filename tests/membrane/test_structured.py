@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planaria.membrane.parameters import ArgumentError
+from planaria.membrane.schema_arguments import SchemaArguments
 from planaria.membrane.structured import (
     BadSchema,
     Fit,
@@ -149,3 +151,36 @@ def test_nobody_pays_for_schemas_who_does_not_use_them():
     code = "import sys, planaria.membrane.structured; print('jsonschema' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_list_of_many_things_is_looked_through_once():
+    rows = [{"number": number} for number in range(9000)]
+    assert validate(rows, {"uniqueItems": True}) == ()
+    assert validate([*rows, {"number": 1}], {"uniqueItems": True}) == ("its items are not all different",)
+
+
+def test_a_number_no_machine_can_check_is_a_fault_and_no_crash():
+    (fault,) = validate(10**400, {"multipleOf": 0.5})
+    assert "too large" in fault
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": [{"$ref": "#"}]},
+        {"properties": {"a": {"$ref": "https://example.org/other.json"}}},
+        {"$ref": "#/$defs/none"},
+    ],
+)
+def test_a_tool_whose_schema_cannot_be_checked_is_refused_where_arguments_are(schema: dict[str, Any]):
+    with pytest.raises(ArgumentError, match="cannot be called"):
+        SchemaArguments("mcp.far.tool", schema).bind({"a": 1})
+
+
+def test_a_schema_too_deep_or_too_large_is_none():
+    deep: dict[str, Any] = {}
+    for _ in range(2000):
+        deep = {"properties": {"a": deep}}
+    for schema in (deep, {"description": "x" * 300_000}):
+        with pytest.raises(BadSchema, match="no JSON schema"):
+            SchemaArguments("mcp.far.tool", schema)

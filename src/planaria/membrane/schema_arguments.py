@@ -45,7 +45,10 @@ class SchemaArguments:
             raise ArgumentError(
                 f"the arguments for {self.tool} were not a JSON object: {arguments[MALFORMED]!r:.120}"
             )
-        faults = validate(arguments, self._schema)
+        try:
+            faults = validate(arguments, self._schema)
+        except BadSchema as error:
+            raise ArgumentError(f"{self.tool} cannot be called: {error}") from error
         if faults:
             takes = ", ".join(map(str, self._schema["properties"])) or "no arguments"
             raise ArgumentError(f"{self.tool}: {'; '.join(faults)}. It takes {takes}.")
