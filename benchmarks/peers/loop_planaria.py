@@ -1,12 +1,13 @@
 """Our turn in its benchmark: a message in a room, two model calls with a tool call between them, an answer in the room.
 
 `python -m benchmarks.peers.loop_planaria memory|sqlite`. Everything a garden has is on: rooms, sessions, gate, guards,
-ledger, spans, journal with chain and sealing. `memory` keeps the journal's rows in lists, so that no disk is in it.
+ledger, spans, journal with chain and sealing. `memory` keeps the journal's rows in lists, so that no disk is in it;
+it takes them as the SQLite store does, without a task that waits.
 """
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import msgspec
 from benchmarks.peers import loops, turns, turns_agents
 from benchmarks.peers.serve import serve
 from planaria.cortex.codec.seal import MasterKey
+from planaria.cortex.store import Draft, Fence, Outcome
 from planaria.cortex.stores.sqlite.store import SqliteStore
 from planaria.otp import Node, Pid, receive, subscribe
 from planaria.rooms.message import RoomMessage
@@ -50,6 +52,19 @@ async def person(number: int) -> None:
         ask.answer.set_result(loops.ANSWER if heard.text == turns.ANSWER else heard.text)
 
 
+class Lists(MemoryStore):
+    """Rows in lists, written at once."""
+
+    def post_append(
+        self,
+        batch: Sequence[Sequence[Draft]],
+        done: Callable[[list[Outcome] | BaseException], None],
+        fences: Sequence[Fence | None] = (),
+    ) -> None:
+        """See `PostingStore.post_append`."""
+        done([self._insert(drafts, fences[n] if fences else None) for n, drafts in enumerate(batch)])
+
+
 class Session:
     """One agent in its room, and somebody who talks to it."""
 
@@ -68,7 +83,7 @@ class Session:
 
 def make_store(garden: Path) -> Any:
     """Where the journal is."""
-    return SqliteStore(garden / "journal.db") if WHERE == "sqlite" else MemoryStore()
+    return SqliteStore(garden / "journal.db") if WHERE == "sqlite" else Lists()
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Whole turns of our agents: a message in a room, two model calls with a tool call between them, an answer in the room.
 
-Everything a garden has is on: rooms, sessions, gate, journal, live store, metrics. Only the model is a function.
+Everything a garden has is on, as in `planaria.node`: rooms, sessions with their guards, gate, breakers, ledger, router,
+permits, approvals, journal, live store, metrics. Only the model is a function.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import turns
+from planaria.agents.children import with_household
 from planaria.agents.keeper import tree as agents_tree
 from planaria.cortex.chronicle import Chronicle
 from planaria.cortex.codec.seal import MasterKey
@@ -18,9 +20,16 @@ from planaria.cortex.durable.questions import Questions
 from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.live.store import Live
 from planaria.cortex.redact import Redactor
+from planaria.immune.breaker_keeper import Breakers
+from planaria.immune.ledger_keeper import Ledger
+from planaria.membrane.calls.permits import Permits
+from planaria.membrane.calls.process import Calls
 from planaria.membrane.gate.gate import Gate
-from planaria.membrane.models.directory import Latest, ModelDirectory
+from planaria.membrane.gate.remembered import Approvals
+from planaria.membrane.models.catalogue import Ability, Catalogue, CatalogueModel, CatalogueProvider
+from planaria.membrane.models.directory import Latest, ModelDirectory, _Now
 from planaria.membrane.models.models import Choice
+from planaria.membrane.models.prices import ModelPrice
 from planaria.membrane.provider import (
     ModelInfo,
     ModelRequest,
@@ -34,6 +43,7 @@ from planaria.membrane.tool import Context, Done, tool
 from planaria.nerve.live import projections
 from planaria.nerve.metrics.process import Metrics
 from planaria.otp import ChildSpec, Node, child, receive, subscribe, supervisor
+from planaria.otp.kernel.table import publish
 from planaria.records.library import Library
 from planaria.rooms.message import RoomMessage
 from planaria.rooms.room import Room
@@ -76,11 +86,17 @@ class Weather:
 
 
 class OneModel:
-    """Stands in for `Models`."""
+    """Stands in for `Models`, with a catalogue, so that calls are routed."""
+
+    def __init__(self) -> None:
+        prices = ModelPrice(2_000_000, 3_000_000)
+        abilities: frozenset[Ability] = frozenset(("tools", "json"))
+        model = CatalogueModel("scripted", 100_000, 4_000, prices, abilities, ("medium",))
+        self.catalogue = Catalogue((CatalogueProvider("scripted", "openai", models=(model,)),))
 
     def resolve(self, ref: str | None = None) -> Choice:
         """The one there is."""
-        return Choice(Weather(), ref or "scripted", False)
+        return Choice(Weather(), "scripted", False)
 
     def cost_micro(self, provider: str, model: str, usage: Usage) -> int | None:
         """A price."""
@@ -95,23 +111,32 @@ class OneDirectory(ModelDirectory):
         self.known = models
         self.latest = Latest()
         self.task = None
+        self.secrets = None
+        self.now = _Now()
+        self.now.models = models
+        publish(self.pid, self.now)
 
 
 def tree(garden: Path, make_store: Any, master: MasterKey) -> ChildSpec:
     """What runs."""
     redactor = Redactor({})
-    services: Mapping[type, object] = {Redactor: redactor}
+    permits, gate = Permits(), Gate([forecast])
+    home: Mapping[type, object] = with_household(garden, gate, {Redactor: redactor, Permits: permits})
     return supervisor(
         child(Chronicle, name="chronicle"),
         child(Journal, make_store, JournalOptions(), redactor, master, name="journal"),
         child(Library, garden, name="library"),
+        child(Breakers, name="breakers"),
+        child(Ledger, name="ledger"),
         child(OneDirectory, OneModel(), name="models"),
+        child(Calls, permits, name="calls"),
+        child(Approvals, name="approvals"),
         child(Live, projections, name="live"),
         child(Metrics, None, name="metrics"),
         child(Questions, name="questions"),
         child(Dead, name="dead"),
         rooms_tree(),
-        agents_tree(garden, Gate([forecast]), services),
+        agents_tree(garden, gate, home),
         name="root",
         strategy="rest_for_one",
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
 from planaria.cortex.stores.sqlite.store import SqliteStore
 from planaria.cortex.telemetry.handlers import attach
@@ -141,6 +142,30 @@ async def test_an_agent_answers_a_message_once_however_often_it_says_it(world: W
     await world.kill(GARDEN)
     assert await world.run(Room.say, GARDEN, "scout", "no", asked.id) == first
     assert await world.texts() == ["hello", "yes"]
+
+
+async def test_what_ends_with_an_answer_is_written_in_one_commit_with_it(world: World):
+    asked = await world.post("hello")
+    before = len(world.store.batches)
+    await world.run(Room.say, GARDEN, "scout", "hi", cause_id=asked.id, ending=(_end("one"), _end("two")))
+    assert len(world.store.batches) == before + 1
+    assert [event.id for event in await world.events("elsewhere")] == ["one", "two"]
+    assert await world.texts() == ["hello", "hi"]
+
+
+async def test_what_ends_with_an_answer_is_written_once_whichever_was_there_before(world: World):
+    asked = await world.post("hello")
+    await world.run(Journal.append, "journal", [_end("two")])
+    await world.run(Room.say, GARDEN, "scout", "hi", cause_id=asked.id, ending=(_end("one"), _end("two")))
+    assert await world.texts() == ["hello", "hi"]
+    assert [event.id for event in await world.events("elsewhere")] == ["two", "one"]
+    await world.run(Room.say, GARDEN, "scout", "hi", cause_id=asked.id, ending=(_end("one"), _end("three")))
+    assert await world.texts() == ["hello", "hi"]
+    assert [event.id for event in await world.events("elsewhere")] == ["two", "one", "three"]
+
+
+def _end(id: str) -> NewEvent:
+    return NewEvent("thing.ended", {}, session="elsewhere", id=id)
 
 
 async def test_a_remark_with_a_key_is_said_once(world: World):

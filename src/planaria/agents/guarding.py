@@ -104,13 +104,10 @@ def too_much(desk: Desk, turn: Turn) -> Tripped | None:
     return None if found is None else tripped(found, turn)
 
 
-async def trip(
-    desk: Desk, turn: Turn, found: Tripped, ahead: Sequence[NewEvent], results: Sequence[NewEvent]
-) -> Chosen | Behind:
+async def trip(desk: Desk, turn: Turn, found: Tripped, results: Sequence[NewEvent]) -> Chosen | Behind:
     """Write down what was seen and what follows from it, in one append.
 
     Args:
-        ahead: events that are to be written first, some of which may be there already.
         results: how calls of the turn ended, not written yet.
     """
     state = after(desk, turn, results)
@@ -127,7 +124,7 @@ async def trip(
     events.append(desk.event(turn, chosen(desk, state, found, choice, number), turn.id, str(number)))
     started = () if turn.begun else (desk.started(turn, len(turn.steps)),)
     try:
-        await append_after((*ahead, *started), [*results, *events])
+        await append_after(started, [*results, *events])
     except Known:
         return Behind()
     return Chosen(found.cause, choice.mode)

@@ -25,7 +25,7 @@ from planaria.agents.arrivals import INTERRUPTED, policy_of, to_collect, to_stee
 from planaria.agents.attempt import Doing, resting
 from planaria.agents.brief import GARDEN_FILES, Brief
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
-from planaria.agents.desk import Desk, note
+from planaria.agents.desk import Desk
 from planaria.agents.events import SessionForked, session_name
 from planaria.agents.guard_events import StopMode
 from planaria.agents.guarding import (
@@ -210,9 +210,6 @@ class AgentProcess(GenServer):
         self.runs: deque[ToolRun] = deque()  # tool calls of the step that wait until another has ended
         self.open_calls = OpenCalls(0)
         self.results: tuple[NewEvent, ...] = ()  # of the last tool call, to be written with the next request
-        self.ending: tuple[NewEvent, ...] = ()  # of the turn before, until it is written
-        self.noting: TaskRef | None = None
-        self.noted: tuple[NewEvent, ...] = ()
         self.tasks: dict[Ref, str] = {}
         self.amended = False
         self.joining: TaskRef | None = None
@@ -322,13 +319,6 @@ class AgentProcess(GenServer):
             case Overdue(processes=processes):
                 for process in processes:
                     exit_signal(process, "kill")
-            case TaskDone(ref=ref) if ref is self.noting:
-                self.noting = None
-                if self.ending is self.noted:
-                    self.ending = ()
-                self._note_ending()
-            case Down(ref=ref) if ref is self.noting:
-                self.noting = None  # the next turn's first append has it
             case TaskDone(ref=ref, value=Entered() as entered) if ref is self.joining:
                 self._joined(entered)
             case Down(ref=ref) if ref is self.joining:
@@ -471,8 +461,7 @@ class AgentProcess(GenServer):
         self._show("thinking", "reading what was done")
         message, attempt = delivery.message, delivery.attempt
         # What a tool came to may be known and not written, if a call beside it was lost.
-        ahead = (*self.ending, *self.results)
-        self._start(begin, self._desk, message, attempt, ahead, label=f"{self.agent} begins")
+        self._start(begin, self._desk, message, attempt, self.results, label=f"{self.agent} begins")
 
     def _take_up(self, turn: Turn) -> None:
         """Work of the turn was lost: read from the journal what it came to; after too often, give it up aloud."""
@@ -509,7 +498,7 @@ class AgentProcess(GenServer):
                 else:
                     self._show("thinking", f"step {step + 1}")
                 self._start(
-                    *(think, self._desk, turn, self.brief, wait, self.ending, self.results),
+                    *(think, self._desk, turn, self.brief, wait, self.results),
                     self._taken_in(turn),
                     label=f"{self.agent} thinks",
                 )
@@ -556,8 +545,7 @@ class AgentProcess(GenServer):
         if turn is None:
             return
         match value:
-            case Said(ending=ending):
-                self.ending = (*self.results, *ending)
+            case Said():
                 self._over(turn)
                 if self.child is not None:
                     self.stop()
@@ -566,7 +554,7 @@ class AgentProcess(GenServer):
                 self.stop("diverged")
                 return
             case Chosen(mode=mode):
-                self.ending = self.results = ()
+                self.results = ()
                 if mode == "give_up":
                     self.lost = True  # what follows is read from the journal
                     self._next_piece(turn)
@@ -576,7 +564,7 @@ class AgentProcess(GenServer):
                     )  # no crash, but an end all the same: it is started again
                 return
             case Thought() | Begun():
-                self.ending = self.results = ()
+                self.results = ()
             case Executed(events=results):
                 self.results = results
             case _:
@@ -656,7 +644,6 @@ class AgentProcess(GenServer):
                 known_ledger, self.session, under=self.tasks_name, label=f"{self.agent} keeps its turns"
             )
         self._next()
-        self._note_ending()
 
     # --- guards -------------------------------------------------------------------------------------------------------
 
@@ -730,7 +717,7 @@ class AgentProcess(GenServer):
         self._let_go("kill")
         self._show("waiting", f"interrupted: {found.words}")
         self._start(
-            *(trip, self._desk, turn, found, self.ending, self.results),
+            *(trip, self._desk, turn, found, self.results),
             label=f"{self.agent} is interrupted",
         )
 
@@ -756,7 +743,7 @@ class AgentProcess(GenServer):
         self.stopped.update((each.message.id, each.attempt) for each in queued)
         turns = (*([turn] if turn is not None else []), *queued)
         halting = Halting(turns, turn is not None)
-        events = (*self.ending, *(self.results if turn is not None else ()))
+        events = self.results if turn is not None else ()
         work = Task.start(
             *(note_stops, self._desk, turns, by, mode, why, partial, events),
             under=self.tasks_name,
@@ -800,15 +787,9 @@ class AgentProcess(GenServer):
             answer.reply(halted)
         turn = self.turn
         if halting.current and turn is not None:
-            self.ending = self.results = ()
+            self.results = ()
             self._fresh(Turn(turn.message, turn.attempt))
             self._read(Delivery(turn.message, turn.attempt))
-
-    def _note_ending(self) -> None:
-        """Nobody waits for the end of a turn to be written: the next turn's beginning has it, or else a task."""
-        if self.turn is None and self.ending and self.noting is None:
-            self.noted = self.ending
-            self.noting = Task.start(note, self.ending, under=self.tasks_name, label=f"{self.agent} notes")
 
     def _start(self, work: Any, *args: Any, label: str) -> None:
         set_trace(self.turn.message.trace_id if self.turn else None)

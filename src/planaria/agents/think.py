@@ -22,7 +22,7 @@ from planaria.agents.attempt import (
     wish_of,
 )
 from planaria.agents.brief import Brief, after, ask, gather, on_the_way
-from planaria.agents.desk import Desk, Known, append_after
+from planaria.agents.desk import Desk, Known, append
 from planaria.agents.events import ModelFailed, ModelResponded
 from planaria.agents.outcome import checked
 from planaria.agents.pressure import Pressed, pressure, window_of
@@ -58,7 +58,6 @@ async def think(
     turn: Turn,
     brief: Brief | None,
     wait: float,
-    ahead: Sequence[NewEvent],
     results: Sequence[NewEvent] = (),
     taken: Sequence[Delivery] = (),
 ) -> Thought | Behind | Pressed:
@@ -67,7 +66,6 @@ async def think(
     Args:
         brief: of the steps before; None for the first of the turn, and after a restart.
         wait: seconds to wait first.
-        ahead: events that are to be written first, some of which may be there already.
         results: the end of the last tool call of the step before, not written yet.
         taken: messages that are taken into the turn before this call.
     """
@@ -77,7 +75,7 @@ async def think(
     state = after(desk, turn, results)
     told = on_the_way(desk, state, taken)
     state = after(desk, state, told)
-    notes = _Notes(desk, turn, ahead, (*results, *told))
+    notes = _Notes(desk, turn, (*results, *told))
     exchange = Exchange(models, permits_of(desk))
     window = window_of(desk, exchange, state.course.excluded)
     brief = brief or await gather(desk, state, window)
@@ -177,20 +175,17 @@ async def think(
 class _Notes:
     """What one call has written; the first append also has what was to go before it."""
 
-    def __init__(
-        self, desk: Desk, turn: Turn, ahead: Sequence[NewEvent], results: Sequence[NewEvent]
-    ) -> None:
+    def __init__(self, desk: Desk, turn: Turn, results: Sequence[NewEvent]) -> None:
         self.events: list[Event] = []
         self._desk = desk
         self._turn = turn
-        self._ahead: Sequence[NewEvent] = ahead
         self._first = [*results] if turn.begun else [desk.started(turn, len(turn.steps)), *results]
 
     async def write(self, payload: EventType, place: str, more: Sequence[NewEvent] = ()) -> list[Event]:
         """Write one event and more behind it; its place in the turn makes its id. Answers all that was written."""
         events = [*self._first, self._desk.event(self._turn, payload, place), *more]
-        written = await append_after(self._ahead, events)
-        self._ahead, self._first = (), []
+        written = await append(events)
+        self._first = []
         self.events += written
         return written
 

@@ -86,9 +86,7 @@ class Behind(msgspec.Struct, frozen=True):
 
 
 class Said(msgspec.Struct, frozen=True):
-    """The answer is in the room's transcript: the turn is over. `ending` is to be written, soon."""
-
-    ending: tuple[NewEvent, ...]
+    """The answer is in the room's transcript: the turn is over, and its end in the journal."""
 
 
 class Stopped(msgspec.Struct, frozen=True):
@@ -291,8 +289,8 @@ async def say(desk: Desk, turn: Turn, words: Say, base: Turn | None) -> Said | S
         found = compare(turn, folded)
         if found is not None:
             return await stop(desk, turn, found)
-    words = await _speak(desk, turn, words)
-    return Said(() if desk.child is not None else ending(desk, turn, words))
+    await _speak(desk, turn, words)
+    return Said()
 
 
 async def stop(desk: Desk, turn: Turn, found: SessionDiverged) -> Stopped:
@@ -301,17 +299,20 @@ async def stop(desk: Desk, turn: Turn, found: SessionDiverged) -> Stopped:
         "I stopped before answering this: what I remembered of it was not what the journal says "
         f"({found.difference}). Nothing was said from it; I start afresh. Please ask again."
     )
-    words = await _speak(desk, turn, Say(text, None, "failed"))
     place = f"{turn.id}/{found.held}/{found.folded}"
-    if desk.child is None:
-        await note([desk.event(turn, found, place), *ending(desk, turn, words)])
+    await _speak(desk, turn, Say(text, None, "failed"), (desk.event(turn, found, place),))
     return Stopped()
 
 
-async def _speak(desk: Desk, turn: Turn, words: Say) -> Say:
+async def _speak(desk: Desk, turn: Turn, words: Say, before: tuple[NewEvent, ...] = ()) -> None:
+    """Put words into the room and, in one append with them, the end of the turn into the journal.
+
+    Args:
+        before: what is noted before the end.
+    """
     if desk.child is not None:
         await finish(desk, turn, words)
-        return words
+        return
     message = turn.message
     while True:
         try:
@@ -326,8 +327,9 @@ async def _speak(desk: Desk, turn: Turn, words: Say) -> Say:
                 attempt=turn.attempt,
                 subject=message.subject,
                 answers=turn.answers,
+                ending=(*before, *ending(desk, turn, words)),
             )
-            return words
+            return
         except RoomRefused as error:
             words = Say(f"I could not say my answer: {error}", None, "failed")
         except CallError:

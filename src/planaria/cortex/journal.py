@@ -30,7 +30,16 @@ from typing import Any
 
 import msgspec
 
-from planaria.cortex.codec.commit import Answer, Append, Appended, Commit, Overtaken, Unavailable
+from planaria.cortex.codec.commit import (
+    Answer,
+    Append,
+    Appended,
+    Commit,
+    Overtaken,
+    PostedBy,
+    Reply,
+    Unavailable,
+)
 from planaria.cortex.codec.keyring import Keyring
 from planaria.cortex.codec.prepare import Prepared, Refused, prepare
 from planaria.cortex.codec.seal import MasterKey
@@ -365,26 +374,39 @@ class Journal(GenServer):
     def submit(self, events: tuple[NewEvent, ...], fence: Fence | None = None) -> Deferred[Answer]:
         """What `append` asks, answered as a value; after the commit."""
         answer: Deferred[Answer] = self.defer()
+        self._submit(events, answer, fence)
+        return answer
+
+    @cast
+    def post(self, events: tuple[NewEvent, ...], ref: object) -> None:
+        """Like `submit`, for a process that has other things to do: it is sent `Posted(ref, ...)` after the commit.
+
+        Nothing comes if the journal ends before that: watch it.
+        """
+        caller = self.caller()
+        if caller is not None:
+            self._submit(events, PostedBy(caller, ref))
+
+    def _submit(self, events: tuple[NewEvent, ...], answer: Reply, fence: Fence | None = None) -> None:
         if not events:
             answer.reply(Appended([]))
-            return answer
+            return
         if self.closed is not None:
             answer.reply(_not_available(self.closed))
-            return answer
+            return
         if self.waiting_events + len(events) > self.options.max_waiting:
             answer.reply(
                 Unavailable(f"{self.waiting_events} events wait for the disk", "try again later", True)
             )
-            return answer
+            return
         prepared = self._prepare(events)
         if isinstance(prepared, Refused):
             self.refused += 1
             answer.reply(prepared)
-            return answer
+            return
         self.waiting.append(Append(prepared, answer, fence or self.fence, self.keyring))
         self.waiting_events += len(events)
         self._plan()
-        return answer
 
     @call
     def query(self, query: Query | str) -> Deferred[Found | Unavailable]:

@@ -30,6 +30,7 @@ class Entry:
         value: what they are told; None: the place of the first event, as `Accepted`.
         span: what is over when they are told.
         former: the id under which an earlier build may have written the first of them.
+        tail: events of other sessions that are written with them; those that are there already stay as they are.
     """
 
     events: tuple[NewEvent, ...]
@@ -38,6 +39,7 @@ class Entry:
     value: object = None
     span: Span | None = None
     former: str = ""
+    tail: tuple[NewEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def take_batch(waiting: deque[Entry]) -> list[Entry]:
     batch: list[Entry] = []
     ids: set[str] = set()
     while waiting and len(batch) < MOST_AT_ONCE:
-        given = {event.id for event in waiting[0].events if event.id}
+        given = {event.id for event in (*waiting[0].events, *waiting[0].tail) if event.id}
         if given & ids:
             break
         ids |= given
@@ -79,6 +81,7 @@ async def write(
     kinds: tuple[str, ...],
     unsure_after: int | None,
     former: Sequence[str] = (),
+    tails: Sequence[tuple[NewEvent, ...]] = (),
 ) -> Written:
     """Write entries in order, in one commit; one that is in the journal already is looked up instead.
 
@@ -90,6 +93,7 @@ async def write(
             then everything after it is read too. The journal takes writes in order, so what is not there
             after this one never will be.
         former: for each entry the id under which an earlier build may have written it, or nothing.
+        tails: for each entry what of other sessions is written with it, or after it where it was there before.
     Raises:
         JournalUnavailable, CallError: nothing may be taken for written.
     """
@@ -98,31 +102,75 @@ async def write(
         if known and (before := await Journal.find("journal", known)) is not None:
             outcomes[entry] = before
     events: list[Event] = []
+    open_tails = dict(enumerate(tails))
     together = True
     while left := [number for number in range(len(entries)) if number not in outcomes]:
         batch = left if together else left[:1]
         try:
             written = await Journal.append(
-                "journal", [event for number in batch for event in entries[number]], within=LONGEST_WRITE
+                "journal",
+                [event for number in batch for event in (*entries[number], *open_tails.get(number, ()))],
+                within=LONGEST_WRITE,
             )
         except EventRefused as error:
             double = error.duplicate_of
             number = next((n for n in batch if any(e.id == double for e in entries[n])), None)
             if double is not None and number is not None:
                 outcomes[number] = await _find(entries[number], double)
+            elif double is not None and _drop(open_tails, double):
+                pass
             elif len(batch) == 1:
                 outcomes[batch[0]] = Refused(str(error))
             else:
                 together = False  # one of them cannot be written: the others shall not suffer for it
             continue
-        events += written
         place = iter(written)
         for number in batch:
-            first, *_ = [next(place) for _ in entries[number]]
-            outcomes[number] = first
+            taken = [next(place) for _ in entries[number]]
+            events += taken
+            outcomes[number] = taken[0]
+            for _ in open_tails.pop(number, ()):
+                next(place)
+    for number, tail in open_tails.items():
+        if not isinstance(outcomes[number], Refused):
+            await _write_tail(tail)
     if unsure_after is not None:
         events = await _since(session, kinds, unsure_after)
     return Written(tuple(outcomes[number] for number in range(len(entries))), tuple(events))
+
+
+def placed(entries: Sequence[Entry], written: Sequence[Event]) -> Written:
+    """What became of entries that were written at one go."""
+    outcomes: list[Event] = []
+    events: list[Event] = []
+    first = 0
+    for entry in entries:
+        outcomes.append(written[first])
+        events += written[first : first + len(entry.events)]
+        first += len(entry.events) + len(entry.tail)
+    return Written(tuple(outcomes), tuple(events))
+
+
+def _drop(tails: dict[int, tuple[NewEvent, ...]], id: str) -> bool:
+    """Take an event that is in the journal already out of the tails; whether there was one."""
+    for number, tail in tails.items():
+        left = tuple(event for event in tail if event.id != id)
+        if len(left) < len(tail):
+            tails[number] = left
+            return True
+    return False
+
+
+async def _write_tail(tail: tuple[NewEvent, ...]) -> None:
+    """Write what should have been written with an entry that was there before."""
+    tails = {0: tail}
+    while tails[0]:
+        try:
+            await Journal.append("journal", tails[0], within=LONGEST_WRITE)
+            return
+        except EventRefused as error:
+            if error.duplicate_of is None or not _drop(tails, error.duplicate_of):
+                raise
 
 
 async def _since(session: str, kinds: tuple[str, ...], after: int) -> list[Event]:

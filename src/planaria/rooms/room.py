@@ -21,6 +21,8 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from planaria.cortex.codec.commit import Appended, Overtaken, Posted, Unavailable
+from planaria.cortex.codec.prepare import Refused as NotWritable
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import Event, NewEvent, former_id, new_id, repeatable_id
 from planaria.cortex.event_type import EventType
@@ -66,7 +68,7 @@ from planaria.rooms.message import (
     room_name,
     subject_of,
 )
-from planaria.rooms.outbox import Entry, Refused, Written, take_batch, write
+from planaria.rooms.outbox import LONGEST_WRITE, Entry, Refused, Written, placed, take_batch, write
 from planaria.rooms.past import Unread, again, earlier, messages, redelivery_id
 from planaria.rooms.transcript import (
     KINDS,
@@ -101,6 +103,11 @@ class Room(GenServer):
 
     trap_exit: ClassVar[bool] = True
     call_timeout: ClassVar[float | None] = 30.0  # an answer waits for the disk
+
+    posted: object | None = None  # names the write under way, if no task makes it
+    posted_at = 0.0
+    looking = False  # whether it is looked after how long a write takes
+    journal: Ref | None = None  # the monitor of the journal that was posted to
 
     async def init(self, name: str) -> None:
         """Rebuild the room from the journal."""
@@ -229,6 +236,7 @@ class Room(GenServer):
         attempt: int = 1,
         subject: str = "",
         answers: Mapping[str, int] | None = None,
+        ending: tuple[NewEvent, ...] = (),
     ) -> Deferred[Accepted]:
         """Let an agent or a workflow speak.
 
@@ -238,6 +246,7 @@ class Room(GenServer):
             key: makes a remark, or a message of a workflow, harmless to repeat.
             attempt: that of the delivery this answers; each attempt is answered once.
             answers: further messages that are answered with it, each with its attempt.
+            ending: events of other sessions that are written with it, all or none; those that are there already stay.
             trace_id, subject: what it is part of, and whose data it is; by default those of the message it answers,
                 while the room remembers it. Without either a trace begins here.
         Raises:
@@ -265,7 +274,7 @@ class Room(GenServer):
         under = spoken_under(author, self.name, answered, attempt, key)
         span = begin_span("room.say", {"planaria.room": self.name}, trace_id=trace_id, under=under)
         former = self._former("key", author, key) if key and (cause_id is None or not final) else ""
-        self._write(Entry((event,), answer, span=span, former=former))
+        self._write(Entry((event,), answer, span=span, former=former, tail=ending))
         return answer
 
     def _cause(self, author: str, cause_id: str | None) -> RoomMessage | None:
@@ -441,18 +450,67 @@ class Room(GenServer):
         self._begin()
 
     def _begin(self) -> None:
-        if self.task is None and self.waiting:
+        if self.task is None and self.posted is None and self.waiting:
             self.writing = take_batch(self.waiting)
-            entries = tuple(entry.events for entry in self.writing)
-            after = self.last_seq if self.unsure else None
-            former = tuple(entry.former for entry in self.writing)
-            self.task = Task.start_link(
-                _write_or_say, self.topic, entries, after, former, label=f"{self.topic} write"
-            )
+            if self.unsure or any(entry.former for entry in self.writing):
+                self._write_with_care()
+            else:
+                self._post()
+
+    def _post(self) -> None:
+        """Hand the entries to the journal as they are, which is nearly always enough."""
+        if self.journal is None:
+            self.journal = monitor("journal")
+        self.posted, self.posted_at = object(), now()
+        if not self.looking:
+            self.looking = True
+            send_after(LONGEST_WRITE, self.pid, "slow")
+        events = [event for entry in self.writing for event in (*entry.events, *entry.tail)]
+        Journal.post("journal", tuple(events), self.posted)
+
+    def _write_with_care(self) -> None:
+        """Write the entries in a task, which looks what of them is in the journal already."""
+        entries = tuple(entry.events for entry in self.writing)
+        tails = tuple(entry.tail for entry in self.writing)
+        after = self.last_seq if self.unsure else None
+        former = tuple(entry.former for entry in self.writing)
+        self.task = Task.start_link(
+            _write_or_say, self.topic, entries, after, former, tails, label=f"{self.topic} write"
+        )
+
+    def _has_posted(self, answer: object) -> None:
+        self.posted = None
+        match answer:
+            case Appended(events=events):
+                self._written(placed(self.writing, events))
+                self._begin()
+            case NotWritable():
+                self._write_with_care()  # one of them is there already, or cannot be written
+            case Unavailable(cause=cause, mend=mend, retry=retry):
+                self._not_written(str(JournalUnavailable(cause, mend, retry)))
+            case Overtaken(lease=lease):
+                self._not_written(f"another has the lease {lease!r}")
+            case _:
+                raise AssertionError(f"the journal answered {answer!r}")
+
+    def _look_after_write(self) -> None:
+        self.looking = False
+        if self.posted is None:
+            return
+        left = self.posted_at + LONGEST_WRITE - now()
+        if left <= 0.0:
+            self.posted = None
+            self._not_written("the journal did not answer in time")
+        else:
+            self.looking = True
+            send_after(left, self.pid, "slow")
 
     def handle_info(self, message: Any) -> None:
         """A write is over, a member is gone."""
         match message:
+            case Posted(ref=posted, answer=answered):
+                if posted is self.posted:
+                    self._has_posted(answered)
             case TaskDone(ref=ref, value=Written() as written) if ref is self.task:
                 self.task = None
                 self._written(written)
@@ -469,6 +527,13 @@ class Room(GenServer):
                 self._has_read(self.tasks.pop(ref), value)
             case Down(ref=ref, reason=reason) if ref in self.tasks:
                 self._has_read(self.tasks.pop(ref), reason)
+            case Down(ref=ref, reason=reason) if ref is self.journal:
+                self.journal = None
+                if self.posted is not None:
+                    self.posted = None
+                    self._not_written(f"the journal ended: {reason_text(reason)}")
+            case "slow":
+                self._look_after_write()
             case Down(ref=ref):
                 for agent, (_, watched) in list(self.present.items()):
                     if watched is ref:
@@ -596,10 +661,11 @@ async def _write_or_say(
     entries: tuple[tuple[NewEvent, ...], ...],
     unsure_after: int | None,
     former: tuple[str, ...],
+    tails: tuple[tuple[NewEvent, ...], ...],
 ) -> Written | str:
     """Write; the reason in words if that is not possible now."""
     try:
-        return await write(session, entries, KINDS, unsure_after, former)
+        return await write(session, entries, KINDS, unsure_after, former, tails)
     except (JournalUnavailable, CallError, LookupError) as error:
         return str(error)
 

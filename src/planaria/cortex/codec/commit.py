@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -11,7 +11,7 @@ from planaria.cortex.codec.prepare import Prepared, Refused, draft_of
 from planaria.cortex.errors import SealError, StoreError, StoreFailed
 from planaria.cortex.event import Event
 from planaria.cortex.store import Draft, EventStore, Fence, Outcome, PostingStore
-from planaria.otp import Deferred
+from planaria.otp import NoProcess, Pid, send
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -37,6 +37,42 @@ class Overtaken(msgspec.Struct, frozen=True):
 type Answer = Appended | Refused | Unavailable | Overtaken
 
 
+class Reply(Protocol):
+    """Whoever waits for the answer to an append; a `Deferred` is one."""
+
+    def reply(self, value: Answer, /) -> None:
+        """How it went."""
+        ...
+
+
+class Posted(msgspec.Struct, frozen=True):
+    """To a process that posted events: how that went.
+
+    Attributes:
+        ref: what it called them.
+    """
+
+    ref: object
+    answer: Answer
+
+
+class PostedBy:
+    """A process that does not wait for the answer, but is sent it."""
+
+    __slots__ = ("pid", "ref")
+
+    def __init__(self, pid: Pid, ref: object) -> None:
+        self.pid = pid
+        self.ref = ref
+
+    def reply(self, value: Answer, /) -> None:
+        """Send it."""
+        try:
+            send(self.pid, Posted(self.ref, value))
+        except NoProcess:
+            pass  # it has ended; whoever stands in for it reads the journal
+
+
 class Append:
     """One append on its way to the disk.
 
@@ -50,7 +86,7 @@ class Append:
     def __init__(
         self,
         prepared: Prepared,
-        answer: Deferred[Answer],
+        answer: Reply,
         fence: Fence | None,
         keyring: Keyring | None = None,
     ) -> None:
