@@ -24,7 +24,7 @@ from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.membrane.apis.api import Api
-from planaria.membrane.events import ApprovalAsked, ApprovalDecided, ToolFinished, ToolStarted
+from planaria.membrane.events import ApprovalAsked, ToolFinished, ToolStarted
 from planaria.membrane.mcp.server import McpServer, server_name
 from planaria.membrane.provider import Usage
 from planaria.node import tree
@@ -143,19 +143,12 @@ class World:
         while True:
             events = await self.node.run(partial(Journal.read, "journal", Query(trace_id=message)))
             mine = [each for each in events if each.session == session]
-            waits = self._waiting(mine)
-            if waits or any(each.kind == TurnFinished.kind for each in mine) or await self.questions(agent):
+            if any(each.kind == TurnFinished.kind for each in mine) or await self.questions(agent):
                 return mine
             if asyncio.get_running_loop().time() > end:
                 kinds = [each.kind for each in mine][-8:]
                 raise AssertionError(f"{agent} did not finish within {within:g} s: {kinds}")
             await asyncio.sleep(0.02)
-
-    @staticmethod
-    def _waiting(events: Sequence[Event]) -> bool:
-        asked = {e.payload["call_id"] for e in events if e.kind == ApprovalAsked.kind}
-        done = {e.payload["call_id"] for e in events if e.kind in (ApprovalDecided.kind, ToolFinished.kind)}
-        return bool(asked - done)
 
     async def questions(self, agent: str) -> list[Question]:
         """What is asked in the agent's room."""
