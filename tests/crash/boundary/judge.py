@@ -11,7 +11,7 @@ from planaria.immune.account import amount as amount_of
 from planaria.immune.amount import Amount
 from planaria.immune.book import Book
 from tests.crash.boundary import rest
-from tests.crash.boundary.model import HELPED, MENDED, SAID, CaseModel
+from tests.crash.boundary.model import HELPED, MENDED, SAID, SEEN, TOLD, CaseModel
 
 ANSWERS = {"doer": [SAID], "helper": [HELPED], "fragile": [MENDED]}
 ONCE = {
@@ -31,11 +31,12 @@ ONCE = {
 
 def judge(events: list[Event], effects: list[tuple[str, str]], model: CaseModel) -> list[str]:
     """What is wrong after all lives."""
-    kinds = Counter(event.kind for event in events)
+    kinds = Counter(event.kind for event in events if not rest.of_family(event))
     faults = [
         f"{kind} is there {kinds[kind]} times" for kind, number in ONCE.items() if kinds[kind] != number
     ]
     faults += _talk([event for event in events if event.kind == "room.message"])
+    faults += _family(events)
     faults += judge_calls(events, effects)
     faults += judge_money(events, model)
     # One of each in the turn, one in the workflow; a call whose end nobody knows is not made under another name.
@@ -52,7 +53,9 @@ def judge(events: list[Event], effects: list[tuple[str, str]], model: CaseModel)
 def _talk(said: list[Event]) -> Iterator[str]:
     """Every message is there once, and has one answer of each it was for."""
     asked = [event for event in said if event.payload["author"] == "ada"]
-    if sorted(event.payload["text"] for event in asked) != sorted(text for text, _ in rest.POSTS):
+    if sorted(event.payload["text"] for event in asked) != sorted(
+        text for text, _ in (*rest.POSTS, *rest.STEERED)
+    ):
         yield f"ada said {[event.payload['text'] for event in asked]}"
     messages = {event.id for event in asked}
     final = [e for e in said if e.cause_id in messages and e.payload.get("final", True)]
@@ -70,6 +73,33 @@ def _talk(said: list[Event]) -> Iterator[str]:
     later = [event for event in said if event.payload["text"] == "The tea is ready."]
     if len(later) != 1:
         yield f"what was to be said later is there {len(later)} times"
+
+
+def _family(events: list[Event]) -> Iterator[str]:
+    """Each message was answered once, alone or with another; each turn had one child, whose result it was told."""
+    asked = {e.id for e in events if e.kind == "room.message" and "@mother" in e.payload["text"]}
+    if sorted(answered := rest.answered(events)) != sorted(asked):
+        yield f"of {asked} mother answered {answered}"
+    said = {e.payload["text"] for e in events if e.kind == "room.message" and e.payload["author"] == "mother"}
+    if said != {TOLD}:
+        yield f"mother said {said}"
+    kinds = Counter(event.kind for event in events if rest.of_family(event))
+    turns = len(answered) - kinds["turn.steered"]
+    expected = {
+        "turn.started": 2 * turns,
+        "turn.finished": 2 * turns,
+        "child.asked": turns,
+        "child.finished": turns,
+    }
+    yield from (
+        f"{kind} is there {kinds[kind]} times in {turns} turns"
+        for kind in expected
+        if kinds[kind] != expected[kind]
+    )
+    ends = [e.payload for e in events if e.kind == "tool.finished" and e.payload["tool"] == "agents.ask"]
+    told = [end["outcome"].get("text", end) for end in ends]
+    if told != [SEEN] * turns:
+        yield f"mother was told {told}"
 
 
 def judge_money(events: list[Event], model: CaseModel) -> Iterator[str]:
@@ -90,7 +120,9 @@ def judge_accounts(events: list[Event], spent: Mapping[str, Amount], model: Case
     for name in ("garden", "provider:far", "room:garden"):
         if (found := spent.get(name, Amount()).tokens) != charged:
             yield f"{name} has spent {found} tokens, the provider charged {charged}"
-    agents = sum(amount.tokens for name, amount in spent.items() if name.startswith("agent:"))
+    # What a child spends is on the account of its agent and on that of its parent.
+    mine = [name for name in spent if name.startswith("agent:") and name != "agent:looker"]
+    agents = sum(spent[name].tokens for name in mine)
     if agents != charged:
         yield f"the agents have spent {agents} tokens, the provider charged {charged}"
     book = Book(BudgetSettings())

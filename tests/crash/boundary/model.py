@@ -21,13 +21,21 @@ THEN = (
     ToolCall("call-4", "time.later", {"minutes": 0, "text": "The tea is ready."}),
     ToolCall("call-5", "people.ask", {"question": "Shall I?", "options": ["yes", "no"]}),
 )
+ASK = ToolCall(
+    "call-6", "agents.ask", {"task": "look", "agent": "looker", "instructions": "You look at things."}
+)
+LOOK = ToolCall("call-7", "deed.again", {"what": "moss"})
 SAID = "All of it is done."
 HELPED = "I have looked on."
 MENDED = "Now I can."
+SEEN = "It is moss."
+TOLD = "It was seen to."
 
 
 class CaseModel(ModelServer):
     """Answers `doer`, who calls tools twice and then speaks, `helper`, and `fragile`, who can at the second attempt.
+
+    And `mother`, who has a child do it, and `looker`, who is that and calls a tool.
 
     Attributes:
         strangers: requests that were not for this case.
@@ -61,5 +69,9 @@ def answer_to(messages: list[dict[str, Any]], key: str) -> Answer:
     if "You are fragile" in system:
         return Answer(MENDED, usage=USAGE) if "~" in key else Answer(status=400, body={"error": "I cannot"})
     results = sum(message["role"] == "tool" for message in messages)
+    if "You are mother" in system:
+        return Answer(TOLD, usage=USAGE) if results else Answer(tool_calls=[ASK], usage=USAGE)
+    if "You are looker" in system:
+        return Answer(SEEN, usage=USAGE) if results else Answer(tool_calls=[LOOK], usage=USAGE)
     calls = FIRST if results == 0 else THEN if results == len(FIRST) else ()
     return Answer("" if calls else SAID, tool_calls=calls, usage=USAGE)

@@ -7,6 +7,8 @@ from planaria.cortex.event import Event
 
 POSTS = (("@doer @helper do both", "question-1"), ("@fragile you cannot", "question-2"))
 """What is asked, each with its client id; sent again after each kill."""
+STEERED = (("@mother have it seen to", "question-3"), ("@mother and quickly", "question-4"))
+"""What is asked of an agent that takes further messages into its turn, and has a child do the work."""
 TURNS = 4
 """One each of `doer` and `helper`, two of `fragile`, whose first is given up."""
 WORK_ENDS = ("work.finished", "work.cancelled", "work.died")
@@ -32,11 +34,28 @@ def open_letters(events: Sequence[Event]) -> list[str]:
     return open_ones(events, "dead.lettered", LETTER_ENDS)
 
 
+def of_family(event: Event) -> bool:
+    """Whether it happened in a session of `mother`, or of a child of hers."""
+    return event.session.startswith("session:mother@")
+
+
+def answered(events: Sequence[Event]) -> list[str]:
+    """Ids of the messages that `mother` has answered, one for each answer."""
+    found: list[str] = []
+    for event in events:
+        if event.kind == "room.message" and event.payload["author"] == "mother":
+            found += [str(event.cause_id), *event.payload.get("answers", {})]
+    return found
+
+
 def is_over(events: Sequence[Event]) -> bool:
     """Whether nothing is left to do."""
-    kinds = Counter(event.kind for event in events)
+    kinds = Counter(event.kind for event in events if not of_family(event))
+    family = Counter(event.kind for event in events if of_family(event))
     return (
         kinds["turn.finished"] >= TURNS
+        and len(answered(events)) >= len(STEERED)
+        and family["turn.started"] == family["turn.finished"]
         and kinds["workflow.run.finished"] >= 1
         and sum(kinds[kind] for kind in WORK_ENDS) >= JOBS
         and not open_ones(events, "work.submitted", WORK_ENDS)

@@ -93,7 +93,7 @@ async def live(life: Life) -> End:
 async def work() -> End:
     """Ask, as a client that got no answer before; back when all is over."""
     subscribe("journal")
-    for text, client_id in rest.POSTS:
+    for text, client_id in (*rest.POSTS, *rest.STEERED):
         await persist(partial(Room.post, "room:garden", "ada", text, client_id))
     events = await attend(rest.is_over)
     spent = {view.name: view.ever for view in await Ledger.views("ledger") if view.kind in CHARGED}

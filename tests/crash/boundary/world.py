@@ -17,6 +17,16 @@ tools: [deed.*, time.later, people.ask]
 ---
 You do what you are asked.
 """
+MOTHER = """\
+---
+class: agent
+model: far/fake-large
+arrivals: steer
+tools: [deed.again, agents.*]
+grants: {agents.spawn: [new]}
+---
+You have others do it.
+"""
 WORKFLOW = """\
 ---
 class: workflow
@@ -108,6 +118,7 @@ def plant(garden: Path, port: int, model_url: str, database: str | None) -> None
     agents = {f"agents/{name}.md": AGENT for name in ("helper", "fragile")}
     agents = {name: text.format(host="false") for name, text in agents.items()}
     agents["agents/doer.md"] = AGENT.format(host="true")
+    agents["agents/mother.md"] = MOTHER
     for name, text in {**agents, "workflows/chores.md": WORKFLOW}.items():
         file = garden / name
         file.parent.mkdir(parents=True, exist_ok=True)
