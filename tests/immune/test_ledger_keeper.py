@@ -199,6 +199,7 @@ async def test_what_a_dead_process_held_is_let_go_of(rig: Rig) -> None:
         await wait_down(holder)
 
     await rig.node.run(kill)
+    assert rig.accounts.left(PATH)["usd"] == 0.01  # for a child, say
     held(rig.accounts.reserve(PATH, Amount(micro_usd=10_000)))
 
 

@@ -88,6 +88,7 @@ class Accounts:
     def left(self, path: AccountPath) -> dict[str, float]:
         """What the tightest account leaves, by measure: `usd`, `tokens`, `calls`, `seconds`; those with a limit."""
         self._today()
+        self.sweep()
         found = self.book.left(path)
         return {name: plain(cap.measure, rest) for name, (rest, _, cap) in found.items()}
 
@@ -105,6 +106,7 @@ class Accounts:
             The slice, which may be less than was wanted; or why there is none: too deep, too many, nothing left.
         """
         self._today()
+        self.sweep()
         slice_ = self.book.allot(parent, child, limits or NO_LIMITS)
         if isinstance(slice_, Exhausted):
             self._refused(slice_, parent)

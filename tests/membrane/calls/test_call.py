@@ -1,11 +1,13 @@
 """A whole model call: attempts at one candidate after another, waits, refusals, and what is told of it."""
 
+import random
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
 import planaria.membrane.models.directory as directory
-from planaria.config.breakers import BreakerSettings
+from planaria.config.breakers import BreakerPolicy, BreakerSettings
 from planaria.config.budget import BudgetSettings
 from planaria.config.providers import LimitSettings, ProviderSettings
 from planaria.config.secret import Secret
@@ -33,12 +35,14 @@ from planaria.membrane.models.changes import GivenKey
 from planaria.membrane.models.models import Choice, Models
 from planaria.membrane.models.prices import ModelPrice
 from planaria.membrane.models.router import Request
-from planaria.membrane.provider import Delta, Message, ModelRequest, Usage
+from planaria.membrane.provider import Delta, Message, ModelRequest, ModelResponse, Piece, Usage
 from planaria.membrane.providers.openai_compatible import OpenAICompatible
 from planaria.otp import (
     GenServer,
+    Pid,
     broadcast,
     child,
+    exit_signal,
     hang,
     node_,
     register,
@@ -398,3 +402,58 @@ async def test_a_call_that_began_under_other_limits_does_not_bring_them_back(nod
         return permits.lanes["a"].limits.concurrency
 
     assert await node.run(work) == 5
+
+
+async def test_no_storm_of_failures_kills_and_restarts_leaves_anything_held(node: TestNode):
+    """Permits, places in queues, tries of breakers and money set aside: all of it comes back."""
+    await node.start(
+        supervisor(child(Calls, permits := Permits(), name="calls"), name="root", max_restarts=100)
+    )
+    policy = BreakerPolicy(failures=2, rate=0.0, cooldown=1.0, growth=1.0, jitter=0.0)
+    breakers = BreakerTable(BreakerSettings(provider=policy), node.clock.wall)
+    accounts = Accounts(Accounting(BudgetSettings()), node.clock.wall)
+    await owned(node, "breakers", breakers)
+    await owned(node, "ledger", accounts)
+    chance = random.Random(7)
+
+    class Moody:
+        """Slow, and often broken."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def stream(self, request: ModelRequest) -> AsyncIterator[Piece]:
+            await sleep(chance.random())
+            if chance.random() < 0.5:
+                raise chance.choice(
+                    [Overloaded("busy"), RateLimited("slow", retry_after=0.5), StreamCut("cut")]
+                )
+            yield ModelResponse("yes", (), Usage(10, 5), "stop", "m", self.name)
+
+    market = Market(ProviderLimits(concurrency=2, queue=4), a=[], b=[])
+    market.providers = {"a": Moody("a"), "b": Moody("b")}  # type: ignore[dict-item]
+
+    async def one(number: int) -> None:
+        try:
+            await call_model(Exchange(market, permits), Request(), REQUEST, Caller(f"run:{number % 5}"))
+        except ProviderError:
+            pass
+
+    alive: list[Pid] = []
+    for number in range(150):
+        alive.append(node.spawn(one, number))
+        if chance.random() < 0.4:
+            await node.run(_kill, alive.pop(chance.randrange(len(alive))))
+        if chance.random() < 0.05:
+            await node.run(_kill, node["calls"])
+        await node.advance(chance.random() / 5)
+    await node.advance(1500.0)
+    assert not [pid for pid in alive if pid.alive]
+    assert [(len(lane.held), len(lane.queue)) for lane in permits.lanes.values()] == [(0, 0), (0, 0)]
+    assert not accounts.book.open
+    assert [each.probe for each in breakers if each.state == "half_open" and each.probe is not None] == []
+    assert any(each.number > 2 for each in breakers)  # they did open and close
+
+
+async def _kill(pid: Pid) -> None:
+    exit_signal(pid, "kill")

@@ -110,12 +110,13 @@ class Seat:
 
     def close(self) -> None:
         """Let go of what is still held; for `finally`. Nothing is awaited, so it works while being killed."""
+        if self._reservation is not None:
+            self._accounts.release(self._reservation)
+            self._reservation = None
         if not self._ended:
             self._ended = True
             for admitted in self._admitted:
                 self._breakers.release(admitted)
+            # Last, as it may have to tell those who wait, which the killed cannot.
             if self._permits is not None and self._permit is not None:
                 self._permits.give_back(self._permit)
-        if self._reservation is not None:
-            self._accounts.release(self._reservation)
-            self._reservation = None
