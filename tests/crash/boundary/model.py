@@ -70,8 +70,8 @@ def answer_to(messages: list[dict[str, Any]], key: str) -> Answer:
         return Answer(MENDED, usage=USAGE) if "~" in key else Answer(status=400, body={"error": "I cannot"})
     results = sum(message["role"] == "tool" for message in messages)
     if "You are mother" in system:
-        return Answer(TOLD, usage=USAGE) if results else Answer(tool_calls=[ASK], usage=USAGE)
+        return Answer(TOLD, usage=USAGE) if results else Answer(tool_calls=(ASK,), usage=USAGE)
     if "You are looker" in system:
-        return Answer(SEEN, usage=USAGE) if results else Answer(tool_calls=[LOOK], usage=USAGE)
+        return Answer(SEEN, usage=USAGE) if results else Answer(tool_calls=(LOOK,), usage=USAGE)
     calls = FIRST if results == 0 else THEN if results == len(FIRST) else ()
     return Answer("" if calls else SAID, tool_calls=calls, usage=USAGE)
