@@ -22,7 +22,7 @@ from planaria.cortex.telemetry.conventions import (
 )
 from planaria.cortex.telemetry.signal import Value
 from planaria.cortex.telemetry.span import Span, begin_span, span
-from planaria.membrane.models.models import Models
+from planaria.membrane.calls.exchange import Market
 from planaria.membrane.provider import ModelResponse
 
 OUTCOME = "planaria.outcome"
@@ -59,7 +59,7 @@ async def in_span(
     desk: Desk,
     turn: Turn,
     asked: ModelRequested,
-    models: Models,
+    models: Market,
     running: Awaitable[ModelResponse],
     stream: Streaming,
 ) -> ModelResponse:

@@ -106,12 +106,12 @@ async def think(
             stream = Streaming(desk, turn, asked.step, again)
             try:
                 running = stream.run(seat.choice.provider, seat.patient(request))
-                response = await in_span(desk, turn, asked, models, running, stream)
+                response = await in_span(desk, turn, asked, exchange.models, running, stream)
             except ProviderError as error:
                 cost = (
                     None
                     if error.usage is None
-                    else models.cost_micro(asked.provider, asked.model, error.usage)
+                    else exchange.models.cost_micro(asked.provider, asked.model, error.usage)
                 )
                 seat.end(error, error.usage, cost)
                 then = after_failure(turn, seat, error, asked.attempt)
@@ -119,7 +119,7 @@ async def think(
                 await notes.fail(failure(turn, error, then, asked.attempt, seat, stream, cost))
                 seat.settle()
                 return Thought(tuple(notes.events), brief)
-            cost = models.cost_micro(asked.provider, asked.model, response.usage)
+            cost = exchange.models.cost_micro(asked.provider, asked.model, response.usage)
             seat.end(None, response.usage, cost)
             desk.drafts.measure(request, response.usage)
             answer = ModelResponded(
