@@ -44,7 +44,7 @@ def wish_of(desk: Desk, turn: Turn, brief: Brief) -> Request:
     """What is wanted of a model for the next step, its size estimated from what is known to be sent."""
     definition, drafts = desk.definition, desk.drafts
     characters = len(drafts.system) + len(drafts.tools) + len(turn.message.text)
-    characters += sum(len(message.text) for message in brief.shown)
+    characters += brief.characters
     characters += sum(len(aside.text) for aside in turn.asides)
     results = last = 0
     for step in turn.steps[turn.course.since :]:

@@ -58,6 +58,7 @@ class Brief(msgspec.Struct, frozen=True):
         room: characters the results of the turn's tools may have.
         resumed: people may have seen a piece of an answer that is not going on.
         window: tokens the model takes, if that is known.
+        characters: of the talk that is shown.
     """
 
     shown: tuple[RoomMessage, ...]
@@ -67,6 +68,7 @@ class Brief(msgspec.Struct, frozen=True):
     room: int = 0
     resumed: bool = False
     window: int | None = None
+    characters: int = 0
 
 
 async def gather(desk: Desk, turn: Turn, window: int | None = None) -> Brief:
@@ -85,7 +87,14 @@ async def gather(desk: Desk, turn: Turn, window: int | None = None) -> Brief:
     if turn.asked is not None and turn.asked.talk is not None:
         shown, problems = await stretch(JournalSource(), desk.room, turn.asked.talk)
         if not problems:
-            return Brief(tuple(shown), turn.asked.talk, others, room=room, resumed=True, window=window)
+            told = sum([len(message.text) for message in shown])
+            return Brief(
+                *(tuple(shown), turn.asked.talk, others),
+                room=room,
+                resumed=True,
+                window=window,
+                characters=told,
+            )
     # A word of the room's about where it was forked off is for people.
     hidden = {turn.message.id, repeatable_id(name, RoomForked.kind), *turn.answers, *pending}
     talk = await Room.transcript(name, limit=MOST_MESSAGES + len(hidden))
@@ -94,7 +103,8 @@ async def gather(desk: Desk, turn: Turn, window: int | None = None) -> Brief:
     place = talk_of(kept, [message for message in talk if message.id in hidden])
     seen = sum(message.id not in hidden for message in talk)
     earlier = len(kept) < seen or seen >= MOST_MESSAGES
-    return Brief(tuple(kept), place, others, earlier, room, resumed=turn.begun, window=window)
+    told = sum([len(message.text) for message in kept])
+    return Brief(tuple(kept), place, others, earlier, room, turn.begun, window, told)
 
 
 async def garden_texts() -> dict[str, str]:
@@ -195,10 +205,9 @@ def _system(desk: Desk, turn: Turn, brief: Brief) -> tuple[str, tuple[PartSize, 
         drafts.told = told
         drafts.system = system_text(parts)
         drafts.sizes = tuple(part.size for part in parts)
-    talk = sum(len(message.text) for message in brief.shown)
     return drafts.system, (
         *drafts.sizes,
-        PartSize("talk", talk, budgets["talk"], 1 if brief.earlier else 0),
+        PartSize("talk", brief.characters, budgets["talk"], 1 if brief.earlier else 0),
         PartSize("turn", brief.room, budgets["turn"]),
     )
 

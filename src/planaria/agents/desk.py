@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,7 @@ from planaria.agents.drafts import Drafts
 from planaria.agents.events import SessionForked, TurnFinished, TurnStarted
 from planaria.agents.kinship import ChildAsked
 from planaria.agents.turn import Turn
+from planaria.cortex.codec.prepare import encode_payload
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import FORMER_DIGITS, Event, NewEvent, former_id, repeatable_id
 from planaria.cortex.event_type import EventType
@@ -22,6 +24,8 @@ from planaria.membrane.authority import Authority, Layer
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.tool import Context
 from planaria.records.record import Record
+
+_from_json = msgspec.json.Decoder(dict[str, Any]).decode
 
 REREAD = "session.result"
 """The tool that reads a result again."""
@@ -104,12 +108,9 @@ class Desk:
 
     def foreseen(self, event: NewEvent) -> Event:
         """An event as the journal will have it, before it is there; it has no place yet."""
-        payload = msgspec.to_builtins(event.payload)
         redactor = self.services.get(Redactor)
-        if isinstance(redactor, Redactor):
-            masked = redactor.value(payload)
-            assert isinstance(masked, dict)
-            payload = masked
+        known = redactor if isinstance(redactor, Redactor) else None
+        payload = msgspec.to_builtins(event.payload) if known is None else _masked(known, event.payload)
         return Event(
             seq=0,
             id=event.id,
@@ -163,6 +164,16 @@ def _also(authority: Authority, tool: str) -> Authority:
         for layer in authority.layers
     )
     return made
+
+
+def _masked(redactor: Redactor, payload: dict[str, Any]) -> dict[str, Any]:
+    """The payload as the journal will have it: all its texts are searched for secrets at once, as they are there."""
+    encoded = encode_payload(payload)
+    if isinstance(encoded, bytes):
+        return _from_json(redactor.json(encoded))
+    masked = redactor.value(msgspec.to_builtins(payload))  # the journal will refuse it
+    assert isinstance(masked, dict)
+    return masked
 
 
 class Known(Exception):
