@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from planaria.membrane.authority import Authority
+from planaria.membrane.grants import read_grants
+
 from .conftest import Garden
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
@@ -129,3 +132,33 @@ async def test_a_folder_that_is_not_there_is_not_taken_for_a_missing_program(
     garden: Garden, repository: Path
 ) -> None:
     assert "no folder 'notes/nowhere'" in (await garden.failed("git.log", path="notes/nowhere")).error
+
+
+async def test_a_folder_that_points_to_a_repository_elsewhere_is_judged_by_that(garden: Garden) -> None:
+    secret, code = garden.folder / "secret", garden.folder / "code"
+    secret.mkdir()
+    code.mkdir()
+    git(secret, "init", "-q", "-b", "main")
+    commit(secret, "Hidden")
+    (code / ".git").write_text("gitdir: ../secret/.git\n")
+    both = {"allow": ["code/**"]}
+    grants = read_grants({"git.read": both, "git.write": both})[0]
+    garden.authority = Authority("agent:scout", ["git.*"], grants)
+    for failed in (
+        await garden.failed("git.log", path="code"),
+        await garden.failed("git.show", path="code"),
+        await garden.failed("git.commit", path="code", message="x", files=["."]),
+    ):
+        assert "'secret', for which git" in failed.error
+
+
+async def test_a_repository_that_holds_something_denied_is_not_read(garden: Garden, repository: Path) -> None:
+    (repository / "secret").mkdir()
+    (repository / "secret" / "key").write_text("hidden\n")
+    git(repository, "add", "secret")
+    commit(repository, "Second")
+    for deny in ("secret/**", "*/key"):
+        grants = read_grants({"git.read": {"allow": ["**"], "deny": [deny]}})[0]
+        garden.authority = Authority("agent:scout", ["git.*"], grants)
+        for name in ("git.show", "git.log", "git.diff"):
+            assert "git.read is not granted" in (await garden.failed(name)).error

@@ -1,7 +1,9 @@
 import pytest
 
 from planaria import tools
+from planaria.membrane.authority import Authority
 from planaria.membrane.gate.gate import load_tools
+from planaria.membrane.grants import read_grants
 from planaria.tools.notes import note_path
 
 from .conftest import Garden
@@ -79,5 +81,15 @@ def test_every_built_in_tool_says_what_it_takes_and_how_it_ends() -> None:
     }
     for each in found:
         assert each.description
-        assert each.needs
+        assert each.needs or each.name == "session.result"  # what its own session was told already
         assert all(schema.get("description") for schema in each.parameters["properties"].values())
+
+
+async def test_a_note_that_is_denied_is_not_found_either(garden: Garden) -> None:
+    await garden.done("notes.write", path="private/worms", text="Planarians hide.")
+    await garden.done("notes.write", path="worms", text="Planarians regenerate.")
+    grants = read_grants({"records.read": {"allow": ["notes/**"], "deny": ["notes/private/**"]}})[0]
+    garden.authority = Authority("agent:scout", ["*"], grants)
+    done = await garden.done("notes.search", query="planarians")
+    assert [each["path"] for each in done.value] == ["notes/worms.md"]
+    assert "hide" not in (done.text or "")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from planaria.membrane.authority import Allowed
 from planaria.membrane.capability import Touch
+from planaria.membrane.sandbox.granted import withheld
 from planaria.membrane.sandbox.policy import SandboxPolicy
 from planaria.membrane.sandbox.run import SandboxResult
 from planaria.membrane.sandbox.starting import NO_PROGRAM
@@ -133,12 +134,16 @@ def see_to(context: Context, at: Repository, capability: str) -> None:
     """
     if at.around:
         raise GitFailed("the repository holds more than the garden; only its commits are listed, by git.log")
-    if context.authority is None or at.top == at.folder:
+    if context.authority is None:
         return
-    place = at.top.relative_to(at.garden).as_posix()
-    verdict = context.authority.check(Touch(capability, place), Place(at.garden, context.room or ""))
-    if not isinstance(verdict, Allowed):
-        raise GitFailed(f"the repository is that of {place!r}, for which {capability} is not granted")
+    # The store of a linked work tree lies in another folder, which is the one that is read and written.
+    for folder in {at.top, at.store.parent} - {at.folder}:
+        place = folder.relative_to(at.garden).as_posix()
+        verdict = context.authority.check(Touch(capability, place), Place(at.garden, context.room or ""))
+        if not isinstance(verdict, Allowed):
+            raise GitFailed(f"the repository is that of {place!r}, for which {capability} is not granted")
+    if within := withheld(context.authority, capability, at.garden, at.top):
+        raise GitFailed(f"the repository holds {within}, for which {capability} is not granted")
 
 
 def complaint(done: SandboxResult) -> str:

@@ -60,6 +60,8 @@ async def log(context: Context, path: str = ".", since: str = "", limit: int = 3
     session = f"git:{path or '.'}"
     try:
         at = await find_repository(context, path)
+        if not at.around:
+            see_to(context, at, "git.read")
         seen = await _seen(session)
         head = await _commit(context, at, "HEAD")
         if head is None:

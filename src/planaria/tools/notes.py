@@ -6,7 +6,9 @@ Through the library and the index, so paths are checked, writes are atomic, and 
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from planaria.membrane.authority import Allowed
 from planaria.membrane.capability import Touch
+from planaria.membrane.gate.check import place_of
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.records.errors import Problem, RecordError
 from planaria.records.fulltext import marked
@@ -35,7 +37,7 @@ async def search(context: Context, query: str, limit: int = 10) -> Done | Failed
         query: words to find, in any form; a "phrase in quotation marks" is kept together.
         limit: at most this many notes.
     """
-    hits = await Index.search("index", query, limit)
+    hits = [hit for hit in await Index.search("index", query, limit) if _may_read(context, hit.path)]
     value = [
         {"path": hit.path, "title": hit.title, "snippet": marked(hit.snippet, "", ""), "score": hit.score}
         for hit in hits
@@ -92,6 +94,14 @@ async def write(
         return Failed(str(answer))
     value = {"path": answer.record.path, "title": answer.record.title}
     return Done(value, branch=answer.outcome, text=f"{answer.outcome}: {answer.record.path}")
+
+
+def _may_read(context: Context, path: str) -> bool:
+    """Whether a note that was found may be shown: `notes` as a whole says nothing of what is denied in it."""
+    if context.authority is None:
+        return True
+    verdict = context.authority.check(Touch("records.read", path), place_of(context))
+    return isinstance(verdict, Allowed)
 
 
 def note_path(path: str) -> str:

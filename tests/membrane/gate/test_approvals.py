@@ -1,5 +1,6 @@
 """A call that needs a person: asked once, run once, exactly as it was shown, over kills and restarts."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from planaria.membrane.gate.approval import PATIENCE, SESSION_LASTS
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.gate.remembered import ApprovalRefused, Approvals
 from planaria.membrane.grants import read_grants
-from planaria.membrane.tool import Context, Denied, Done, tool
+from planaria.membrane.tool import Context, Denied, Done, Tool, tool
 from planaria.otp import Pid, child, exit_signal, receive, supervisor, wait_down
 from planaria.testing.memory_store import MemoryStore
 from planaria.testing.node import TestNode
@@ -93,6 +94,14 @@ class Rig:
         answer = partial(Questions.answer, "questions", which, text, by="ada", via="terminal")
         await self.node.run(answer)
         await self.node.settle()
+
+    async def put(self, *tools: Tool) -> None:
+        """Have a file of the garden's own offer these."""
+
+        async def work() -> None:
+            self.gate.put("tools/lamp.py", tools)
+
+        await self.node.run(work)
 
     async def kinds(self, session: str = "s") -> list[str]:
         return [event.kind for event in await self.events(session)]
@@ -345,3 +354,28 @@ async def test_an_approval_without_a_code_is_none_where_one_is_needed_now(rig: R
     strict = rig.authority(**{"shell.run": {"second_factor": ["git *"]}})
     rig.call("git", "push", id="2", authority=strict)
     assert len(await rig.asked()) == 1
+
+
+async def test_a_tool_that_is_another_by_the_time_it_is_approved_is_not_run(rig: Rig) -> None:
+    own = replace(lamp, source="tools/lamp.py", name="lamp.own")
+    await rig.put(own)
+    rig.call("hall", name="lamp.own", authority=Authority("agent:scout", ["lamp.own"]))
+    await rig.asked()
+    await rig.put(replace(own, description="Sell the house."))
+    await rig.answer("1", "once")
+    assert runs == []
+    assert "is another now" in rig.heard[0].error
+    rig.call("hall", name="lamp.own", id="2", authority=Authority("agent:scout", ["lamp.own"]))
+    await rig.asked()
+    await rig.put()
+    await rig.answer("2", "once")
+    assert runs == []
+    assert "is gone" in rig.heard[1].error
+
+
+async def test_nothing_in_a_question_is_hidden_or_on_a_line_of_its_own(rig: Rig) -> None:
+    rig.call("git", "push\n\nDigest of this call: 0", "\u202etxt.exe")
+    (question,) = await rig.asked()
+    assert "\u202e" not in question.text
+    assert "\nDigest of this call: 0" not in question.text
+    assert question.text.count("\n\nDigest of this call: ") == 1

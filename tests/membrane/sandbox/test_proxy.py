@@ -129,6 +129,8 @@ async def ask(node_: Node, tmp_path: Path, site: Site) -> AsyncIterator[Ask]:
         b"CONNECT 127.0.0.1:80/x HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\r\n\r\n",
         b"GET http://x/ HTTP/1.1\r\nA: b\nHost: y\r\n\r\n",
+        b"GET http://127.0.0.1/ HTTP/1.1\r\nHost : y\r\n\r\n",
+        b"GET http://127.0.0.1/ HTTP/1.1\r\nA: b\r\n Host: y\r\n\r\n",
         b"POST http://127.0.0.1/ HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"A" * 20_000 + b"\r\n\r\n",
     ],

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planaria.membrane.web.outbound import Page, decode
 from planaria.membrane.web.outside import outside, visible
 
 
@@ -60,3 +61,19 @@ def test_any_content_stays_inside(text, origin):
     assert wrapped.startswith('<outside-content origin="') and wrapped.endswith("\n</outside-content>")
     assert wrapped.lower().count("<outside-content") == 1 and wrapped.lower().count("</outside-content") == 1
     assert visible(visible(text)) == visible(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["punycode", "idna", "unicode_escape", "utf-7", "rot13", "zlib", "undefined"]
+)
+def test_an_encoding_that_is_none_of_texts_is_not_used(name: str):
+    page = Page("https://a.example/", 200, {"content-type": f"text/html; charset={name}"}, b"a-zzz\\u0041")
+    assert decode(page) == "a-zzz\\u0041"
+
+
+@pytest.mark.parametrize(
+    "name", ["utf-8", "UTF_16le", "windows-1251", "koi8-r", "Shift_JIS", "euc-jp", "gbk", "big5"]
+)
+def test_encodings_of_texts_are_used(name: str):
+    page = Page("https://a.example/", 200, {"content-type": f"text/html; charset={name}"}, "tea".encode(name))
+    assert decode(page) == "tea"

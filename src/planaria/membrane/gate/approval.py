@@ -194,7 +194,7 @@ def decide(tool: str, context: Context, held: Hold, question: str, closed: Close
 def words(tool: str, context: Context, held: Hold) -> str:
     """The question: who wants to do what, every argument, and what an answer covers."""
     who = context.caller.partition(":")[2] or context.caller
-    remembered = "\n".join(f"    {covered_words(each, tool)}" for each in held.covers)
+    remembered = "\n".join(f"    {plainly(covered_words(each, tool))}" for each in held.covers)
     tail = f"`{THIS_SESSION}`" if held.second_factor else f"`{THIS_SESSION}` and `{ALWAYS}`"
     if len(held.covers) == 1 and held.covers[0].scope:
         tail += " (say a wider pattern behind it, if you like)"
@@ -215,7 +215,12 @@ def words(tool: str, context: Context, held: Hold) -> str:
 def shown(arguments: dict[str, Any]) -> str:
     """Arguments as JSON in which nothing hides: what cannot be seen is written by its number."""
     text = json.dumps(arguments, ensure_ascii=False, indent=2)
-    return "".join(sign if sign.isprintable() or sign == "\n" else _numbered(sign) for sign in text)
+    return "\n".join(map(plainly, text.split("\n")))
+
+
+def plainly(line: str) -> str:
+    """A line in which nothing hides, and which is one: what cannot be seen is written by its number."""
+    return "".join(sign if sign.isprintable() else _numbered(sign) for sign in line)
 
 
 def approval_words(approval: Approval) -> str:

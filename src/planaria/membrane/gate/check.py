@@ -54,6 +54,21 @@ def check(
     return _in_scope(tool, bound, authority, context)
 
 
+def still(registry: Registry, tool: Tool, bound: dict[str, Any], context: Context) -> Passed | Failed:
+    """Look at a call once more that has waited for a person: the tool may be gone, or be another."""
+    now = registry.tools.get(tool.name)
+    if now is not tool and (
+        now is None
+        or (now.description, now.parameters, now.needs, now.source)
+        != (tool.description, tool.parameters, tool.needs, tool.source)
+    ):
+        how = "is another now" if now is not None else "is gone"
+        return Failed(f"{tool.name} {how}: it changed while a person was asked; call it again")
+    if context.authority is None:
+        return Passed(tool, bound)
+    return _in_scope(tool, bound, context.authority, context)
+
+
 def _in_scope(tool: Tool, bound: dict[str, Any], authority: Authority, context: Context) -> Passed | Failed:
     place = place_of(context)
     held: list[Held] = []

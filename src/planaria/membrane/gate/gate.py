@@ -40,8 +40,8 @@ from planaria.cortex.telemetry.signal import Value
 from planaria.cortex.telemetry.span import span
 from planaria.membrane.authority import Authority, Refusal
 from planaria.membrane.events import ApprovalDecided, Missing, ToolFinished, ToolStarted
-from planaria.membrane.gate.approval import ask, asked, hold
-from planaria.membrane.gate.check import Passed, check, place_of
+from planaria.membrane.gate.approval import Hold, ask, asked, hold
+from planaria.membrane.gate.check import Passed, check, place_of, still
 from planaria.membrane.gate.guarding import closed_now, let_through
 from planaria.membrane.gate.loading import load_tools
 from planaria.membrane.gate.outcome import as_text, bounded, json_size, outcome_of, shortened, spoken
@@ -248,10 +248,26 @@ class Gate:
             if decision.refusal is not None:
                 end = self._finished(prepared, decision.refusal, 0.0)
                 return Ended(decision.refusal, (*decision.events, end))
+            if (changed := self._changed(prepared, prepared.tool, prepared.hold)) is not None:
+                end = self._finished(prepared, changed, 0.0)
+                return Ended(changed, (*decision.events, end))
             begins = [*prepared.begins, *decision.events]
             began = await patiently(lambda: Journal.append(self._journal, begins))
             ended = await self._run(prepared, prepared.tool)
             return msgspec.structs.replace(ended, began=tuple(began))
+
+    def _changed(self, prepared: Prepared, tool: Tool, held: Hold) -> Failed | None:
+        """Why a call that was approved is not the one that was shown any more."""
+        context = prepared.context
+        passed = still(self._registry, tool, prepared.bound, context)
+        if isinstance(passed, Failed):
+            return passed
+        if context.authority is None:
+            return None
+        again = hold(tool.name, passed.bound, passed.held, place_of(context)) if passed.held else held
+        if isinstance(again, Denied) or again.touched != held.touched:
+            return Failed(f"what {tool.name} touches changed while a person was asked; call it again")
+        return None
 
     async def _run(self, prepared: Prepared, tool: Tool) -> Ended:
         """Run a call that has begun."""

@@ -22,7 +22,7 @@ from planaria.membrane.mcp.offer import Answer, Changed, Offer, OfferedTool, Pro
 from planaria.membrane.schema_arguments import SchemaArguments
 from planaria.membrane.structured import BadSchema
 from planaria.membrane.tool import FAILED, Context, Done, Failed, Outcome, Tool
-from planaria.membrane.web.outside import outside
+from planaria.membrane.web.outside import outside, visible
 from planaria.otp import CallError, GenServer, NoProcess, broadcast, call, cast
 
 TOPIC = "mcp"
@@ -30,6 +30,10 @@ NEEDS = "mcp.call"
 READ, PROMPT = "read", "prompt"
 """The tools for a server's resources and prompts."""
 LONGEST_DESCRIPTION = 1_500
+LONGEST_WORDS = 500
+"""Characters of what a server says of one argument."""
+DEEPEST = 100
+"""Levels of a schema."""
 MOST_LISTED = 30
 """Resources and prompts that are named in a tool's description."""
 PATIENCE = 5.0
@@ -169,7 +173,7 @@ class McpServer(GenServer):
         return Tool(
             full,
             f"A tool of the MCP server {self.name}. It describes itself:\n{words}",
-            SchemaArguments(full, offered.schema),
+            SchemaArguments(full, told_plainly(offered.schema)),
             ("ok", FAILED),
             frozenset({NEEDS}),
             self._calling(offered.name),
@@ -236,12 +240,35 @@ class McpServer(GenServer):
         return function
 
 
+def told_plainly(schema: Any, depth: int = 0) -> Any:
+    """A server's schema as a model is shown it: its words without what is hidden in them, and not long.
+
+    Raises:
+        BadSchema: it is nested too deep.
+    """
+    if depth > DEEPEST:
+        raise BadSchema("its schema is nested too deep")
+    match schema:
+        case dict():
+            return {
+                name: visible(each)[:LONGEST_WORDS]
+                if name in ("title", "description") and isinstance(each, str)
+                else told_plainly(each, depth + 1)
+                for name, each in schema.items()
+                if name != "$comment" or not isinstance(each, str)
+            }
+        case list():
+            return [told_plainly(each, depth + 1) for each in schema]
+        case _:
+            return schema
+
+
 async def _outcome(server: str, asked: Any) -> Outcome:
     """What an answer of the server comes to."""
     try:
         answer: Answer = await asked
     except McpError as error:
-        return Failed(str(error), retry=True)
+        return Failed(outside(str(error), server_name(server)), retry=True)
     except NoProcess:
         return Failed(f"the MCP server {server} is being restarted", retry=True)
     text = outside(answer.text, server_name(server))

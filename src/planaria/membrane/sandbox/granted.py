@@ -141,6 +141,14 @@ def _taken(authority: Authority, name: str, garden: Path) -> Iterator[tuple[Path
                 yield _path(tree.parts if tree else _fixed(scope), garden), tree is not None
 
 
+def withheld(authority: Authority, name: str, garden: Path, folder: Path) -> str:
+    """What in a folder is denied, or granted only when a person is asked, relative to the garden; empty: nothing."""
+    for path, whole in _taken(authority, name, garden):
+        if (path != folder and path.is_relative_to(folder)) or (not whole and _touch(folder, [path])):
+            return os.path.relpath(path, garden)
+    return ""
+
+
 def _tree(scope: PathScope) -> _Tree | None:
     """The folder or file a scope means, if it means one."""
     fixed = _fixed(scope)

@@ -31,6 +31,8 @@ MOST_ATTEMPTS = 100
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 60.0
 _REQUEST = re.compile(rb"([A-Z]{1,16}) (\S{1,8192}) HTTP/1\.[01]\Z")
+_HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\Z")
+"""A header on a line of its own, no blank before its colon: others might read `Host :` as the host."""
 _URL = re.compile(r"http://([^/?#]+)([/?][^#]*)?", re.IGNORECASE)
 _DROPPED = (b"proxy-", b"connection:", b"keep-alive:", b"host:", b"upgrade:", b"te:")
 _NOWHERE = Place(Path("/"))
@@ -201,7 +203,7 @@ async def _head(stream: Stream) -> tuple[bytes, bytes]:
 def _read(head: bytes) -> tuple[bytes, str, list[bytes]]:
     line, *headers = head.split(b"\r\n")
     found = _REQUEST.match(line)
-    if found is None or any(b"\n" in each or b"\r" in each or b"\0" in each for each in headers):
+    if found is None or not all(_HEADER.match(each) for each in headers):
         raise Refused("400 Bad Request", "this is no HTTP/1.1 request to a proxy")
     try:
         return found[1], found[2].decode("ascii"), headers

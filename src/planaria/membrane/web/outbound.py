@@ -8,12 +8,13 @@ followed by hand and checked alike. The environment's proxies are not used, sinc
 Does badly: one connection per request, no cookies, HTTP/1.1 only.
 """
 
+import codecs
 import ipaddress
 import re
 import socket
 import zlib
 from collections.abc import Callable, Mapping
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import httpx2
 import msgspec
@@ -22,6 +23,9 @@ from planaria.membrane.scopes.addresses import Address, is_public
 from planaria.otp import run_blocking, timeout
 
 AGENT = "planaria"
+LONGEST_URL = 2_000
+"""Characters of an address a redirect leads to."""
+_IN_URLS = "%:/?#[]@!$&'()*+,;=-._~"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -129,8 +133,15 @@ async def _follow(
             target = page.headers.get("location")
             if page.status not in _REDIRECTS or not target or method not in ("GET", "HEAD"):
                 return page
-            url = urljoin(url, target)
+            url = _plain(urljoin(url, target))
     raise FetchFailed(f"{seen} redirects more than {rules.max_redirects} times, lastly to {url}")
+
+
+def _plain(url: str) -> str:
+    """An address as it is told to a model, which a stranger has written: without words, and not long."""
+    if len(url) > LONGEST_URL:
+        raise FetchFailed(f"a redirect leads to an address of {len(url)} characters")
+    return quote(url, safe=_IN_URLS)
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
@@ -268,7 +279,23 @@ class _Inflater:
 
 _CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"""<\?xml[^>]{0,200}encoding\s*=\s*["']([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
+_CODECS = re.compile(
+    r"utf_(?:8|8_sig|16|16_le|16_be|32|32_le|32_be)|ascii|latin_1|iso8859_\d+|cp\d+|koi8_[rtu]|kz1048|mac_\w+|tis_620"
+    r"|ptcp154|big5(?:hkscs)?|gb2312|gbk|gb18030|hz|euc_\w+|shift_jis\w*|iso2022_\w+|johab"
+)
+"""Encodings of texts. Python knows others, some of which take hours for a page."""
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+def _codec(said: str) -> str:
+    """The encoding a page says it has, if it is one of texts."""
+    try:
+        name = codecs.lookup(said).name.replace("-", "_")
+    except LookupError:
+        return "utf-8"
+    if name in ("latin_1", "iso8859_1", "ascii"):
+        return "cp1252"  # as browsers read it
+    return name if _CODECS.fullmatch(name) else "utf-8"
 
 
 def decode(page: Page) -> str:
@@ -279,11 +306,9 @@ def decode(page: Page) -> str:
     told = _CHARSET.search(page.headers.get("content-type", "").encode())
     head = page.body[:2048]
     found = told or _XML_ENCODING.search(head) or _CHARSET.search(head)
-    for name in (found.group(1).decode() if found else "utf-8", "utf-8"):
+    for name in (_codec(found.group(1).decode()) if found else "utf-8", "utf-8"):
         try:
-            text = page.body.decode(
-                "cp1252" if name.lower() in ("iso-8859-1", "latin-1", "ascii", "us-ascii") else name
-            )
+            text = page.body.decode(name)
         except (LookupError, UnicodeDecodeError):
             continue
         return text
