@@ -19,7 +19,13 @@ FEWEST, MOST = 1.5, 8.0
 
 
 class Written(Protocol):
-    """An answer on its way."""
+    """An answer on its way.
+
+    Attributes:
+        model: what writes it, `provider/model`.
+    """
+
+    model: str
 
     @property
     def written(self) -> str:

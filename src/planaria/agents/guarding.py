@@ -62,10 +62,14 @@ def guard_name(session: str) -> str:
     return f"guard:{session.removeprefix('session:')}"
 
 
-def tripped(finding: Finding, turn: Turn) -> Tripped:
-    """A guard's finding about a turn."""
+def tripped(finding: Finding, turn: Turn, asking: str = "") -> Tripped:
+    """A guard's finding about a turn.
+
+    Args:
+        asking: the model that is asked just now, which the turn does not know of before it has answered.
+    """
     evidence = {"kind": finding.kind, **finding.evidence}
-    return Tripped(finding.cause, finding.words, evidence, model_of(turn))
+    return Tripped(finding.cause, finding.words, evidence, asking or model_of(turn))
 
 
 def model_of(turn: Turn) -> str:

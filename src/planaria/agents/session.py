@@ -688,7 +688,7 @@ class AgentProcess(GenServer):
             return
         if verdict.finding is not None:
             if verdict.step >= 0 or now() - self.moved >= self._desk.definition.guards.stall_seconds:
-                self._trip(turn, tripped(verdict.finding, turn))
+                self._trip(turn, tripped(verdict.finding, turn, self._asking()))
         elif verdict.step > self.cleared:
             self.cleared = verdict.step
             if not self.tasks:
@@ -795,6 +795,11 @@ class AgentProcess(GenServer):
         set_trace(self.turn.message.trace_id if self.turn else None)
         # Linked: however this process ends, what it has under way ends with it.
         self.tasks[Task.start(work, *args, under=self.tasks_name, label=label, link=True)] = label
+
+    def _asking(self) -> str:
+        """The model that is asked just now, `provider/model`; empty if none is."""
+        streaming = self._desk.drafts.streaming
+        return streaming.model if self.status == "thinking" and self.tasks and streaming is not None else ""
 
     def _show(self, status: Status, doing: str, cause_id: str | None = None, aloud: bool = False) -> None:
         """Let the room know; `aloud`: also what exactly it does, which is in no event."""

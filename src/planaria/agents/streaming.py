@@ -38,11 +38,12 @@ class Streaming:
     Attributes:
         shown: what was sent into the room of it.
         written: all of it that is written, also what waits to be sent; not its last word, which may be half a secret.
+        model: what writes it, `provider/model`; empty before it is asked.
         first: seconds to its first piece, 0.0 before; `whole`: to its last.
     """
 
     def __init__(self, desk: Desk, turn: Turn, step: int, again: str = "") -> None:
-        self.shown = ""
+        self.shown = self.model = ""
         self.first = self.whole = 0.0
         self._room = "" if desk.child is not None else room_name(desk.room)
         self._agent = desk.agent
@@ -71,6 +72,7 @@ class Streaming:
             ProviderError: as in `Provider.stream`.
         """
         self._begun = now()
+        self.model = f"{provider.name}/{request.model}"
         response = await push(provider, request, self._take)
         self.whole = now() - self._begun
         self.first = self.first or self.whole

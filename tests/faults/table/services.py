@@ -127,6 +127,16 @@ CASES = (
         waits=2.0,
         setting=Setting(front=("guards: {stall_seconds: 2}",)),
     ),
+    Case(
+        GROUP,
+        "the same, and the agent's record says to turn to another model",
+        _pings,
+        SECOND,
+        ("session.tripped", "restart.chosen"),
+        ("/traces/{trace}", "Nothing came of it"),
+        waits=2.0,
+        setting=Setting(front=("guards: {stall_seconds: 2}", "restart: [{on: stall, do: reroute}]")),
+    ),
     _other("wrong key, 401", "no_key", "authentication_failed", "another model is asked"),
     Case(
         GROUP,
