@@ -1,6 +1,7 @@
 """A stop ends the spending at once; what was said stays, and what was stopped is over."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from planaria.cortex.errors import StoreFailed
 from planaria.membrane.provider import TextDelta
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import self_
+from planaria.otp.sys import resume, suspend
 from planaria.rooms.message import RoomMessage
 from planaria.testing.models import Call, ScriptedProvider
 from tests.agents.support import SCOUT, SESSION, EndlessProvider, World, again, once
@@ -219,6 +221,33 @@ async def test_what_was_said_right_before_the_stop_is_stopped_with_it(world: Wor
     assert endless.begun == endless.left
 
 
+# --- while it is being restarted -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["/stop", "/stop @scout", "planaria stop"])
+@pytest.mark.parametrize("absent", [True, False], ids=["gone", "joining"])
+async def test_a_stop_reaches_a_session_that_is_being_restarted(world: World, how: str, absent: bool):
+    endless = await streaming(world, "half")
+    await world.post("two")
+    await world.node.settle()
+    held = "agents" if absent else "library"
+    await world.run(suspend, held)
+    await world.kill(SESSION)
+    word = how != "planaria stop"
+    asked: Any = world.post(how) if word else halt(world)
+    stopping = asyncio.ensure_future(asked)
+    await world.node.settle()
+    if word:
+        await world.post("three")
+    await world.run(resume, held)
+    await world.node.advance(3.0)
+    stopped: Any = await stopping
+    assert word or [(len(each.turns), each.problem) for each in stopped] == [(2, "")]
+    assert await world.answers() == ["(stopped by ada)"] * 2
+    # What was said after the word is not stopped: it is being answered.
+    assert endless.begun == (2 if word else 1)
+
+
 # --- any kill --------------------------------------------------------------------------------------------------------
 
 
@@ -230,11 +259,11 @@ async def test_a_stop_that_was_answered_holds_whatever_is_killed(world: World, n
     await world.node.settle()
     world.store.count = 0
     world.store.trap = killer([(number, SESSION, mode)])
-    (halted,) = await halt(world)
-    await world.until_answered(2) if not halted.problem else await world.node.advance(5.0)
-    if halted.problem:  # its process was killed over it: nobody was told that it is stopped, so ask again
-        await halt(world)
-        await world.until_answered(2)
+    # Killed over it, its next process is told again: whoever stops it need not ask twice.
+    stopping = asyncio.ensure_future(halt(world))
+    await world.until_answered(2)
+    (halted,) = await stopping
+    assert halted.problem == ""
     world.store.trap = None
     assert [text.rpartition("\n")[2] for text in await world.answers()] == ["(stopped by ada)"] * 2
     assert endless.begun == endless.left

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
@@ -163,6 +163,16 @@ class Overdue(msgspec.Struct, frozen=True):
     processes: tuple[Pid, ...]
 
 
+class Early(NamedTuple):
+    """A stop that came before the session knew what waits for it; see `_halt`. `answer`: who waits for it."""
+
+    by: str
+    mode: StopMode
+    why: str
+    before: int = 0
+    answer: Deferred[Halted] | None = None
+
+
 class AgentProcess(GenServer):
     """One agent in one room."""
 
@@ -222,6 +232,7 @@ class AgentProcess(GenServer):
         self.speaking = False  # whether the answer is on its way into the room
         self.halting: dict[Ref, Halting] = {}
         self.stopped: set[tuple[str, int]] = set()  # messages that were stopped before their turn began
+        self.early: list[Early] = []  # stops that came before it knew what waits for it
         subscribe(RECORDS)
         self.continue_with("introduce")
 
@@ -264,10 +275,14 @@ class AgentProcess(GenServer):
 
         Spending ends here and now; the answer comes when the journal has that it was stopped.
         """
+        if not self.entered:
+            answer: Deferred[Halted] = self.defer()
+            self.early.append(Early(by, mode, why, answer=answer))
+            return answer
         halting = self._halt(by, mode, why, waiting=True)
         if halting is None:
             return Halted(self.session)
-        answer: Deferred[Halted] = self.defer()
+        answer = self.defer()
         halting.answers.append(answer)
         return answer
 
@@ -303,8 +318,11 @@ class AgentProcess(GenServer):
         match message:
             case Delivery():
                 self._arrived(message)
-            case StopAsked(by=by, mode=mode, why=why):
-                self._halt(by, mode, why, waiting=True)
+            case StopAsked(by=by, mode=mode, why=why, before=before):
+                if self.entered:
+                    self._halt(by, mode, why, waiting=True, before=before)
+                elif before or self.child is not None:  # the room says it again with its place
+                    self.early.append(Early(by, mode, why, before))
             case Verdict():
                 self._judged(message)
             case Pulse():
@@ -376,6 +394,13 @@ class AgentProcess(GenServer):
         for delivery in (*waiting, *said):
             self._arrived(delivery)
         self._next()
+        early, self.early = self.early, []
+        for each in early:
+            halting = self._halt(each.by, each.mode, each.why, waiting=True, before=each.before)
+            if each.answer is not None and halting is None:
+                each.answer.reply(Halted(self.session))
+            elif each.answer is not None and halting is not None:
+                halting.answers.append(each.answer)
 
     def _learn(self, change: RecordChanged) -> None:
         """What the prompt tells of the garden and of the plan is as it was read, and as it was changed since."""
@@ -723,14 +748,21 @@ class AgentProcess(GenServer):
 
     # --- stopping -----------------------------------------------------------------------------------------------------
 
-    def _halt(self, by: str, mode: StopMode, why: str, waiting: bool) -> Halting | None:
+    def _halt(self, by: str, mode: StopMode, why: str, waiting: bool, before: int = 0) -> Halting | None:
         """End what is in hand, and what waits if it is meant too; None if there is nothing.
 
         An answer that is on its way into the room gets there.
+
+        Args:
+            before: given, the place in the room of the word that stops: what was said after it is not meant.
         """
-        self._halt_children(by, mode, why)
         turn = None if self.speaking or self.halting else self.turn
-        queued = [Turn(each.message, each.attempt) for each in self.queue] if waiting else []
+        if turn is not None and before and turn.message.seq > before:
+            turn = None
+        else:
+            self._halt_children(by, mode, why)
+        meant = [each for each in self.queue if waiting and not (before and each.message.seq > before)]
+        queued = [Turn(each.message, each.attempt) for each in meant]
         queued = [each for each in queued if (each.message.id, each.attempt) not in self.stopped]
         if turn is None and not queued:
             return next(iter(self.halting.values()), None)

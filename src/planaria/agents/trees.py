@@ -8,12 +8,23 @@ import msgspec
 from planaria.agents.definition import AgentDefinition
 from planaria.agents.events import SessionForked, session_name
 from planaria.agents.guarding import guard_name
+from planaria.agents.halting import PREFIX
 from planaria.agents.kinship import ChildAsked
 from planaria.agents.session import AgentProcess
 from planaria.cortex.event import Event
 from planaria.immune.guard import Guard
 from planaria.membrane.gate.gate import Gate
-from planaria.otp import ChildError, ChildSpec, DynamicSupervisor, Pid, child, dynamic, supervisor, whereis
+from planaria.otp import (
+    ChildError,
+    ChildSpec,
+    DynamicSupervisor,
+    Pid,
+    child,
+    dynamic,
+    node_,
+    supervisor,
+    whereis,
+)
 
 TREES = "agent_trees"
 """Registered name of who supervises all of them."""
@@ -91,6 +102,13 @@ def session_tree_name(agent: str, room: str) -> str:
 def agent_tree_name(agent: str) -> str:
     """Registered name of an agent's supervisor."""
     return f"agent:{agent}"
+
+
+def known_sessions() -> list[str]:
+    """Names of all sessions of the node, also of those that are being restarted at this moment."""
+    names = list(node_().names)
+    trees = [session_name(*name.split("@", 1)) for name in names if "@" in name and ":" not in name]
+    return list(dict.fromkeys((*trees, *(name for name in names if name.startswith(PREFIX)))))
 
 
 def tree_of(agent: str) -> Pid | None:

@@ -91,11 +91,17 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class StopAsked(msgspec.Struct, frozen=True):
-    """To a member: end what you do, and what waits for you. `mode`: `cancel` lets work unwind, `kill` does not."""
+    """To a member: end what you do, and what waits for you.
+
+    Attributes:
+        mode: `cancel` lets work unwind, `kill` does not.
+        before: the place of the word in the room, if it has one yet: what was said after it is not meant.
+    """
 
     by: str
     mode: Literal["cancel", "kill"] = "cancel"
     why: str = ""
+    before: int = 0
 
 
 def subject_of(author: str) -> str:

@@ -115,6 +115,7 @@ class Room(GenServer):
         self.topic = room_name(name)
         self.transcript_ = Transcript(name)
         self.present: dict[str, tuple[Pid, Any]] = {}
+        self.to_stop: dict[str, StopAsked] = {}  # what members that are not there will be told
         self.gone: dict[str, float] = {}  # members whose process is not there, and since when
         self.waiting: deque[Entry] = deque()
         self.writing: list[Entry] = []
@@ -214,13 +215,18 @@ class Room(GenServer):
         self._write(Entry(tuple(events), answer, span=span, former=former))
         return answer
 
-    def _stop(self, by: str, text: str) -> None:
-        """Tell those whom a `/stop` means."""
+    def _stop(self, by: str, text: str, place: int = 0) -> None:
+        """Tell those whom a `/stop` means; those that are being restarted, when they are back."""
         found = stop_asked(text, list(self.transcript_.members))
-        for agent in () if found is None else found[0]:
+        if found is None:
+            return
+        whom, why = found
+        for agent in whom:
             member = self.present.get(agent)
-            if member is not None and found is not None:
-                send(member[0], StopAsked(by, why=found[1]))
+            if member is not None:
+                send(member[0], StopAsked(by, why=why, before=place))
+            elif place:
+                self.to_stop[agent] = StopAsked(by, why=why, before=place)
 
     @call
     def say(
@@ -391,6 +397,8 @@ class Room(GenServer):
             demonitor(before[1], flush=True)
         self.present[agent] = (pid, monitor(pid))
         self.gone.pop(agent, None)
+        if (stop := self.to_stop.pop(agent, None)) is not None:
+            send(pid, stop)
         if self.transcript_.members.get(agent) is not host:
             self.transcript_.members[agent] = host
             joined = self._event(MemberJoined(agent, host), new_id())
@@ -406,6 +414,7 @@ class Room(GenServer):
         if agent not in self.transcript_.members:
             return
         self.gone.pop(agent, None)
+        self.to_stop.pop(agent, None)
         del self.transcript_.members[agent]  # at once: what is posted from now on is not for it
         trace_id = new_id()
         events = [self._event(MemberLeft(agent), trace_id)]
@@ -647,9 +656,8 @@ class Room(GenServer):
         set_trace(message.trace_id)
         broadcast(self.topic, message)
         if message.author_kind == "person" and not message.to:
-            self._stop(
-                message.author, message.text
-            )  # once more: what was said before it has now been delivered
+            # Once more: what was said before it has now been delivered.
+            self._stop(message.author, message.text, message.seq)
         for agent in message.to:
             member = self.present.get(agent)
             if member is not None:

@@ -6,9 +6,10 @@ import msgspec
 
 from planaria.agents.halting import PREFIX, Halted, Kind, Target
 from planaria.agents.stop import stop
+from planaria.agents.trees import known_sessions
 from planaria.nerve.methods.method import Channel, Services
 from planaria.nerve.protocol import ControlError
-from planaria.otp import CallError, node_, whereis
+from planaria.otp import CallError, whereis
 from planaria.rooms.rooms import list_rooms
 from planaria.workflows.engine import Workflows
 
@@ -54,7 +55,7 @@ async def _target(params: Stopping) -> Target:
     Raises:
         ControlError: there is no such thing, or several.
     """
-    sessions = [name for name in node_().names if name.startswith(PREFIX)]
+    sessions = known_sessions()
     agents = {name.removeprefix(PREFIX).partition("@")[0] for name in sessions}
     rooms = set(await list_rooms())
     if params.kind == "all" or (not params.kind and params.name == "all"):
