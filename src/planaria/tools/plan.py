@@ -55,7 +55,8 @@ async def set_plan(context: Context, items: list[str], goal: str = "") -> Done |
 
     def made(before: Record | None) -> str:
         known = {item.text: item.status for item in items_of(before.body)} if before is not None else {}
-        return renewed(
+        wanted: list[tuple[str, What]] = [(text, known.get(text, "open")) for text in texts]
+        return renewed("" if before is None else before.body, wanted)
             "" if before is None else before.body, [(text, known.get(text, "open")) for text in texts]
         )
 
