@@ -57,8 +57,6 @@ async def set_plan(context: Context, items: list[str], goal: str = "") -> Done |
         known = {item.text: item.status for item in items_of(before.body)} if before is not None else {}
         wanted: list[tuple[str, What]] = [(text, known.get(text, "open")) for text in texts]
         return renewed("" if before is None else before.body, wanted)
-            "" if before is None else before.body, [(text, known.get(text, "open")) for text in texts]
-        )
 
     return await _edit(place, front | ({"goal": goal} if goal else {}), made)
 
