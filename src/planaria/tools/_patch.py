@@ -4,6 +4,7 @@ Source: POSIX `diff -u`, and what `git diff` adds. A hunk must match in every li
 """
 
 import re
+from collections import Counter
 from typing import NamedTuple
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
@@ -77,7 +78,7 @@ def read_patch(text: str) -> list[FilePatch]:
             "this is no unified diff; begin with `--- a/file` and `+++ b/file`, then `@@ -1,3 +1,3 @@`"
         )
     names = [each.path for each in found]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    if twice := next((name for name, count in Counter(names).items() if count > 1), None):
         raise PatchError(f"{twice} is in the patch twice; put its hunks together")
     return found
 
