@@ -54,8 +54,9 @@ async def set_plan(context: Context, items: list[str], goal: str = "") -> Done |
     front = {"class": "plan", "agent": agent, "room": context.room or ""}
 
     def made(before: Record | None) -> str:
-        known = {item.text: item.status for item in items_of(before.body)} if before is not None else {}
-        wanted: list[tuple[str, What]] = [(text, known.get(text, "open")) for text in texts]
+        items = items_of(before.body) if before is not None else []
+        known: dict[str, What] = {item.text: item.status for item in items}
+        wanted = [(text, known.get(text, "open")) for text in texts]
         return renewed("" if before is None else before.body, wanted)
 
     return await _edit(place, front | ({"goal": goal} if goal else {}), made)
