@@ -10,13 +10,15 @@ from planaria.agents.halting import Halted, Target
 from planaria.agents.past.source import StoredSource
 from planaria.agents.stop import stop
 from planaria.cortex.durable.letters import DeadLettered
+from planaria.cortex.durable.questions import Questions
 from planaria.cortex.errors import StoreFailed
 from planaria.membrane.provider import TextDelta
 from planaria.membrane.tool import Context, Done, Failed, tool
-from planaria.otp import self_
+from planaria.otp import child, self_
 from planaria.otp.sys import resume, suspend
 from planaria.rooms.message import RoomMessage
 from planaria.testing.models import Call, ScriptedProvider
+from planaria.tools.people import ask
 from tests.agents.support import SCOUT, SESSION, EndlessProvider, World, again, once
 from tests.agents.test_divergence import assert_replayed_as_it_was, killer
 
@@ -219,6 +221,22 @@ async def test_what_was_said_right_before_the_stop_is_stopped_with_it(world: Wor
     await asyncio.gather(world.post("hello"), world.post("/stop"))
     assert (await the_answer(world)).text == "(stopped by ada)"
     assert endless.begun == endless.left
+
+
+async def test_what_a_stopped_turn_has_asked_people_is_asked_no_longer(world: World):
+    (world.garden / "agents" / "scout.md").write_text(SCOUT.replace("[work.*]", "[people.ask]"))
+    world.tools = (ask,)
+    script(world, Call("people.ask", {"question": "Shall I?", "options": ["yes", "no"]}))
+    await world.start()
+    await world.node.start(child(Questions, name="questions"))
+    await world.post()
+    await world.node.advance(1.0)
+    assert len(await world.run(Questions.pending, "questions")) == 1
+    await halt(world)
+    assert await world.run(Questions.pending, "questions") == ()
+    (withdrawn,) = await world.events("question.withdrawn", session=None)
+    assert (withdrawn.payload["by"], withdrawn.payload["why"]) == ("ada", "the turn was stopped")
+    assert (await the_answer(world)).text == "(stopped by ada)"
 
 
 # --- while it is being restarted -------------------------------------------------------------------------------------

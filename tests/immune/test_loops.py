@@ -1,5 +1,6 @@
 """Guards of thought: what is a loop, what is none, and how early it is told."""
 
+import time
 from typing import Any
 
 import pytest
@@ -127,6 +128,17 @@ def test_no_step_whatever_it_holds_breaks_the_guard(steps: list[Any]):
     trace = Trace(Thresholds())
     for each in steps:
         trace.add(each)
+
+
+@pytest.mark.parametrize(
+    "text", ["attempt" + " " * 5900, "request\n" + "\n" * 5900, "1" * 6000, "id: " * 1500]
+)
+def test_a_result_made_to_be_slow_is_compared_at_once(text: str):
+    began = time.process_time()
+    settled(text)
+    assert (
+        time.process_time() - began < 0.25
+    )  # of CPU: half a second while runs of spaces were left in, 2 ms since
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What a stop is aimed at, what is written of it, and what became of it."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,8 +9,10 @@ import msgspec
 from planaria.agents.desk import Desk, note
 from planaria.agents.guard_events import StopMode, TurnStopped
 from planaria.agents.turn import Turn
+from planaria.cortex.durable.questions import QuestionRefused, Questions
+from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import NewEvent
-from planaria.otp import Deferred
+from planaria.otp import CallError, Deferred
 
 type Kind = Literal["session", "agent", "room", "all"]
 
@@ -86,6 +88,7 @@ async def note_stops(
     Args:
         partial: what the first had said.
         ahead: events that are to be written first, some of which may be there already.
+    What people were asked in these turns is withdrawn: an answer would change nothing.
     """
     events = list(ahead)
     for number, turn in enumerate(turns):
@@ -94,3 +97,13 @@ async def note_stops(
         stopped = TurnStopped(turn.id, by, mode, why, "" if number else partial)
         events.append(desk.event(turn, stopped, turn.id))
     await note(events)
+    await _withdraw(desk, {turn.message.trace_id for turn in turns}, by)
+
+
+async def _withdraw(desk: Desk, traces: Set[str], by: str) -> None:
+    try:
+        for question in await Questions.pending("questions"):
+            if question.trace_id in traces and question.by == f"agent:{desk.agent}":
+                await Questions.withdraw("questions", question.id, by=by, why="the turn was stopped")
+    except (QuestionRefused, JournalUnavailable, CallError):
+        pass  # answered just now, or away: the stop holds, and a question that is left expires
