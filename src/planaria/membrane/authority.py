@@ -251,9 +251,11 @@ class Authority:
             found = rule.check(touch, what)
             if isinstance(found, Refusal):
                 return found
-            if (isinstance(found, Held) and not (isinstance(verdict, Held) and verdict.second_factor)) or (
-                isinstance(found, Allowed) and verdict is ALLOWED
-            ):
+            if isinstance(found, Held):
+                # Of several the one who stands furthest above is told, unless only one below wants a code.
+                if not isinstance(verdict, Held) or (found.second_factor and not verdict.second_factor):
+                    verdict = found
+            elif verdict is ALLOWED:
                 verdict = found
         return verdict
 
@@ -275,6 +277,11 @@ class Authority:
         """The grants of a capability, one of each layer that has one; those by default among them."""
         rules = [layer.rule(name) for layer in self.layers if layer.only is None]
         return [rule.grant for rule in rules if rule is not None]
+
+    def is_own(self, held: Held) -> bool:
+        """Whether it is the caller's own grant that has a person asked, and not one of somebody above it."""
+        own = {grant.where for grant in self.layers[-1].grants.values()}
+        return len(self.layers) == 1 or held.where in own or held.touch.capability == ""
 
     def lacks(self, name: str) -> list[Refusal]:
         """Why nothing can be done with a capability; empty if something can."""

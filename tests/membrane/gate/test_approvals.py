@@ -379,3 +379,19 @@ async def test_nothing_in_a_question_is_hidden_or_on_a_line_of_its_own(rig: Rig)
     assert "\u202e" not in question.text
     assert "\nDigest of this call: 0" not in question.text
     assert question.text.count("\n\nDigest of this call: ") == 1
+
+
+async def test_what_was_approved_for_an_agent_for_good_is_not_for_who_has_it_work_for_him(rig: Rig) -> None:
+    rig.call("git", "push")
+    await rig.asked()
+    await rig.answer("1", "always")
+    given, _ = read_grants({"shell.run": {"ask": ["git *"]}}, lambda name: "agents/other.md:2")
+    handed = Authority("agent:other", ["*"], given).narrowed(rig.authority(), "agent:scout")
+    rig.call("git", "push", id="2", session="session:other@garden/1", authority=handed)
+    (question,) = await rig.asked()
+    assert runs == [("git", "push")]
+    await rig.answer(str(question.number), "once")
+    alike = rig.authority().narrowed(rig.authority())
+    rig.call("git", "push", id="3", session="session:scout@garden/1", authority=alike)
+    assert await rig.asked() == ()
+    assert runs == [("git", "push")] * 3

@@ -217,6 +217,10 @@ class Gate:
         known = approved_of(self_().node).find(
             context.caller, name, context.session, held.touched, held.digest, held.proof
         )
+        authority = context.authority
+        if known is not None and not known.session and authority is not None:
+            # What was approved for an agent for good was not approved for whoever has it work for him.
+            known = known if all(map(authority.is_own, checked.held)) else None
         if known is not None:
             decided = ApprovalDecided(
                 *(context.call_id, name, "remembered", known.by, known.via, known.id, held.digest)
