@@ -56,8 +56,7 @@ async def set_plan(context: Context, items: list[str], goal: str = "") -> Done |
     def made(before: Record | None) -> str:
         items = items_of(before.body) if before is not None else []
         known: dict[str, What] = {item.text: item.status for item in items}
-        fresh: What = "open"
-        wanted = [(text, known.get(text, fresh)) for text in texts]
+        wanted: list[tuple[str, What]] = [(text, known.get(text, "open")) for text in texts]
         return renewed("" if before is None else before.body, wanted)
 
     return await _edit(place, front | ({"goal": goal} if goal else {}), made)
