@@ -13,6 +13,7 @@ from planaria.membrane.errors import AuthenticationFailed, OutOfCredit, Overload
 from planaria.membrane.provider import TextDelta, Usage
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import child
+from planaria.otp.sys import suspend
 from planaria.testing.models import Call, Calls, Fail, Say, ScriptedProvider
 from planaria.testing.node import TestNode
 from planaria.tools.session import result
@@ -221,6 +222,17 @@ async def test_a_killed_guard_takes_its_session_with_it_and_the_turn_goes_on(wor
 
 
 # --- too much at once, too long, an answer that spins ----------------------------------------------------------------
+
+
+async def test_a_guard_that_hangs_is_restarted_and_the_turn_goes_on(world: World):
+    provider = script(world, *[Call("work.read", {"what": f"w{n}"}) for n in range(4)], "done")
+    await world.start()
+    await world.run(suspend, "guard:scout@garden")
+    await world.post()
+    await world.node.advance(9.0)
+    assert len(provider.requests) == 3
+    assert await world.until_answered() == ["done"]
+    assert len(provider.requests) == 5
 
 
 async def test_of_too_many_calls_none_is_made(world: World):

@@ -99,6 +99,7 @@ from planaria.otp import (
     send_after,
     set_trace,
     subscribe,
+    whereis,
 )
 from planaria.records.library import TOPIC as RECORDS
 from planaria.records.scan import RecordChanged
@@ -121,7 +122,8 @@ KEEP_EVERY = 250
 """Turns after which the turns of the session are kept as a snapshot, for replays."""
 LOOK_EVERY = 32
 """Turns after which one is read from the journal once more before it is answered."""
-
+GUARD_TIME = 10.0
+"""Seconds a guard may take to judge; then it is held to hang, and is restarted, this session with it."""
 UNWINDING = 1.0
 """Seconds that work which was cancelled may take to clean up."""
 
@@ -155,6 +157,13 @@ class Again(msgspec.Struct, frozen=True):
     """To itself: go on with the turn after a pause."""
 
     turn: str
+
+
+class Unheard(msgspec.Struct, frozen=True):
+    """To itself: by now the guard has spoken about these steps."""
+
+    turn: str
+    steps: int
 
 
 class Overdue(msgspec.Struct, frozen=True):
@@ -318,6 +327,8 @@ class AgentProcess(GenServer):
         match message:
             case Delivery():
                 self._arrived(message)
+            case StopAsked(turn=turn) if turn and (self.child is None or self.child.turn != turn):
+                pass
             case StopAsked(by=by, mode=mode, why=why, before=before):
                 if self.entered:
                     self._halt(by, mode, why, waiting=True, before=before)
@@ -334,6 +345,9 @@ class AgentProcess(GenServer):
                 self._crashed(self.tasks.pop(ref), reason)
             case TaskDone(ref=ref) | Down(ref=ref) if ref in self.halting:
                 self._halted(self.halting.pop(ref), message)
+            case Unheard(turn=name, steps=steps):
+                if self.turn is not None and self.turn.id == name and self.cleared < steps == self.shown:
+                    self._restart_guard()
             case Overdue(processes=processes):
                 for process in processes:
                     exit_signal(process, "kill")
@@ -704,7 +718,15 @@ class AgentProcess(GenServer):
         if first < steps:
             self.shown = steps
             Guard.look(self.guard, turn.id, watched, guards, first, steps_seen(self._desk.gate, turn, first))
+            send_after(GUARD_TIME, self.pid, Unheard(turn.id, steps))
         return True
+
+    def _restart_guard(self) -> None:
+        """Nobody else would: while it hangs, it does not see either that nothing comes of the turn."""
+        guard = whereis(self.guard)
+        if guard is not None and not self.tasks and not self.halting:
+            self._show("waiting", "its guard does not answer, and is restarted")
+            exit_signal(guard, "kill")
 
     def _judged(self, verdict: Verdict) -> None:
         """The guard has spoken, about the steps it was shown or about the time that passed."""
@@ -760,7 +782,8 @@ class AgentProcess(GenServer):
         if turn is not None and before and turn.message.seq > before:
             turn = None
         else:
-            self._halt_children(by, mode, why)
+            # One that is only interrupted keeps what other turns have set to work.
+            self._halt_children(by, mode, why, turn.id if turn is not None and not waiting else "")
         meant = [each for each in self.queue if waiting and not (before and each.message.seq > before)]
         queued = [Turn(each.message, each.attempt) for each in meant]
         queued = [each for each in queued if (each.message.id, each.attempt) not in self.stopped]
@@ -802,12 +825,12 @@ class AgentProcess(GenServer):
         if left:
             send_after(UNWINDING, self.pid, Overdue(tuple(left)))
 
-    def _halt_children(self, by: str, mode: StopMode, why: str) -> None:
+    def _halt_children(self, by: str, mode: StopMode, why: str, turn: str) -> None:
         below = f"{self.session}/"
         for name in list(node_().names):
             if name.startswith(below):
                 try:
-                    send(name, StopAsked(by, mode, why))
+                    send(name, StopAsked(by, mode, why, turn=turn))
                 except NoProcess:
                     pass  # it has ended just now
 
