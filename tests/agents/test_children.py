@@ -371,6 +371,30 @@ async def test_what_is_taken_from_a_child_or_its_parent_while_it_works_is_taken_
     assert {call for _, call in family.book.runs} == {ends[0]["call_id"]}
 
 
+async def test_an_interrupt_leaves_alone_what_another_turn_has_set_to_work(family: World):
+    call = Call("agents.ask", {"agent": "helper", "task": "look", "wait": False})
+    cast(
+        family,
+        scout=[call, "They are at it.", Call("work.once", {}), "Yes?", "Found it, they say."],
+        helper=[Call("work.again", {"what": "x"}), "found it"],
+    )
+    family.book.held = {"again", "once"}
+    services = with_household(family.garden, Gate(family.tools), {Book: family.book})
+    work = child(Work, {CHILD: Handler(children(services))}, name="work")
+    await family.node.start(supervisor(family.tree(), work, name="all", strategy="rest_for_one"))
+    await family.node.advance(0.5)
+    await family.post("go")
+    assert await family.until_answered() == ["They are at it."]
+    await family.post("and now this")
+    await family.node.settle()
+    await family.post("/interrupt stop that")
+    await family.node.advance(5.0)
+    family.book.release()
+    await family.node.advance(60.0)
+    (end,) = await finished(family)
+    assert (end.outcome, end.text) == ("answered", "found it")
+
+
 async def test_children_end_with_the_turn_that_is_stopped(family: World):
     cast(
         family,

@@ -96,12 +96,14 @@ class StopAsked(msgspec.Struct, frozen=True):
     Attributes:
         mode: `cancel` lets work unwind, `kill` does not.
         before: the place of the word in the room, if it has one yet: what was said after it is not meant.
+        turn: given, only children that this turn of their parent asked for are meant.
     """
 
     by: str
     mode: Literal["cancel", "kill"] = "cancel"
     why: str = ""
     before: int = 0
+    turn: str = ""
 
 
 def subject_of(author: str) -> str:
