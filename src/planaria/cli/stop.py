@@ -92,4 +92,5 @@ def _end_node(garden: Path, as_json: bool) -> None:
     if as_json:
         output.print_json({"stopped": True})
     else:
-        click.echo("stopped")
+        click.echo("stopped: the node, with all its agents; `planaria up` goes on where they stood")
+        click.echo("to end only what one of them does: `planaria stop NAME`", err=True)
