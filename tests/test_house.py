@@ -38,7 +38,17 @@ OTP_ROOMS = ("kernel", "io", "servers", "isolation", "supervision", "flow", "obs
 CORTEX = (
     *("errors", "query", "event", "event_type", "redact", "tallies", "chronicle_events", "store"),
     *("telemetry", "codec", "stores"),
-    *("follower", "journal_tasks", "journal", "patience", "fold", "folded", "chronicle", "node_lease", "secrets"),
+    *(
+        "follower",
+        "journal_tasks",
+        "journal",
+        "patience",
+        "fold",
+        "folded",
+        "chronicle",
+        "node_lease",
+        "secrets",
+    ),
     *("upkeep", "live", "durable"),
 )
 """The files and rooms of `cortex`, lowest first: what everybody speaks of, what a journal is made of, the journal and

@@ -61,7 +61,9 @@ def settled(text: str) -> str:
     if len(text) > LONGEST:
         half = LONGEST // 2
         text = f"{text[:half]} … {len(text)} … {text[-half:]}"
-    text = _SPACE.sub(" ", text.lower()).strip()  # first: on long runs of spaces the patterns take half a second
+    text = _SPACE.sub(
+        " ", text.lower()
+    ).strip()  # first: on long runs of spaces the patterns take half a second
     for pattern, mask in _MASKS:
         text = pattern.sub(mask, text)
     return text

@@ -11,8 +11,8 @@ import anyio
 import httpx2
 import mcp
 import mcp.types as types
-from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.client.streamable_http import streamable_http_client
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 
 from planaria import __version__
 from planaria.membrane.mcp.offer import Answer, Offer, OfferedPrompt, OfferedResource, OfferedTool, Target
