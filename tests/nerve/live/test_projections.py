@@ -98,6 +98,15 @@ async def test_what_an_agent_does_is_told_from_question_to_answer(node: TestNode
     assert (row.status, row.doing) == ("acting", "calls web.fetch")
     assert (row.tokens_in, row.tokens_out, row.cost_micro) == (100, 7, 42)
 
+    row = take("approval.asked", call_id="c", tool="web.fetch", arguments={})
+    assert (row.status, row.doing) == ("waiting", "waits for a person to approve web.fetch")
+    sessions.kernel_event(
+        ProcessStarted(node.spawn(_nothing), SESSION, "")
+    )  # the question is asked no second time
+    sessions.heard(TurnState("garden", "scout", "acting", question.id))
+    assert the_session(sessions).doing == "waits for a person to approve web.fetch"
+    row = take("approval.decided", call_id="c", tool="web.fetch", how="once")
+    assert (row.status, row.doing) == ("acting", "calls web.fetch")
     row = take("tool.started", call_id="c", tool="web.fetch", arguments={"url": "http://x.org"})
     assert row.doing == 'runs web.fetch("url":"http://x.org")'
     row = take("tool.finished", call_id="c", tool="web.fetch", branch="failed", error="no such page")

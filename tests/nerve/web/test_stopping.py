@@ -1,6 +1,8 @@
 """The buttons that stop: a room, a session; and what guards saw, on its page."""
 
 from planaria.agents.halting import Halted
+from planaria.nerve.live.sessions import SessionRow
+from planaria.nerve.web.pages import rooms
 from planaria.otp import GenServer, call
 from tests.nerve.web.garden import visiting
 
@@ -38,3 +40,17 @@ async def test_a_stop_that_may_not_hold_is_an_alarm(tmp_path):
         told = (await visit.post("/rooms/garden/stop")).text
         assert "not certain to be kept: the journal is away" in told
         assert "alarm" in told
+
+
+async def test_a_room_that_is_opened_shows_who_is_at_work_there(tmp_path, monkeypatch):
+    at_work = SessionRow("session:poet@garden", "poet", "garden", "waiting", "asks work/large", turn="M1~2")
+    others = (
+        SessionRow("session:poet@den", "poet", "den", "thinking", turn="M2"),
+        SessionRow("session:idler@garden", "idler", "garden"),
+    )
+    monkeypatch.setattr(rooms, "session_rows", lambda node: [at_work, *others])
+    async with visiting(tmp_path) as visit:
+        page = (await visit.get("/rooms/garden")).text
+    assert page.count("said agent streaming") == 1
+    assert "is waiting: asks work/large" in page
+    assert 'hx-post="/sessions/poet@garden/stop"' in page

@@ -81,7 +81,7 @@ class _Session:
         self.turn = self.author = self.asked = self.saying = self.model = self.last_error = self.trace_id = ""
         self.guard = ""
         self.trips = 0
-        self.questioned = False  # whether a person is asked how it goes on
+        self.held = ""  # what it waits for a person to say
         self.asking = False  # whether a model call has begun and not ended
         self.step = self.turns = self.failures = self.tokens_in = self.tokens_out = self.cost_micro = 0
         self.waiting: dict[str, str] = {}  # message -> author
@@ -106,8 +106,8 @@ class _Session:
 
     def goes_on(self) -> str:
         """What a restarted process does: it was begun before, and is in no event a second time."""
-        if self.questioned:
-            return _MODES["ask"]
+        if self.held:
+            return self.held
         return _RUNS if self.tools else _ASKS if self.asking else "goes on with its turn"
 
     def row(self) -> SessionRow:
@@ -257,7 +257,7 @@ class Sessions(Projected):
         message = str(payload.get("message", ""))
         attempt = payload.get("attempt", 1)
         session.turn = message if attempt == 1 else f"{message}~{attempt}"
-        session.guard, session.questioned = "", False
+        session.guard = session.held = ""
         session.turn_since, session.trace_id, session.step = event.at, event.trace_id, 0
         session.author, session.asked = self.said.get(message) or (str(payload.get("author", "")), "")
         session.waiting.pop(message, None)
@@ -296,6 +296,14 @@ class Sessions(Projected):
         session.tools[str(payload.get("call_id", ""))] = payload
         session.now("acting", _RUNS, event.at)
 
+    def _approval_asked(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        session.held = f"waits for a person to approve {payload.get('tool', '')}"
+        session.now("waiting", session.held, event.at)
+
+    def _approval_decided(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
+        session.held = ""
+        session.now("acting", f"calls {payload.get('tool', '')}", event.at)
+
     def _tool_finished(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
         session.tools.pop(str(payload.get("call_id", "")), None)
         if not session.tools and session.turn:
@@ -322,7 +330,7 @@ class Sessions(Projected):
     def _chosen(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
         mode = str(payload.get("mode", ""))
         done = _MODES.get(mode, mode)
-        session.questioned = mode == "ask"
+        session.held = done if mode == "ask" else ""
         session.guard = f"{session.guard} → {done} ({payload.get('why', '')})"
         session.now("waiting", done, event.at)
 
@@ -334,7 +342,7 @@ class Sessions(Projected):
         session.cost_micro += payload.get("cost_micro") or 0
 
     def _guided(self, session: _Session, payload: dict[str, Any], event: Event) -> None:
-        session.questioned = False
+        session.held = ""
         said = ": ".join(filter(None, (str(payload.get("option", "")), str(payload.get("text", "")))))
         session.guard = f"{session.guard} → {payload.get('by') or 'nobody'} said {said or 'nothing'}"
         session.now("thinking", "goes on as it was told", event.at)
@@ -422,6 +430,8 @@ _TAKE: dict[str, Callable[[Sessions, _Session, dict[str, Any], Event], None]] = 
     "model.requested": Sessions._requested,
     "model.responded": Sessions._responded,
     "model.failed": Sessions._failed,
+    "approval.asked": Sessions._approval_asked,
+    "approval.decided": Sessions._approval_decided,
     "tool.started": Sessions._tool_started,
     "tool.finished": Sessions._tool_finished,
     "turn.finished": Sessions._turn_finished,

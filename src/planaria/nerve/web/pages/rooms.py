@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from planaria.agents.turn import message_of_turn
 from planaria.cortex.event import new_id
 from planaria.nerve.show import clip
+from planaria.nerve.trace.doing import masked, session_rows
 from planaria.nerve.web.forms import read_form
 from planaria.nerve.web.live import LiveResponse
 from planaria.nerve.web.markdown import to_html
@@ -51,11 +53,13 @@ class ReplyLine(msgspec.Struct, frozen=True):
         piece: which stretch of it is being written, from 1; 0 between two, -1 after one that was taken back, which is
             struck out.
         pieces: how many it had.
+        stop: where a click ends it.
     """
 
     dom: str
     author: str
     doing: str
+    stop: str
     piece: int = 0
     pieces: int = 0
 
@@ -144,7 +148,14 @@ class RoomFeed:
         """The talk as it was when the stream began, and who is there now."""
         if self.messages is None:
             self.messages = tuple(self._seen(message) for message in await self._read())
-        talk: dict[str, object] = {"messages": self.messages, "replies": ()}
+            # Who was at work before the page was opened would else be seen with its next sign of life only.
+            redactor = self.site.services.redactor
+            for row in (masked(each, redactor) for each in session_rows(self.site.node)):
+                if row.room == self.name and row.turn and row.status not in (RESTING, "down"):
+                    message, _ = message_of_turn(row.turn)
+                    reply = self._reply(row.agent, message, _doing(row.status, row.doing))
+                    self.writing[reply.dom] = reply
+        talk: dict[str, object] = {"messages": self.messages, "replies": tuple(self.writing.values())}
         people = self._people(await Room.members(self._pid()))
         return [
             Part("people", "_room_people.html", {"people": people}, people),
@@ -194,7 +205,7 @@ class RoomFeed:
         reply = self.writing.get(dom)
         begun = ""
         if reply is None:
-            reply = ReplyLine(dom, delta.author, "is answering")
+            reply = self._reply(delta.author, delta.cause_id, "is answering")
             begun = self._begin(reply)
         struck = ""
         if delta.again and reply.pieces:
@@ -221,17 +232,20 @@ class RoomFeed:
         dom = _reply_id(turn.agent, turn.cause_id)
         if turn.state == RESTING:
             return partial(f"#{dom}", "delete", "") if self.writing.pop(dom, None) is not None else ""
-        reply, doing = self.writing.get(dom), f"is {turn.state}" + (f": {turn.doing}" if turn.doing else "")
+        reply, doing = self.writing.get(dom), _doing(turn.state, turn.doing)
         if reply is None:
-            return self._begin(ReplyLine(dom, turn.agent, doing))
+            return self._begin(self._reply(turn.agent, turn.cause_id, doing))
         if turn.state == "acting":
             self.writing[dom] = msgspec.structs.replace(reply, piece=0)
         return partial(f"#{dom} .doing", "textContent", str(Markup.escape(f"· {doing}")))
 
     def _begin(self, reply: ReplyLine) -> str:
         self.writing[reply.dom] = reply
-        values = {"reply": reply, "stop": f"/sessions/{quote(reply.author)}@{quote(self.name)}/stop"}
-        return partial("#transcript", "beforeend", self.site.renderer.text("_reply.html", values))
+        return partial("#transcript", "beforeend", self.site.renderer.text("_reply.html", {"reply": reply}))
+
+    def _reply(self, agent: str, cause_id: str | None, doing: str) -> ReplyLine:
+        stop = f"/sessions/{quote(agent)}@{quote(self.name)}/stop"
+        return ReplyLine(_reply_id(agent, cause_id), agent, doing, stop)
 
     def _people(self, members: Sequence[str]) -> tuple[PersonLine, ...]:
         people = []
@@ -322,6 +336,10 @@ def _composer(
 ) -> dict[str, object]:
     # The id is made with the form, so that sending twice (a double click, a retry) is one message.
     return {"room": room, "draft": draft, "client_id": client_id or new_id(), "error": error}
+
+
+def _doing(state: str, doing: str) -> str:
+    return f"is {state}: {doing}" if doing else f"is {state}"
 
 
 def _reply_id(author: str, cause_id: str | None) -> str:
