@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from planaria.agents.guard_events import RestartChosen, SessionHandedOff, SessionTripped, TurnGuided
+from planaria.agents.handoff import OWN
 from planaria.agents.past.source import StoredSource
 from planaria.cortex.durable.letters import DeadLettered
 from planaria.cortex.durable.questions import Questions
@@ -323,13 +324,13 @@ async def test_a_full_context_is_handed_on_by_the_agent_itself(world: World):
     assert world.node[SESSION] is not before
     (event,) = await world.events(SessionHandedOff.kind)
     note = SessionHandedOff.of(event)
-    assert (note.by, note.text, note.since, note.model) == ("model", NOTE, 2, "scripted")
+    assert (note.by, note.text, note.since, note.model) == ("model", f"{OWN}\n\n{NOTE}", 2, "scripted")
     assert note.cost_micro == 10 * 2 + 5 * 3
     asked = provider.requests[2].messages[-1].content
     assert "You called work.read" in asked
     assert note.references[0] in asked
     assert [message.role for message in provider.requests[3].messages] == ["system", "user"]
-    assert NOTE in system(provider)
+    assert f"{OWN}\n\n{NOTE}" in system(provider)  # what it repeats of a page is not for it to obey
     (seen,) = [SessionTripped.of(event) for event in await world.events(SessionTripped.kind)]
     assert (seen.cause, seen.evidence["assumed"], seen.evidence["window"]) == ("context", True, 128_000)
     assert "as its size is not known" in seen.words
@@ -360,7 +361,7 @@ async def test_a_note_that_fails_once_is_asked_for_again_and_all_of_it_is_on_the
     await world.post()
     assert await world.until_answered() == ["done"]
     (note,) = [SessionHandedOff.of(event) for event in await world.events(SessionHandedOff.kind)]
-    assert (note.by, note.text, note.usage.input_tokens) == ("model", NOTE, 1010)
+    assert (note.by, note.text, note.usage.input_tokens) == ("model", f"{OWN}\n\n{NOTE}", 1010)
     assert note.cost_micro == 1010 * 2 + 5 * 3
 
 
