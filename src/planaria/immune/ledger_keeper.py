@@ -10,6 +10,7 @@ a day or turn), `budget.day`; the same, as `Warned` and `Refused`, on the topic 
 Does badly: a snapshot needs an event in its own stream to hold on to, which `budget.day` gives it.
 """
 
+from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
@@ -291,7 +292,7 @@ async def _agents() -> list[Record]:
         return []  # a node without files
 
 
-async def _found(query: Query) -> Any:
+async def _found(query: Query) -> AsyncIterator[Event]:
     try:
         for event in await Journal.read("journal", query):
             yield event

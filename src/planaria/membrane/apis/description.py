@@ -137,7 +137,11 @@ class _Reader:
         if body is not None:
             properties[BODY], must = body
             required += [BODY] if must else []
-        arguments = {"type": "object", "properties": properties, "additionalProperties": False}
+        arguments: dict[str, Any] = {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+        }
         if required:
             arguments["required"] = required
         if self.defs:

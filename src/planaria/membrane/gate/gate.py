@@ -1,6 +1,7 @@
 """The gate: the one way a tool is called, whoever calls, and the one place that knows what a call came to.
 
-Registered → granted → arguments valid → `tool.started` → run → `tool.finished`. A value, not a process: it runs in the
+Registered → offered → arguments valid → within scope → breaker → budget → approval → `tool.started` → run →
+`tool.finished`. A value, not a process: it runs in the
 task that calls, so it ends with it. A call goes by its session and call id: one that has finished is never run again,
 whoever asks gets its outcome; of one that was started and not finished nobody knows whether it took effect, and the
 tool's `on_unknown` says what becomes of it (`unknown.py`). A first call reads nothing: the journal takes
@@ -15,8 +16,7 @@ or, to write the beginning or the end of a call in one append with events of the
     ended = await gate.execute(prepared)
     await Journal.append("journal", [*ended.events, requested])
 
-Breaker, budget and sandbox are not here yet; nothing that needs a sandbox is offered, so tools in the garden's
-`tools/*.py` are not loaded.
+The sandbox is the tool's: what runs programs runs them there, within the authority in its context.
 Emits in `context.session`: `tool.started`, `tool.repeated`, `tool.finished`. A call refused before it ran emits only
 the last.
 """

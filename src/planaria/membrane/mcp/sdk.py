@@ -3,7 +3,7 @@
 Needs the extra `mcp`; imported in the OS process of a connection only.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ type Heard = Callable[[], None]
 
 
 @asynccontextmanager
-async def connected(target: Target, heard: Heard) -> AsyncIterator[mcp.Client]:
+async def connected(target: Target, heard: Heard) -> AsyncGenerator[mcp.Client]:
     """A connection to a server, up while the block lasts.
 
     Args:
@@ -55,7 +55,7 @@ async def connected(target: Target, heard: Heard) -> AsyncIterator[mcp.Client]:
 
 
 @asynccontextmanager
-async def _transport(target: Target) -> AsyncIterator[Any]:
+async def _transport(target: Target) -> AsyncGenerator[Any]:
     if target.command:
         program, *arguments = target.command
         # The library adds PATH, HOME and the like, and nothing of a key.

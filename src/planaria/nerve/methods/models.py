@@ -123,7 +123,7 @@ def _request(params: Routing, services: Services) -> Request:
 
 def abilities_of(words: tuple[str, ...]) -> frozenset[Ability]:
     """Abilities by their names; raises `ControlError` for what is none."""
-    found = frozenset(ability for ability in ABILITIES if any(word == ability for word in words))
+    found: frozenset[Ability] = frozenset(ability for ability in ABILITIES if ability in words)
     if unknown := sorted(set(words) - found):
         raise ControlError("bad_request", f"no ability {unknown[0]!r}", f"abilities: {', '.join(ABILITIES)}")
     return found

@@ -12,7 +12,7 @@ from starlette.routing import Route
 import planaria.membrane.models.router as router
 from planaria.config.settings import ModelSettings
 from planaria.immune.breakers import breakers_of
-from planaria.membrane.models.catalogue import ABILITIES, TIERS
+from planaria.membrane.models.catalogue import ABILITIES, TIERS, Ability
 from planaria.membrane.models.directory import TOPIC, models_now
 from planaria.nerve.model_desk import ModelDesk
 from planaria.nerve.model_views import (
@@ -175,7 +175,7 @@ async def _told(site: Site, request: Request, said: str, act: Callable[[], Await
 
 
 async def _way(desk: ModelDesk, wish: Wish) -> Way:
-    needs = frozenset(ability for ability in ABILITIES if any(word == ability for word in wish.needs))
+    needs: frozenset[Ability] = frozenset(ability for ability in ABILITIES if ability in wish.needs)
     tokens = int(wish.tokens) if wish.tokens.isdecimal() and len(wish.tokens) < 12 else 0
     request = router.Request(wish.wanted or None, needs, tokens, local_only=wish.local)
     view = await desk.route(request)
