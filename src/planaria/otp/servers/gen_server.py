@@ -498,7 +498,9 @@ class GenServer:
     def __unname(self) -> None:
         process = self._kernel_process
         if process.name is not None:
-            process.node.names.pop(process.name, None)
+            # One that was killed comes here late: the name may be its successor's by now.
+            if process.node.names.get(process.name) is process:
+                del process.node.names[process.name]
             process.name = None
 
 
