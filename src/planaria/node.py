@@ -119,21 +119,6 @@ def tree(
             name="records",
             strategy="rest_for_one",
         ),
-        floor(
-            child(Breakers, settings.breakers, name="breakers"),
-            child(Ledger, settings.budget, settings.zone, name="ledger"),
-            name="immune",
-        ),
-        floor(
-            child(
-                ModelDirectory, settings.models, environ, latest, True, Secrets(key, redactor), name="models"
-            ),
-            child(Calls, permits, name="calls"),
-            child(Approvals, name="approvals"),
-            child(SecondFactor, Secrets(key, redactor), garden.name, name="second_factor"),
-            own_tools.tree(garden, gate, {Redactor: redactor}),
-            name="membrane",
-        ),
         child(Pruner, policy_of(settings.journal.retention), name="pruner"),
         supervisor(
             floor(
@@ -147,6 +132,27 @@ def tree(
             *apis.tree(settings.apis, garden, gate, environ),
             *mcp.tree(settings.mcp, garden, gate, environ, {Redactor: redactor}, Secrets(key, redactor)),
             supervisor(
+                floor(
+                    child(Breakers, settings.breakers, name="breakers"),
+                    child(Ledger, settings.budget, settings.zone, name="ledger"),
+                    name="immune",
+                ),
+                floor(
+                    child(
+                        ModelDirectory,
+                        settings.models,
+                        environ,
+                        latest,
+                        True,
+                        Secrets(key, redactor),
+                        name="models",
+                    ),
+                    child(Calls, permits, name="calls"),
+                    child(Approvals, name="approvals"),
+                    child(SecondFactor, Secrets(key, redactor), garden.name, name="second_factor"),
+                    own_tools.tree(garden, gate, {Redactor: redactor}),
+                    name="membrane",
+                ),
                 rooms.tree(),
                 agents.tree(garden, gate, home),
                 workflows.tree(gate, garden, zone=settings.zone),
