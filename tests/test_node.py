@@ -237,12 +237,12 @@ async def test_every_floor_of_the_tree_runs_and_the_order_is_that_of_need(garden
     try:
         (root,) = [each for each in node.tree() if each.name == "node"]
         assert [child.id for child in root.children] == [
-            *("chronicle", "journal", "node_lease", "records", "immune", "membrane", "pruner", "floors"),
+            *("chronicle", "journal", "node_lease", "records", "pruner", "floors"),
         ]
         nerve, life = root.children[-1].children
         assert [child.id for child in nerve.children] == ["live", "metrics", "dashboard", "control"]
         assert [child.id for child in life.children] == [
-            *("room_floor", "agent_floor", "workflow_floor", "work_floor"),
+            *("immune", "membrane", "room_floor", "agent_floor", "workflow_floor", "work_floor"),
         ]
     finally:
         await node.stop()
