@@ -1,14 +1,19 @@
 """The keeper: files become agents, change them, end them; nothing that runs is disturbed without need."""
 
+import asyncio
+
 import pytest
 
+from planaria.agents.events import TurnStarted
 from planaria.agents.keeper import Agents
 from planaria.cortex.errors import StoreFull
+from planaria.cortex.query import Query
+from planaria.cortex.store import Stored
 from planaria.membrane.provider import ModelRequest
 from planaria.otp import Node
 from planaria.rooms.room import Room
 from planaria.testing.models import Call, ScriptedProvider
-from tests.agents.support import GARDEN, SCOUT, SESSION, World
+from tests.agents.support import GARDEN, SCOUT, SESSION, TrapStore, World
 
 
 def echo(request: ModelRequest) -> str:
@@ -141,6 +146,26 @@ async def test_becoming_host_is_told_to_the_room(echoing: World):
         SCOUT.replace("class: agent", "host: true").replace("You are scout", "I am keeper"),
     )
     assert (await ask(echoing)).startswith("I am keeper.")
+
+
+class NobodyJoins(TrapStore):
+    """Whoever looks whether a turn of its was begun, as an agent does before it joins, waits for ever."""
+
+    async def read(self, query: Query) -> list[Stored]:
+        if TurnStarted.kind in query.kinds:
+            await asyncio.Event().wait()
+        return await super().read(query)
+
+
+async def test_who_speaks_before_the_agents_have_come_reaches_them_all_the_same(world: World):
+    world.store = NobodyJoins()
+    (world.garden / "agents" / "mole.md").write_text(SCOUT)
+    await world.node.start(world.tree())
+    await world.post("@scout @mole hello")
+    for agent in ("scout", "mole"):
+        waiting = await world.run(Room.pending, GARDEN, agent)
+        assert [message.text for message in waiting] == ["@scout @mole hello"]
+    assert await world.answers() == []  # nobody was a stranger
 
 
 # --- restarts ------------------------------------------------------------------------------------------------------

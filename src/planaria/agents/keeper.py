@@ -245,6 +245,7 @@ class Agents(GenServer):
         try:
             for room in agent.rooms:
                 await Rooms.open("rooms", room)
+                await Room.enrol(room_name(room), agent.name, agent.host)
             await DynamicSupervisor.start_child(
                 TREES, agent_tree(agent, self.garden, self.gate, self.services)
             )

@@ -386,6 +386,13 @@ class Room(GenServer):
     # --- members --------------------------------------------------------------------------------------------------
 
     @call
+    def enrol(self, agent: str, host: bool = False) -> None:
+        """Make an agent a member before its process comes: what is said from now on reaches it when it joins."""
+        if agent not in self.present:
+            self.gone.setdefault(agent, now())
+        self._enter(agent, host)
+
+    @call
     def join(self, agent: str, pid: Pid, host: bool = False) -> list[Delivery]:
         """Become a member, or come back as one after a restart.
 
@@ -399,11 +406,14 @@ class Room(GenServer):
         self.gone.pop(agent, None)
         if (stop := self.to_stop.pop(agent, None)) is not None:
             send(pid, stop)
+        self._enter(agent, host)
+        return self.transcript_.deliveries(agent)
+
+    def _enter(self, agent: str, host: bool) -> None:
         if self.transcript_.members.get(agent) is not host:
             self.transcript_.members[agent] = host
             joined = self._event(MemberJoined(agent, host), new_id())
             self._write(Entry((joined,), keep=True))
-        return self.transcript_.deliveries(agent)
 
     @call
     def leave(self, agent: str) -> None:

@@ -16,11 +16,16 @@ from planaria.otp import CallError, receive, sleep
 from tests.crash.boundary import rest
 
 
-async def attend(is_over: Callable[[Sequence[Event]], bool]) -> list[Event]:
-    """Answer and replay what there is until all is over; the journal then. Subscribe to it before."""
+async def attend(is_over: Callable[[Sequence[Event]], bool], seen: list[Event] | None = None) -> list[Event]:
+    """Answer and replay what there is until all is over; the journal then. `seen` gets it as it was last read.
+
+    Subscribe to it before.
+    """
     while True:
         try:
             events = await Journal.read("journal")
+            if seen is not None:
+                seen[:] = events
             if is_over(events):
                 return events
             for question in rest.open_questions(events):

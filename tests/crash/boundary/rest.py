@@ -48,17 +48,25 @@ def answered(events: Sequence[Event]) -> list[str]:
     return found
 
 
-def is_over(events: Sequence[Event]) -> bool:
-    """Whether nothing is left to do."""
+def what_is_left(events: Sequence[Event]) -> list[str]:
+    """What is still to be done, in words; empty when all is over."""
     kinds = Counter(event.kind for event in events if not of_family(event))
     family = Counter(event.kind for event in events if of_family(event))
-    return (
-        kinds["turn.finished"] >= TURNS
-        and len(answered(events)) >= len(STEERED)
-        and family["turn.started"] == family["turn.finished"]
-        and kinds["workflow.run.finished"] >= 1
-        and sum(kinds[kind] for kind in WORK_ENDS) >= JOBS
-        and not open_ones(events, "work.submitted", WORK_ENDS)
-        and not open_questions(events)
-        and not open_letters(events)
-    )
+    left = {
+        f"{kinds['turn.finished']} of {TURNS} turns are finished": kinds["turn.finished"] < TURNS,
+        f"mother answered {answered(events)}": len(answered(events)) < len(STEERED),
+        f"her family has begun {family['turn.started']} turns and finished {family['turn.finished']}": (
+            family["turn.started"] != family["turn.finished"]
+        ),
+        "the run is not finished": not kinds["workflow.run.finished"],
+        f"fewer than {JOBS} jobs have ended": sum(kinds[kind] for kind in WORK_ENDS) < JOBS,
+        f"jobs {(jobs := open_ones(events, 'work.submitted', WORK_ENDS))} are open": bool(jobs),
+        f"questions {open_questions(events)} are open": bool(open_questions(events)),
+        f"letters {open_letters(events)} are open": bool(open_letters(events)),
+    }
+    return [words for words, is_so in left.items() if is_so]
+
+
+def is_over(events: Sequence[Event]) -> bool:
+    """Whether nothing is left to do."""
+    return not what_is_left(events)

@@ -19,6 +19,7 @@ import msgspec
 import planaria.node
 import planaria.tools
 from planaria.config.settings import load_settings
+from planaria.cortex.event import Event
 from planaria.cortex.stores.postgres.store import PostgresStore
 from planaria.cortex.stores.sqlite.store import SqliteStore
 from planaria.immune.ledger_keeper import Ledger
@@ -86,16 +87,21 @@ async def live(life: Life) -> End:
     async with Node("garden") as node:
         tree = planaria.node.tree(settings, garden, {}, lambda: None)
         await node.start(tree)
-        async with asyncio.timeout(PATIENCE):
-            return await node.run(work)
+        seen: list[Event] = []
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await node.run(partial(work, seen))
+        except TimeoutError:
+            left = "; ".join(rest.what_is_left(seen))
+            return End(False, fault=f"not at rest after {PATIENCE:g} s: {left}", events=seen)
 
 
-async def work() -> End:
-    """Ask, as a client that got no answer before; back when all is over."""
+async def work(seen: list[Event]) -> End:
+    """Ask, as a client that got no answer before; back when all is over. `seen`: the journal as last read."""
     subscribe("journal")
     for text, client_id in (*rest.POSTS, *rest.STEERED):
         await persist(partial(Room.post, "room:garden", "ada", text, client_id))
-    events = await attend(rest.is_over)
+    events = await attend(rest.is_over, seen)
     spent = {view.name: view.ever for view in await Ledger.views("ledger") if view.kind in CHARGED}
     return End(False, events=events, breaks=await broken_chains(), spent=spent)
 
