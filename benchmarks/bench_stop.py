@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from planaria.agents.halting import Target
+from planaria.agents.guard.halting import Target
 from planaria.agents.stop import stop
 from planaria.config.providers import ProviderSettings
 from planaria.config.settings import ModelSettings, Settings, WebSettings

@@ -60,6 +60,13 @@ MEMBRANE = (
     *("wire", "providers", "models", "calls", "sandbox", "web", "gate", "apis", "mcp", "garden_tools"),
 )
 """The files and rooms of `membrane`, lowest first: what everybody speaks of, models, then tools."""
+AGENTS = (
+    *("turn", "kinship", "definition", "prompt", "desk", "past", "thinking", "guard"),
+    *("session", "trees", "children", "later", "keeper", "stop"),
+)
+"""The files and rooms of `agents`, lowest first: what a turn is, what is sent, who thinks, who keeps whom."""
+IMMUNE = ("amount", "events", "notice", "pen", "guards", "ledger", "breakers")
+"""The files and rooms of `immune`, lowest first."""
 EVERYWHERE = frozenset({"__init__", "__main__"})  # the package's own files: `planaria.__version__`
 EVENT_LOOP_FLOORS = frozenset({"otp", "testing"})
 IMPORTERS = frozenset({"LazyModule", "import_module"})  # what they are given the name of, they import
@@ -159,10 +166,9 @@ def _room_faults(file: Path, module: str) -> Iterator[str]:
     match floor:
         case "otp" if len(rest) > 1:
             rooms, known = OTP_ROOMS, "OTP_ROOMS"
-        case "cortex" if rest != ["__init__"]:
-            rooms, known = CORTEX, "CORTEX"
-        case "membrane" if rest != ["__init__"]:
-            rooms, known = MEMBRANE, "MEMBRANE"
+        case "cortex" | "membrane" | "agents" | "immune" if rest != ["__init__"]:
+            known = floor.upper()
+            rooms = {"cortex": CORTEX, "membrane": MEMBRANE, "agents": AGENTS, "immune": IMMUNE}[floor]
         case _:
             return
     parts = module.split(".")
@@ -267,10 +273,10 @@ def test_an_import_that_should_not_be_is_named_with_its_line(tmp_path, file, tex
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("agents/agent.py", "from planaria.rooms.room import Room\nfrom planaria.otp import call"),
-        ("agents/agent.py", "from planaria.agents.prompt import Prompt\nfrom . import prompt"),
-        ("agents/agent.py", "from planaria import __version__"),
-        ("agents/agent.py", "def bridge():\n    import pydantic_ai"),
+        ("agents/session.py", "from planaria.rooms.room import Room\nfrom planaria.otp import call"),
+        ("agents/session.py", "from planaria.agents.prompt.prompt import Prompt\nfrom . import prompt"),
+        ("agents/session.py", "from planaria import __version__"),
+        ("agents/session.py", "def bridge():\n    import pydantic_ai"),
         ("otp/kernel/scheduler.py", "import asyncio\nfrom .process import Process"),
         ("cortex/journal.py", "from planaria.cortex.stores.stores_of import Stores"),
         ("cortex/durable/work.py", "from .job import Job\nfrom planaria.cortex.journal import Journal"),

@@ -20,8 +20,8 @@ from planaria.cortex.durable.questions import Questions
 from planaria.cortex.journal import Journal, JournalOptions
 from planaria.cortex.live.store import Live
 from planaria.cortex.redact import Redactor
-from planaria.immune.breaker_keeper import Breakers
-from planaria.immune.ledger_keeper import Ledger
+from planaria.immune.breakers.keeper import Breakers
+from planaria.immune.ledger.keeper import Ledger
 from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.process import Calls
 from planaria.membrane.gate.gate import Gate

@@ -44,8 +44,8 @@ from planaria.cortex.telemetry.log_writer import LogWriter
 from planaria.cortex.telemetry.logs import log_processes, logging_to
 from planaria.cortex.upkeep.pruner import Pruner
 from planaria.cortex.upkeep.retention import policy_of
-from planaria.immune.breaker_keeper import Breakers
-from planaria.immune.ledger_keeper import Ledger
+from planaria.immune.breakers.keeper import Breakers
+from planaria.immune.ledger.keeper import Ledger
 from planaria.immune.notice import NOTICE
 from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.process import Calls

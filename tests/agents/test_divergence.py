@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import planaria.agents.session as sessions
-from planaria.agents.events import ModelRequested, ModelResponded, SessionDiverged, TurnFinished
 from planaria.agents.past.replay import ledger_of, prompt_of, replay, step_of
 from planaria.agents.past.seed import trace_of_turn
 from planaria.agents.past.source import StoredSource
-from planaria.agents.request import canonical, digest_of
-from planaria.agents.state import compare, first_difference, state_digest
-from planaria.agents.turn import KINDS, Turn, take
+from planaria.agents.past.state import compare, first_difference, state_digest
+from planaria.agents.prompt.request import canonical, digest_of
+from planaria.agents.turn.events import ModelRequested, ModelResponded, SessionDiverged, TurnFinished
+from planaria.agents.turn.turn import KINDS, Turn, take
 from planaria.cortex.durable.letters import DeadLettered
 from planaria.cortex.errors import StoreFailed
 from planaria.cortex.event import Event

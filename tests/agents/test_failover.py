@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from planaria.agents.events import ModelDelayed, ModelFailed, ModelRequested, ModelResponded
 from planaria.agents.past.replay import replay
 from planaria.agents.past.source import JournalSource
+from planaria.agents.turn.events import ModelDelayed, ModelFailed, ModelRequested, ModelResponded
 from planaria.config.providers import LimitSettings, ModelDetails, ProviderSettings
 from planaria.config.settings import ModelSettings
 from planaria.cortex.event import Event

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from planaria.agents.events import TurnStarted
 from planaria.agents.keeper import Agents
+from planaria.agents.turn.events import TurnStarted
 from planaria.cortex.errors import StoreFull
 from planaria.cortex.query import Query
 from planaria.cortex.store import Stored

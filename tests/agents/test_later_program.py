@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from planaria.agents.events import FORKS, SessionForked, TurnFinished
 from planaria.agents.keeper import Agents
 from planaria.agents.past.replay import replay, step_of
 from planaria.agents.past.seed import SeedLost
 from planaria.agents.past.source import JournalSource, StoredSource
-from planaria.agents.turn import KINDS
+from planaria.agents.turn.events import FORKS, SessionForked, TurnFinished
+from planaria.agents.turn.turn import KINDS
 from planaria.cortex.durable.letters import DeadLettered
 from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from planaria.agents.events import ModelFailed, ModelRequested, TurnFinished, TurnStarted
 from planaria.agents.past.replay import replay
 from planaria.agents.past.source import JournalSource
+from planaria.agents.turn.events import ModelFailed, ModelRequested, TurnFinished, TurnStarted
 from planaria.cortex.durable.letters import DeadLettered
 from planaria.membrane.errors import Overloaded, StreamCut
 from planaria.membrane.provider import ToolCall, Usage

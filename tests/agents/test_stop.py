@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from planaria.agents.guard_events import TurnStopped
-from planaria.agents.halting import Halted, Target
+from planaria.agents.guard.halting import Halted, Target
 from planaria.agents.past.source import StoredSource
 from planaria.agents.stop import stop
+from planaria.agents.turn.guard_events import TurnStopped
 from planaria.cortex.durable.letters import DeadLettered
 from planaria.cortex.durable.questions import Questions
 from planaria.cortex.errors import StoreFailed

@@ -21,8 +21,8 @@ from planaria.cortex.durable.work import Handler, Work
 from planaria.cortex.journal import Journal
 from planaria.cortex.live.store import Live
 from planaria.cortex.redact import Redactor
-from planaria.immune.breaker_keeper import Breakers
-from planaria.immune.ledger_keeper import Ledger
+from planaria.immune.breakers.keeper import Breakers
+from planaria.immune.ledger.keeper import Ledger
 from planaria.membrane.gate.gate import Gate
 from planaria.nerve.control import serve_control
 from planaria.nerve.live import projections

@@ -4,8 +4,8 @@ from functools import partial
 
 from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
-from planaria.immune.breaker import Admitted
-from planaria.immune.breakers import breakers_of
+from planaria.immune.breakers.breaker import Admitted
+from planaria.immune.breakers.table import breakers_of
 from planaria.otp import node_
 
 SCOUT = "session:scout@garden"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from planaria.agents.halting import Halted
+from planaria.agents.guard.halting import Halted
 from planaria.otp import GenServer, call
 
 

@@ -21,8 +21,8 @@ import msgspec
 import pytest
 
 import planaria.node
-from planaria.agents.events import session_name
 from planaria.agents.session import AgentProcess
+from planaria.agents.turn.events import session_name
 from planaria.config.settings import load_settings
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal

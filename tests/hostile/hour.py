@@ -22,10 +22,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from planaria.agents.events import TurnFinished
-from planaria.agents.guard_events import SessionTripped
+from planaria.agents.turn.events import TurnFinished
+from planaria.agents.turn.guard_events import SessionTripped
 from planaria.cortex.fold import events_of
-from planaria.immune.ledger_keeper import Ledger
+from planaria.immune.ledger.keeper import Ledger
 from tests.hostile.agents import ROOM
 from tests.hostile.carriers import order_text, plant, said_by_another
 from tests.hostile.case import load_cases

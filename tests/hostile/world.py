@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from planaria.agents.events import ModelFailed, TurnFinished
-from planaria.agents.guard_events import SessionTripped
+from planaria.agents.turn.events import ModelFailed, TurnFinished
+from planaria.agents.turn.guard_events import SessionTripped
 from planaria.config.apis import ApiSettings
 from planaria.config.mcp import McpServerSettings, McpSettings
 from planaria.config.providers import ModelDetails, ProviderSettings

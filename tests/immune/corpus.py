@@ -6,7 +6,7 @@ Each is written out step by step from the way such turns go, with the volatile p
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from planaria.immune.loops import CallSeen, StepSeen
+from planaria.immune.guards.loops import CallSeen, StepSeen
 
 
 class Turn(NamedTuple):

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-import planaria.agents.turn as turns
+import planaria.agents.turn.turn as turns
 from planaria.agents.definition import AgentDefinition
-from planaria.agents.events import ModelResponded, TurnFinished
 from planaria.agents.past.stored import read_run
-from planaria.agents.prompt import choose, compose
-from planaria.agents.turn import Turn
+from planaria.agents.prompt.prompt import choose, compose
+from planaria.agents.turn.events import ModelResponded, TurnFinished
+from planaria.agents.turn.turn import Turn
 from planaria.cortex.event import Event
 from planaria.cortex.upkeep.portable import Unfit
 from planaria.membrane.tool import Context, Done, tool
@@ -62,7 +62,7 @@ def test_a_changed_prompt_is_found(monkeypatch: pytest.MonkeyPatch):
     def louder(agent: str, turn: Turn, shown: Any, system: str, *how: Any) -> Any:
         return compose(agent, turn, shown, system.upper(), *how)
 
-    monkeypatch.setattr("planaria.agents.request.compose", louder)
+    monkeypatch.setattr("planaria.agents.prompt.request.compose", louder)
     with pytest.raises(Differs, match="another prompt than the one sent") as found:
         replay(RUN)
     assert found.value.what == "prompt"

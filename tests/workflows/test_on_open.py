@@ -9,7 +9,7 @@ import pytest
 from planaria.config.breakers import BreakerPolicy, BreakerSettings
 from planaria.cortex.durable.letters import DeadLettered
 from planaria.cortex.journal import Journal
-from planaria.immune.breaker_keeper import Breakers
+from planaria.immune.breakers.keeper import Breakers
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.tool import Context, Done, Failed, Tool, tool
 from planaria.otp import child, supervisor

@@ -28,13 +28,13 @@ from planaria.agents.kinship import (
     child_stream,
     finished_id,
 )
-from planaria.agents.limits import TurnLimits
 from planaria.agents.session import AgentProcess
 from planaria.agents.trees import child_tree
+from planaria.agents.turn.limits import TurnLimits
 from planaria.config.budget import Limits
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import NewEvent
-from planaria.immune.ledger import AccountPath, Exhausted, accounts_of
+from planaria.immune.ledger.ledger import AccountPath, Exhausted, accounts_of
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.structured import BadSchema, check_schema
 from planaria.membrane.tool import Context

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from planaria.agents.arrivals import POLICIES
-from planaria.agents.limits import TurnLimits
+from planaria.agents.turn.arrivals import POLICIES
+from planaria.agents.turn.limits import TurnLimits
 from planaria.config.budget import NO_LIMITS, Limits
-from planaria.immune.budget import LimitsError, read_limits
-from planaria.immune.restart import RestartPolicy, read_policy
-from planaria.immune.thresholds import Thresholds, read_thresholds
+from planaria.immune.guards.restart import RestartPolicy, read_policy
+from planaria.immune.guards.thresholds import Thresholds, read_thresholds
+from planaria.immune.ledger.budget import LimitsError, read_limits
 from planaria.membrane.authority import Authority
 from planaria.membrane.grants import Grant, read_grants
 from planaria.records.errors import Problem
@@ -40,7 +40,7 @@ class AgentDefinition(msgspec.Struct, frozen=True):
         arrivals: what becomes of messages that arrive while it is at work.
         parallel: tools of one step that run at once.
         limits: what else bounds one turn.
-        prompt: tokens that parts of its prompt may have, by name, instead of `BUDGETS` in `agents/prompt.py`.
+        prompt: tokens that parts of its prompt may have, by name, instead of `BUDGETS` in `agents/prompt/prompt.py`.
         guards: when its guards speak up.
         restart: what a session of it does otherwise after they have, or after it has failed.
         privacy: `local`: only models on this machine or the private network are asked, whatever else is wished.

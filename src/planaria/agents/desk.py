@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from planaria.agents.definition import AgentDefinition
-from planaria.agents.drafts import Drafts
-from planaria.agents.events import SessionForked, TurnFinished, TurnStarted
 from planaria.agents.kinship import ChildAsked
-from planaria.agents.turn import Turn
+from planaria.agents.prompt.drafts import Drafts
+from planaria.agents.turn.events import SessionForked, TurnFinished, TurnStarted
+from planaria.agents.turn.turn import Turn
 from planaria.cortex.codec.prepare import encode_payload
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import FORMER_DIGITS, Event, NewEvent, former_id, repeatable_id

@@ -26,10 +26,10 @@ import msgspec
 
 from planaria.agents.children import with_household
 from planaria.agents.definition import AgentDefinition, AgentError, agent_name, bare_grants, read_agent
-from planaria.agents.events import SessionForked, session_name
 from planaria.agents.past.branches import Branches, read_branches
 from planaria.agents.session import AgentProcess, SessionView, WhoAmI
 from planaria.agents.trees import TREES, agent_tree, session_tree, session_tree_name, terminate, tree_of
+from planaria.agents.turn.events import SessionForked, session_name
 from planaria.membrane.gate.explain import GrantsView, explain
 from planaria.membrane.gate.gate import TOPIC as TOOLS
 from planaria.membrane.gate.gate import Gate, ToolsChanged

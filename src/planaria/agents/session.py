@@ -6,10 +6,10 @@ the transcript, or a failed call rests before the next try). All work is done by
 waits for can be looked at any time, and a kill ends the spending. What it knows of its turn is in the journal: killed,
 it takes the turn up where that stands.
 
-Turn-taking: messages that come during a turn are queued, taken in or interrupt it, see `arrivals.py`.
-Beside it stands its guard (`immune/guard.py`): when that finds that the turn goes nowhere, finding and choice are
-written (`guarding.py`), the process ends with them as its reason, and the next one folds what is to change.
-Emits in the journal, session `session:<agent>@<room>`: see `turn.py`; on the room's topic `TurnState`, `ReplyDelta`.
+Turn-taking: messages that come during a turn are queued, taken in or interrupt it, see `turn/arrivals.py`.
+Beside it stands its guard (`immune/guards/guard.py`): when that finds that the turn goes nowhere, finding and choice
+are written (`guard/guarding.py`), the process ends with them as its reason, and the next one folds what is to change.
+Emits in the journal, session `session:<agent>@<room>`: see `turn/`; on the room's topic `TurnState`, `ReplyDelta`.
 """
 
 from collections import deque
@@ -21,14 +21,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
-from planaria.agents.arrivals import INTERRUPTED, policy_of, to_collect, to_steer
-from planaria.agents.attempt import Doing, resting
-from planaria.agents.brief import GARDEN_FILES, Brief
 from planaria.agents.definition import AgentDefinition, AgentError, read_agent
 from planaria.agents.desk import Desk
-from planaria.agents.events import SessionForked, session_name
-from planaria.agents.guard_events import StopMode
-from planaria.agents.guarding import (
+from planaria.agents.guard.guarding import (
     LOOK_FROM,
     Chosen,
     Tripped,
@@ -40,16 +35,17 @@ from planaria.agents.guarding import (
     trip,
     tripped,
 )
-from planaria.agents.halting import Halted, Halting, note_stops
+from planaria.agents.guard.halting import Halted, Halting, note_stops
 from planaria.agents.kinship import ChildAsked, Layer
 from planaria.agents.past.ledgers import known_ledger
-from planaria.agents.plan import plan_path
-from planaria.agents.pressure import Pressed
-from planaria.agents.spans import OUTCOME, end_turn, turn_span
-from planaria.agents.state import compare
-from planaria.agents.think import Thought, think
-from planaria.agents.turn import Act, Action, Ask, Say, Think, ToolRun, Turn, next_action, take
-from planaria.agents.work import (
+from planaria.agents.past.state import compare
+from planaria.agents.prompt.plan import plan_path
+from planaria.agents.thinking.attempt import Doing, resting
+from planaria.agents.thinking.brief import GARDEN_FILES, Brief
+from planaria.agents.thinking.pressure import Pressed
+from planaria.agents.thinking.spans import OUTCOME, end_turn, turn_span
+from planaria.agents.thinking.think import Thought, think
+from planaria.agents.thinking.work import (
     Begun,
     Behind,
     Entered,
@@ -67,11 +63,15 @@ from planaria.agents.work import (
     say,
     stop,
 )
+from planaria.agents.turn.arrivals import INTERRUPTED, policy_of, to_collect, to_steer
+from planaria.agents.turn.events import SessionForked, session_name
+from planaria.agents.turn.guard_events import StopMode
+from planaria.agents.turn.turn import Act, Action, Ask, Say, Think, ToolRun, Turn, next_action, take
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.telemetry.span import NO_SPAN, Span
-from planaria.immune.guard import Guard, Pulse, Verdict
-from planaria.immune.restart import Cause
+from planaria.immune.guards.guard import Guard, Pulse, Verdict
+from planaria.immune.guards.restart import Cause
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.gate.prepared import Prepared
 from planaria.otp import (

@@ -6,10 +6,10 @@ A stopped message is over: it is not handled again, and its turn is `stopped`. M
 with it. Children of a session are stopped with it.
 """
 
-from planaria.agents.guard_events import StopMode
-from planaria.agents.halting import PREFIX, Halted, Target
+from planaria.agents.guard.halting import PREFIX, Halted, Target
 from planaria.agents.session import AgentProcess
 from planaria.agents.trees import known_sessions
+from planaria.agents.turn.guard_events import StopMode
 from planaria.otp import CallError, Task, now, sleep, whereis
 
 LONGEST = 10.0

@@ -6,13 +6,13 @@ from pathlib import Path
 import msgspec
 
 from planaria.agents.definition import AgentDefinition
-from planaria.agents.events import SessionForked, session_name
-from planaria.agents.guarding import guard_name
-from planaria.agents.halting import PREFIX
+from planaria.agents.guard.guarding import guard_name
+from planaria.agents.guard.halting import PREFIX
 from planaria.agents.kinship import ChildAsked
 from planaria.agents.session import AgentProcess
+from planaria.agents.turn.events import SessionForked, session_name
 from planaria.cortex.event import Event
-from planaria.immune.guard import Guard
+from planaria.immune.guards.guard import Guard
 from planaria.membrane.gate.gate import Gate
 from planaria.otp import (
     ChildError,

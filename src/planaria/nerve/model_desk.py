@@ -19,7 +19,7 @@ from planaria.cortex.journal import Journal
 from planaria.cortex.redact import Redactor
 from planaria.cortex.secrets import Secrets, SecretTooShort
 from planaria.cortex.stores.place import master_key
-from planaria.immune.breakers import breakers_of
+from planaria.immune.breakers.table import breakers_of
 from planaria.membrane.errors import BadAddress, ProviderError
 from planaria.membrane.models.changes import (
     SESSION,

@@ -6,7 +6,7 @@ import msgspec
 
 type AuthorKind = Literal["person", "agent", "workflow", "notice"]
 type Arrivals = Literal["queue", "steer", "collect", "interrupt"]
-"""What becomes of a message that arrives while its agent is at work; see `agents/arrivals.py`."""
+"""What becomes of a message that arrives while its agent is at work; see `agents/turn/arrivals.py`."""
 
 
 class RoomMessage(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ of the transcript is the order of acceptance.
 
 Whether a write that got no answer was done nobody knows; the next write finds out, and what came through is told then.
 
-Turn-taking: a member takes its messages one at a time, in order; other policies are its own (`agents/arrivals.py`).
+Turn-taking: a member takes its messages one at a time, in order; others are its own (`agents/turn/arrivals.py`).
 A start takes a snapshot (members, what waits) and reads what came after it; earlier messages are read when somebody
 asks for them. Snapshots are made every 1000 events and at an orderly stop.
 Does badly: the first start without a snapshot reads the whole stream. What waits for a member that never comes back is

@@ -15,14 +15,14 @@ from pathlib import Path
 import msgspec
 
 from planaria.agents.definition import AgentDefinition
-from planaria.agents.events import ModelRequested, ModelResponded, TurnFinished
 from planaria.agents.past.replay import ledger_of, names_of
 from planaria.agents.past.seed import trace_of_turn
 from planaria.agents.past.source import Source, StoredSource
 from planaria.agents.past.stored import at_once, read_run, sessions_of
-from planaria.agents.prompt import Told, assemble, choose, former_system_text, parts_of, system_text
-from planaria.agents.request import canonical, digest_of, read_specs, rebuilt, specs_text, talk_of
-from planaria.agents.turn import UNREADABLE, Act, Action, Ask, Say, Think, Turn, next_action, take
+from planaria.agents.prompt.prompt import Told, assemble, choose, former_system_text, parts_of, system_text
+from planaria.agents.prompt.request import canonical, digest_of, read_specs, rebuilt, specs_text, talk_of
+from planaria.agents.turn.events import ModelRequested, ModelResponded, TurnFinished
+from planaria.agents.turn.turn import UNREADABLE, Act, Action, Ask, Say, Think, Turn, next_action, take
 from planaria.cortex.event import Event
 from planaria.cortex.query import Query
 from planaria.membrane.events import ToolFinished, ToolStarted

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from planaria.agents.kinship import is_child
-from planaria.agents.plan import (
+from planaria.agents.prompt.plan import (
     LONGEST_ITEM,
     MOST_ITEMS,
     changed,

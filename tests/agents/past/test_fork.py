@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from planaria.agents.events import SessionForked
 from planaria.agents.keeper import Agents
 from planaria.agents.past.compare import Comparison, begin_at, compare_runs
 from planaria.agents.past.forking import editable, edited, free_name
@@ -12,6 +11,7 @@ from planaria.agents.past.ledgers import known_ledger
 from planaria.agents.past.replay import replay, run_of
 from planaria.agents.past.replayed import ReplayView, Run
 from planaria.agents.past.source import JournalSource
+from planaria.agents.turn.events import SessionForked
 from planaria.membrane.provider import ModelRequest, ModelResponse, ToolCall, Usage
 from planaria.nerve.methods.method import Nothing
 from planaria.nerve.methods.sessions import Forked, Forking, WhichBranch, fork, forks, remove_fork

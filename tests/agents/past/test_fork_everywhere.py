@@ -8,7 +8,7 @@ from planaria.agents.past.compare import begin_at, compare_runs
 from planaria.agents.past.replay import ledger_of, prompt_of, replay, run_of
 from planaria.agents.past.seed import trace_of_turn
 from planaria.agents.past.source import StoredSource
-from planaria.agents.turn import take
+from planaria.agents.turn.turn import take
 from planaria.membrane.errors import Overloaded
 from planaria.membrane.provider import ModelRequest
 from planaria.nerve.methods.sessions import Forking, fork

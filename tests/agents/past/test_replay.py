@@ -6,7 +6,6 @@ from functools import partial
 import msgspec
 import pytest
 
-from planaria.agents.events import ModelRequested
 from planaria.agents.past.compare import compare_runs
 from planaria.agents.past.ledger import SNAPSHOT, SNAPSHOT_VERSION, Ledger
 from planaria.agents.past.ledgers import known_ledger
@@ -14,9 +13,10 @@ from planaria.agents.past.replay import NoSuchStep, ledger_of, prompt_of, replay
 from planaria.agents.past.replayed import ReplayView, StepDetail
 from planaria.agents.past.seed import SeedLost, trace_of_turn
 from planaria.agents.past.source import JournalSource, StoredSource
-from planaria.agents.request import canonical
-from planaria.agents.state import plain
-from planaria.agents.turn import Turn, take
+from planaria.agents.past.state import plain
+from planaria.agents.prompt.request import canonical
+from planaria.agents.turn.events import ModelRequested
+from planaria.agents.turn.turn import Turn, take
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.membrane.errors import Overloaded
@@ -123,9 +123,9 @@ async def test_a_prompt_that_would_be_built_otherwise_is_told(talked: World, mon
         messages = compose(*args)  # type: ignore[arg-type]
         return (msgspec.structs.replace(messages[0], content="LOUD"), *messages[1:])
 
-    from planaria.agents.prompt import compose
+    from planaria.agents.prompt.prompt import compose
 
-    monkeypatch.setattr("planaria.agents.request.compose", louder)
+    monkeypatch.setattr("planaria.agents.prompt.request.compose", louder)
     views = (await replayed(talked)).steps
     assert {view.prompt for view in views if view.kind == "answer"} == {"changed"}
     assert "its digest is another" in views[1].problems[0]

@@ -7,9 +7,9 @@ import msgspec
 
 from planaria.config.budget import BudgetSettings
 from planaria.cortex.event import Event
-from planaria.immune.account import amount as amount_of
 from planaria.immune.amount import Amount
-from planaria.immune.book import Book
+from planaria.immune.ledger.account import amount as amount_of
+from planaria.immune.ledger.book import Book
 from tests.crash.boundary import rest
 from tests.crash.boundary.model import HELPED, MENDED, SAID, SEEN, TOLD, CaseModel
 

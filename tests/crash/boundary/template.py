@@ -22,7 +22,7 @@ from planaria.config.settings import load_settings
 from planaria.cortex.event import Event
 from planaria.cortex.stores.postgres.store import PostgresStore
 from planaria.cortex.stores.sqlite.store import SqliteStore
-from planaria.immune.ledger_keeper import Ledger
+from planaria.immune.ledger.keeper import Ledger
 from planaria.otp import Node, subscribe
 from planaria.rooms.room import Room
 from tests.crash.boundary import rest, world

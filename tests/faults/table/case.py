@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from planaria.agents.events import ModelFailed
+from planaria.agents.turn.events import ModelFailed
 from tests.faults.table.world import CALL, Setting, World, running
 
 ROUTINE = frozenset(

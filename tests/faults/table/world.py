@@ -19,8 +19,8 @@ from typing import Any
 
 import httpx2
 
-from planaria.agents.events import ModelFailed, ModelResponded
-from planaria.agents.guard_events import SessionHandedOff
+from planaria.agents.turn.events import ModelFailed, ModelResponded
+from planaria.agents.turn.guard_events import SessionHandedOff
 from planaria.config.breakers import BreakerPolicy, BreakerSettings
 from planaria.config.budget import BudgetSettings
 from planaria.config.mcp import McpServerSettings, McpSettings

@@ -13,10 +13,10 @@ from planaria.config.providers import LimitSettings, ProviderSettings
 from planaria.config.secret import Secret
 from planaria.config.settings import ModelSettings
 from planaria.immune.amount import Amount
-from planaria.immune.book import Book as Accounting
-from planaria.immune.breakers import BreakerTable, breakers_of
-from planaria.immune.ledger import AccountPath, Accounts
-from planaria.immune.reserving import Exhausted, Reservation
+from planaria.immune.breakers.table import BreakerTable, breakers_of
+from planaria.immune.ledger.book import Book as Accounting
+from planaria.immune.ledger.ledger import AccountPath, Accounts
+from planaria.immune.ledger.reserving import Exhausted, Reservation
 from planaria.membrane.calls.call import Listener, NoNotes, call_model
 from planaria.membrane.calls.exchange import Caller, Exchange, Waiting
 from planaria.membrane.calls.permits import Permits

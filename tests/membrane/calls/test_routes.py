@@ -3,7 +3,7 @@
 import pytest
 
 from planaria.config.breakers import BreakerSettings
-from planaria.immune.breakers import BreakerTable, breakers_of
+from planaria.immune.breakers.table import BreakerTable, breakers_of
 from planaria.membrane.calls.exchange import Exchange
 from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.routes import round_up

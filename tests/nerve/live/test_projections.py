@@ -7,11 +7,11 @@ import pytest
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal as JournalProcess
 from planaria.cortex.live.table import ALL, Select
-from planaria.immune.breaker import Admitted
-from planaria.immune.breaker_keeper import Breakers as BreakerKeeper
-from planaria.immune.breakers import breakers_of
-from planaria.immune.ledger import AccountPath, Amount, accounts_of
-from planaria.immune.ledger_keeper import Ledger
+from planaria.immune.breakers.breaker import Admitted
+from planaria.immune.breakers.keeper import Breakers as BreakerKeeper
+from planaria.immune.breakers.table import breakers_of
+from planaria.immune.ledger.keeper import Ledger
+from planaria.immune.ledger.ledger import AccountPath, Amount, accounts_of
 from planaria.membrane.calls.process import QueueChanged
 from planaria.nerve.live import projections
 from planaria.nerve.live.processes import Processes

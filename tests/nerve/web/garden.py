@@ -14,8 +14,8 @@ from planaria.config.settings import Settings, WebSettings, load_settings
 from planaria.cortex.durable.dead import Dead
 from planaria.cortex.durable.questions import Questions
 from planaria.cortex.journal import Journal
-from planaria.immune.breaker_keeper import Breakers
-from planaria.immune.ledger_keeper import Ledger
+from planaria.immune.breakers.keeper import Breakers
+from planaria.immune.ledger.keeper import Ledger
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.nerve.web.site import ModelLine, ModelsView
 from planaria.node import tree

@@ -4,8 +4,8 @@ from functools import partial
 
 from planaria.cortex.event import NewEvent
 from planaria.cortex.journal import Journal
-from planaria.immune.breaker_keeper import Breakers
-from planaria.immune.ledger import accounts_of
+from planaria.immune.breakers.keeper import Breakers
+from planaria.immune.ledger.ledger import accounts_of
 from tests.nerve.web.garden import Visit, read_until, visiting
 
 EVIL = '"><script>alert(1)</script>'

@@ -1,6 +1,6 @@
 """The buttons that stop: a room, a session; and what guards saw, on its page."""
 
-from planaria.agents.halting import Halted
+from planaria.agents.guard.halting import Halted
 from planaria.nerve.live.sessions import SessionRow
 from planaria.nerve.web.pages import rooms
 from planaria.otp import GenServer, call

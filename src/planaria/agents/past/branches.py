@@ -1,6 +1,6 @@
 """The branches of a garden: which there are, as the stream `forks` says."""
 
-from planaria.agents.events import FORKS, SessionForked, SessionRemoved
+from planaria.agents.turn.events import FORKS, SessionForked, SessionRemoved
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch
 from planaria.cortex.fold import events_of

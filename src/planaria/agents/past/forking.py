@@ -10,11 +10,11 @@ from collections.abc import Collection
 
 import msgspec
 
-from planaria.agents.events import SessionForked
 from planaria.agents.past.ledger import Ledger
 from planaria.agents.past.replay import Moment, NoSuchStep, moments, names_of
 from planaria.agents.past.seed import fork_of, trace_of_turn
 from planaria.agents.past.source import Source
+from planaria.agents.turn.events import SessionForked
 from planaria.membrane.provider import ModelResponse, ToolCall, Usage
 from planaria.rooms.message import RoomMessage
 

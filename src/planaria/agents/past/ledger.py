@@ -6,8 +6,8 @@ so erasing what somebody said needs no look at it. Kept as the snapshot `turns`.
 
 import msgspec
 
-from planaria.agents.events import ModelFailed, ModelResponded, TurnFinished, TurnStarted
-from planaria.agents.turn import message_of_turn
+from planaria.agents.turn.events import ModelFailed, ModelResponded, TurnFinished, TurnStarted
+from planaria.agents.turn.turn import message_of_turn
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch
 

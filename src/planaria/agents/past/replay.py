@@ -10,7 +10,6 @@ from typing import Literal
 
 import msgspec
 
-from planaria.agents.events import ModelFailed, ModelRequested, ModelResponded
 from planaria.agents.past.ledger import LEDGER_KINDS, Ledger, TurnRow
 from planaria.agents.past.replayed import (
     CallView,
@@ -25,9 +24,20 @@ from planaria.agents.past.replayed import (
 )
 from planaria.agents.past.seed import SeedLost, fork_of, trace_of_turn
 from planaria.agents.past.source import Source, stretch
-from planaria.agents.request import canonical, digest_of, read_specs, rebuilt
-from planaria.agents.state import plain, state_digest
-from planaria.agents.turn import Act, Ask, Think, ToolResult, Turn, model_label, next_action, place_of, take
+from planaria.agents.past.state import plain, state_digest
+from planaria.agents.prompt.request import canonical, digest_of, read_specs, rebuilt
+from planaria.agents.turn.events import ModelFailed, ModelRequested, ModelResponded
+from planaria.agents.turn.turn import (
+    Act,
+    Ask,
+    Think,
+    ToolResult,
+    Turn,
+    model_label,
+    next_action,
+    place_of,
+    take,
+)
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch, event_types
 from planaria.cortex.query import Query

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from planaria.agents.events import SessionForked
+from planaria.agents.turn.events import SessionForked
 from planaria.membrane.provider import Message
 
 

@@ -4,10 +4,10 @@ from functools import reduce
 
 import msgspec
 
-from planaria.agents.events import FORKS, SessionForked, TurnStarted
 from planaria.agents.kinship import ChildAsked, task_of
 from planaria.agents.past.source import Source
-from planaria.agents.turn import KINDS, UNREADABLE, Step, Turn, message_of_turn, place_of, take
+from planaria.agents.turn.events import FORKS, SessionForked, TurnStarted
+from planaria.agents.turn.turn import KINDS, UNREADABLE, Step, Turn, message_of_turn, place_of, take
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch
 from planaria.cortex.query import Query

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from planaria.agents.events import ModelRequested, ModelResponded, PartSize, Talk
 from planaria.agents.past.ledger import Ledger
 from planaria.agents.past.replay import NoSuchStep, names_of, prompt_of
 from planaria.agents.past.seed import trace_of_turn
 from planaria.agents.past.source import Source, stretch
-from planaria.agents.prompt import CHARACTERS, WHY, parts_of, shortened_places
-from planaria.agents.request import canonical, digest_of, read_specs, turn_room
-from planaria.agents.turn import Turn, take
+from planaria.agents.prompt.prompt import CHARACTERS, WHY, parts_of, shortened_places
+from planaria.agents.prompt.request import canonical, digest_of, read_specs, turn_room
+from planaria.agents.turn.events import ModelRequested, ModelResponded, PartSize, Talk
+from planaria.agents.turn.turn import Turn, take
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch
 from planaria.membrane.provider import Message

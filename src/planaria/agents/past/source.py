@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from planaria.agents.events import Talk
+from planaria.agents.turn.events import Talk
 from planaria.cortex.event import Event
 from planaria.cortex.event_type import EventMismatch
 from planaria.cortex.journal import Journal

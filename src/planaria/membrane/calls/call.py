@@ -2,8 +2,9 @@
 
     answer = await call_model(exchange, Request("light"), request, Caller("run:42"), notes)
 
-An agent's turn makes its attempts one by one (`agents/think.py`), since each is a step of its fold; both follow the
-same table. What each attempt came to is told to `notes`, which write it down where the caller keeps its events.
+An agent's turn makes its attempts one by one (`agents/thinking/think.py`), since each is a step of its fold; both
+follow the same table. What each attempt came to is told to `notes`, which write it down where the caller keeps its
+events.
 """
 
 from collections.abc import Sequence

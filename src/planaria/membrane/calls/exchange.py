@@ -13,9 +13,9 @@ from typing import Protocol
 import msgspec
 
 from planaria.immune.amount import Amount
-from planaria.immune.breaker import Admitted, Open
-from planaria.immune.breakers import BreakerTable, breakers_of
-from planaria.immune.ledger import AccountPath, Exhausted, accounts_of
+from planaria.immune.breakers.breaker import Admitted, Open
+from planaria.immune.breakers.table import BreakerTable, breakers_of
+from planaria.immune.ledger.ledger import AccountPath, Exhausted, accounts_of
 from planaria.membrane.calls.lane import Permit
 from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.process import wait_for_permit

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from planaria.immune.ledger import accounts_of
+from planaria.immune.ledger.ledger import accounts_of
 from planaria.membrane.calls.lane import NEVER, Lane, Permit, Waiter
 from planaria.membrane.calls.permits import CALLS, Freed, Permits
 from planaria.membrane.errors import HeldBack, ProviderError, QueueFull

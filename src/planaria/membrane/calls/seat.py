@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from planaria.immune.breaker import Admitted
-from planaria.immune.breakers import BreakerTable
-from planaria.immune.ledger import Accounts, Reservation
+from planaria.immune.breakers.breaker import Admitted
+from planaria.immune.breakers.table import BreakerTable
+from planaria.immune.ledger.ledger import Accounts, Reservation
 from planaria.membrane.calls.lane import Permit
 from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.process import TOPIC, view

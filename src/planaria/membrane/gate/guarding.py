@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from planaria.config.breakers import FailureClass
 from planaria.immune.amount import Amount
-from planaria.immune.breaker import Admitted, Open
-from planaria.immune.breakers import BreakerTable, breakers_of
-from planaria.immune.ledger import AccountPath, Accounts, Exhausted, Reservation, accounts_of
+from planaria.immune.breakers.breaker import Admitted, Open
+from planaria.immune.breakers.table import BreakerTable, breakers_of
+from planaria.immune.ledger.ledger import AccountPath, Accounts, Exhausted, Reservation, accounts_of
 from planaria.membrane.tool import Context, Denied, Done, Failed, HeldBack, Outcome, Tool
 from planaria.otp import self_
 

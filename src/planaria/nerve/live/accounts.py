@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from planaria.cortex.live.table import Row, Table
-from planaria.immune.account_views import AccountView, account_views
-from planaria.immune.ledger import accounts_of
+from planaria.immune.ledger.account_views import AccountView, account_views
+from planaria.immune.ledger.ledger import accounts_of
 from planaria.nerve.live.projected import Projected
 from planaria.otp import Node
 

@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from planaria.cortex.live.table import Row, Table
-from planaria.immune.breaker_keeper import BreakerView, breaker_views
-from planaria.immune.breakers import breakers_of
+from planaria.immune.breakers.keeper import BreakerView, breaker_views
+from planaria.immune.breakers.table import breakers_of
 from planaria.nerve.live.projected import Projected
 from planaria.otp import Node
 

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from planaria.agents.events import session_name
 from planaria.agents.keeper import Agents
+from planaria.agents.turn.events import session_name
 from planaria.cortex.durable.question import Closed, Question
 from planaria.cortex.durable.questions import Questions
 from planaria.cortex.errors import JournalUnavailable, SealError

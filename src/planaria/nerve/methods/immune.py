@@ -3,10 +3,10 @@
 import msgspec
 
 from planaria.cortex.errors import JournalUnavailable
-from planaria.immune.account_views import AccountView
-from planaria.immune.breaker_keeper import BreakerRefused, Breakers, BreakerView
-from planaria.immune.budget import LimitsError
-from planaria.immune.ledger_keeper import Ledger
+from planaria.immune.breakers.keeper import BreakerRefused, Breakers, BreakerView
+from planaria.immune.ledger.account_views import AccountView
+from planaria.immune.ledger.budget import LimitsError
+from planaria.immune.ledger.keeper import Ledger
 from planaria.nerve.methods.method import Channel, Nothing, Services
 from planaria.nerve.protocol import ControlError
 

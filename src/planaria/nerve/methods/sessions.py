@@ -6,7 +6,6 @@ the node.
 
 import msgspec
 
-from planaria.agents.events import FORKS, SessionForked, SessionRemoved
 from planaria.agents.keeper import Agents
 from planaria.agents.kinship import is_child
 from planaria.agents.past.forking import CannotFork, plan_fork
@@ -16,6 +15,7 @@ from planaria.agents.past.replayed import ReplayView, Run, StepDetail
 from planaria.agents.past.seed import SeedLost, forks_of
 from planaria.agents.past.sent import SentPrompt, sent
 from planaria.agents.past.source import JournalSource
+from planaria.agents.turn.events import FORKS, SessionForked, SessionRemoved
 from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import repeatable_id
 from planaria.cortex.journal import Journal

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from planaria.agents.halting import PREFIX, Halted, Kind, Target
+from planaria.agents.guard.halting import PREFIX, Halted, Kind, Target
 from planaria.agents.stop import stop
 from planaria.agents.trees import known_sessions
 from planaria.nerve.methods.method import Channel, Services

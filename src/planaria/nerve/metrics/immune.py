@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from planaria.immune.breaker_keeper import breaker_views
-from planaria.immune.breakers import breakers_of
-from planaria.immune.ledger import accounts_of
+from planaria.immune.breakers.keeper import breaker_views
+from planaria.immune.breakers.table import breakers_of
+from planaria.immune.ledger.ledger import accounts_of
 from planaria.otp import Node
 
 MICRO = 1_000_000

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from planaria.agents.events import PartSize, Talk
-from planaria.agents.prompt import WHY, parts_of
+from planaria.agents.prompt.prompt import WHY, parts_of
+from planaria.agents.turn.events import PartSize, Talk
 from planaria.cortex.event import Event
 from planaria.cortex.redact import Redactor
 from planaria.nerve.trace.prompt import talk_of, tool_names

@@ -10,11 +10,11 @@ from starlette.routing import Route
 
 from planaria.config.budget import Limits
 from planaria.cortex.errors import JournalUnavailable
-from planaria.immune.account_views import AccountView, LimitView
-from planaria.immune.breaker_keeper import BreakerRefused, Breakers, BreakerView
-from planaria.immune.budget import LimitsError
-from planaria.immune.ledger_keeper import Ledger
-from planaria.immune.reserving import spoken
+from planaria.immune.breakers.keeper import BreakerRefused, Breakers, BreakerView
+from planaria.immune.ledger.account_views import AccountView, LimitView
+from planaria.immune.ledger.budget import LimitsError
+from planaria.immune.ledger.keeper import Ledger
+from planaria.immune.ledger.reserving import spoken
 from planaria.nerve.web.forms import read_form
 from planaria.nerve.web.live import LiveResponse
 from planaria.nerve.web.parts import Part

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 import planaria.membrane.models.router as router
 from planaria.config.settings import ModelSettings
-from planaria.immune.breakers import breakers_of
+from planaria.immune.breakers.table import breakers_of
 from planaria.membrane.models.catalogue import ABILITIES, TIERS, Ability
 from planaria.membrane.models.directory import TOPIC, models_now
 from planaria.nerve.model_desk import ModelDesk

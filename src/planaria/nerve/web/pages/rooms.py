@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from planaria.agents.turn import message_of_turn
+from planaria.agents.turn.turn import message_of_turn
 from planaria.cortex.event import new_id
 from planaria.nerve.show import clip
 from planaria.nerve.trace.doing import masked, session_rows

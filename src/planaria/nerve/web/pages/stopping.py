@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from planaria.agents.halting import Halted, Target
+from planaria.agents.guard.halting import Halted, Target
 from planaria.agents.stop import stop
 from planaria.nerve.web.render import process_url
 from planaria.nerve.web.site import Site

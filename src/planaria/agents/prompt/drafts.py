@@ -1,0 +1,63 @@
+"""What a session has put together for its last prompt, so that equal instructions are put together and masked once.
+
+Owned by a session's process, used by the one task that makes its model call. Lost, it is made anew.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from planaria.agents.prompt.prompt import CHARACTERS, Told
+from planaria.agents.turn.events import PartSize
+from planaria.membrane.authority import Authority
+from planaria.membrane.provider import ModelRequest, Usage
+from planaria.membrane.tool import Tool
+
+ENOUGH = 200
+"""Tokens of a prompt from which on its usage tells something about characters."""
+FEWEST, MOST = 1.5, 8.0
+"""Characters of a token that are believed."""
+
+
+class Written(Protocol):
+    """An answer on its way.
+
+    Attributes:
+        model: what writes it, `provider/model`.
+    """
+
+    model: str
+
+    @property
+    def written(self) -> str:
+        """What there is of it, secrets masked."""
+        ...
+
+
+@dataclass(slots=True)
+class Drafts:
+    """The last system message, what it was made of, and the tools that were offered with it.
+
+    Attributes:
+        characters: of a token, as usage has shown so far.
+        window: tokens the model takes, for the catalogue, wish and models left out it was looked up with.
+        streaming: the answer that is written now, or was last.
+        rereading: what the session may do, and the same with its own results to read.
+    """
+
+    characters: float = CHARACTERS
+    told: Told | None = None
+    system: str = ""
+    sizes: tuple[PartSize, ...] = ()
+    offered: list[Tool] = field(default_factory=list)
+    tools: str = ""
+    window: tuple[object, object, int | None] = (None, None, None)
+    streaming: "Written | None" = None
+    rereading: tuple[Authority, Authority] | None = None
+
+    def measure(self, request: ModelRequest, usage: Usage) -> None:
+        """Learn from an answer how many characters a token has: half from this prompt, half from those before."""
+        if usage.input_tokens < ENOUGH:
+            return
+        sent = len(self.tools) + sum(len(message.content) for message in request.messages)
+        seen = min(max(sent / usage.input_tokens, FEWEST), MOST)
+        self.characters = (self.characters + seen) / 2

@@ -1,0 +1,1 @@
+"""Circuit breakers: one, the table of all for callers, and the process that keeps it."""

@@ -1,0 +1,1 @@
+"""Money, tokens and time: accounts, budgets, reservations, and the process that keeps them."""
