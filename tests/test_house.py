@@ -57,7 +57,19 @@ MEMBRANE = (
     *("ids", "provider", "errors", "structured", "capability", "scopes", "grants", "authority"),
     *("docstring", "parameters", "schema_arguments", "tool"),
     *("events", "commands"),
-    *("wire", "providers", "models", "calls", "sandbox", "web", "gate", "apis", "mcp", "garden_tools"),
+    *(
+        "wire",
+        "providers",
+        "models",
+        "calls",
+        "sandbox",
+        "web",
+        "search",
+        "gate",
+        "apis",
+        "mcp",
+        "garden_tools",
+    ),
 )
 """The files and rooms of `membrane`, lowest first: what everybody speaks of, models, then tools."""
 AGENTS = (

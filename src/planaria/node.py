@@ -53,6 +53,7 @@ from planaria.membrane.gate.gate import Gate, load_tools
 from planaria.membrane.gate.remembered import Approvals
 from planaria.membrane.gate.second_factor import SecondFactor
 from planaria.membrane.models.directory import Latest, ModelDirectory
+from planaria.membrane.search.service import lacking
 from planaria.nerve.control import serve_control
 from planaria.nerve.draw import tree_text
 from planaria.nerve.live import projections
@@ -69,6 +70,7 @@ from planaria.records.index import Index
 from planaria.records.library import Library
 from planaria.records.watcher import watch
 from planaria.rooms.asking import Asking
+from planaria.tools._services import services_of
 from planaria.workflows.messages import START
 
 floor = partial(supervisor, max_restarts=10, within=30.0)
@@ -91,12 +93,14 @@ def tree(
     """
     redactor = redactor or Redactor(environ, settings.secret_variables())
     key = master_key(garden)
-    gate = Gate(load_tools(planaria.tools))
+    gate = Gate(load_tools(planaria.tools), lacking=lacking(settings))
     options = JournalOptions(commit_interval=settings.journal.commit_interval)
     place = JournalPlace(settings.journal, garden, environ)
     latest = Latest()
     permits = Permits(settings.zone)
-    home = with_household(garden, gate, {Redactor: redactor, Permits: permits})
+    given = services_of(settings, environ, Secrets(key, redactor))
+    told: dict[type, object] = {Redactor: redactor, **given}
+    home = with_household(garden, gate, {**told, Permits: permits})
     models = partial(models_view, latest)
     link = partial(Dashboard.login_link, "dashboard")
     services = Services(
@@ -130,7 +134,7 @@ def tree(
                 name="nerve",
             ),
             *apis.tree(settings.apis, garden, gate, environ),
-            *mcp.tree(settings.mcp, garden, gate, environ, {Redactor: redactor}, Secrets(key, redactor)),
+            *mcp.tree(settings.mcp, garden, gate, environ, told, Secrets(key, redactor)),
             supervisor(
                 floor(
                     child(Breakers, settings.breakers, name="breakers"),
@@ -150,12 +154,12 @@ def tree(
                     child(Calls, permits, name="calls"),
                     child(Approvals, name="approvals"),
                     child(SecondFactor, Secrets(key, redactor), garden.name, name="second_factor"),
-                    own_tools.tree(garden, gate, {Redactor: redactor}),
+                    own_tools.tree(garden, gate, told),
                     name="membrane",
                 ),
                 rooms.tree(),
                 agents.tree(garden, gate, home),
-                workflows.tree(gate, garden, zone=settings.zone),
+                workflows.tree(gate, garden, given, settings.zone),
                 floor(
                     child(Questions, name="questions"),
                     child(Dead, name="dead"),

@@ -324,3 +324,69 @@ def test_a_level_or_format_there_is_not_is_refused() -> None:
     assert "log.level" in str(refused('[log]\nlevel = "loud"\n'))
     assert "log.format" in str(refused('[log]\nformat = "xml"\n'))
     assert "log.file" in str(refused('[log]\nfile = "~/node.log"\n'))
+
+
+def test_search_sandbox_and_hosts_near_by() -> None:
+    settings = parse_settings(
+        """
+[search]
+service = "searxng"
+base_url = "http://127.0.0.1:8888/"
+[sandbox]
+backend = "landlock"
+memory_mb = 1024
+read = ["/opt/node"]
+[web_access]
+private = ["NAS.local:8080", "192.168.1.5", "[fd12:0::1]:81"]
+""",
+        FILE,
+    )
+    assert settings.search.url == "http://127.0.0.1:8888"
+    assert (settings.sandbox.backend, settings.sandbox.memory_mb) == ("landlock", 1024)
+    assert settings.sandbox.read == ("/opt/node",)
+    assert settings.web_access.places() == {
+        ("nas.local", 8080),
+        ("192.168.1.5", 80),
+        ("192.168.1.5", 443),
+        ("fd12::1", 81),
+    }
+
+
+def test_the_variable_with_the_key_of_the_search_service_holds_a_secret() -> None:
+    settings = parse_settings('[search]\nservice = "brave"\nkey_env = "BRAVE_API_KEY"', FILE)
+    assert settings.search.url == "https://api.search.brave.com"
+    assert "BRAVE_API_KEY" in settings.secret_variables()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        ('[search]\nservice = "searxng"', "search.service", "'search.base_url' is missing"),
+        ('[search]\nbase_url = "http://a"', "search", "[search] names no service"),
+        ('[search]\nservice = "bing"', "search.service", "'search.service' is 'bing'"),
+        ('[search]\nservice = "brave"\nkey_env = "BSA-x1"', "search.key_env", "not the name of a variable"),
+        ('[search]\nservice = "searxng"\nbase_url = "http://a?q=1"', "search.base_url", "without ?"),
+        ("[sandbox]\nmemory_mb = 1", "sandbox.memory_mb", "16"),
+        ('[sandbox]\nbackend = "docker"', "sandbox.backend", "'sandbox.backend' is 'docker'"),
+        ('[sandbox]\nread = ["~/x"]', "sandbox.read", "absolute path"),
+        ('[sandbox]\nread = ["/"]', "sandbox.read", "name the folder"),
+        ('[sandbox]\nread = ["/proc/1"]', "sandbox.read", "name the folder"),
+        ('[sandbox]\nread = ["/srv"]', "sandbox.read", "apart from the garden"),
+        ('[sandbox]\nread = ["/srv/garden/code"]', "sandbox.read", "apart from the garden"),
+        ("[sandbox]\nmemory = 5", "sandbox.memory", "did you mean 'memory_mb'"),
+        ('[web_access]\nprivate = ["*.local"]', "web_access.private", "write one host and port"),
+        ('[web_access]\nprivate = ["10.0.0.0/8"]', "web_access.private", "write one host and port"),
+        ('[web_access]\nprivate = ["http://nas:80"]', "web_access.private", "write one host and port"),
+        ('[web_access]\nprivate = ["nas:*"]', "web_access.private", "write one host and port"),
+        ('[web_access]\nprivate = ["nas:0"]', "web_access.private", "write one host and port"),
+        ('[web_access]\nprivate = ["2130706433"]', "web_access.private", "write one host and port"),
+        ('[web_access]\nprivate = ["169.254.169.254"]', "web_access.private", "never fetched from"),
+        ('[web_access]\nprivate = ["[fe80::1]:80"]', "web_access.private", "never fetched from"),
+        ('[web_access]\nprivate = ["0.0.0.0:80"]', "web_access.private", "never fetched from"),
+    ],
+)
+def test_search_sandbox_and_hosts_near_by_that_cannot_work(text: str, key: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(text, Path("/srv/garden/planaria.toml"))
+    assert caught.value.key == key
+    assert said in str(caught.value)

@@ -4,8 +4,11 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from planaria.membrane.scopes.addresses import is_public
+from planaria.membrane.authority import Authority
+from planaria.membrane.grants import read_grants
+from planaria.membrane.scopes.addresses import Address, is_public
 from planaria.membrane.tool import Done
+from planaria.membrane.web import outbound
 from planaria.membrane.web.outbound import WebRules
 from planaria.tools import _apart
 from planaria.tools._worker import page_text
@@ -75,6 +78,74 @@ async def test_this_machine_and_its_network_are_refused_by_default(garden: Garde
         said = ("not a public address", "cannot be found", "is outside of net.fetch")
         assert any(words in failed.error for words in said)
     assert site.requests == []
+
+
+async def test_a_host_near_by_is_fetched_from_if_a_person_named_it_with_its_port(
+    garden: Garden, site: Site
+) -> None:
+    site.serve("/", b"moss", content_type="text/plain")
+    port = int(site.url.rpartition(":")[2])
+    garden.services[WebRules] = WebRules(private=frozenset({("127.0.0.1", port)}))
+    assert (await garden.done("web.fetch", url=site.url + "/")).value["text"] == "moss"
+    for other in (f"http://127.0.0.1:{port + 1}/", f"http://localhost:{port}/", f"http://2130706433:{port}/"):
+        assert "not a public address" in (await garden.failed("web.fetch", url=other)).error
+    assert len(site.requests) == 1
+
+
+async def test_what_is_named_is_for_whoever_may_fetch_from_it(garden: Garden, site: Site) -> None:
+    port = int(site.url.rpartition(":")[2])
+    garden.services[WebRules] = WebRules(private=frozenset({("127.0.0.1", port)}))
+    garden.authority = Authority("agent:scout", ["*"])
+    assert "is outside of net.fetch" in (await garden.failed("web.fetch", url=site.url + "/")).error
+    assert site.requests == []
+
+
+async def test_a_name_near_by_is_looked_up_once_and_never_leads_where_credentials_are(
+    garden: Garden, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leads: list[str] = []
+    asked: list[str] = []
+
+    def look_up(host: str, port: int) -> list[Address]:
+        asked.append(host)
+        return [ipaddress.ip_address(each) for each in leads]
+
+    monkeypatch.setattr(outbound, "_look_up", look_up)
+    site.serve("/", b"moss", content_type="text/plain")
+    port = int(site.url.rpartition(":")[2])
+    url = f"http://nas.local:{port}/"
+    garden.services[WebRules] = WebRules(private=frozenset({("nas.local", port), ("localhost", port)}))
+    garden.authority = Authority(
+        "agent:scout", ["*"], read_grants({"net.fetch": [f"nas.local:{port}", f"localhost:{port}"]})[0]
+    )
+    for bad in ("169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "100.100.100.200", "0.0.0.0"):
+        leads[:] = ["192.168.1.5", bad]
+        refused = (await garden.failed("web.fetch", url=url)).error
+        assert f"leads to {bad}" in refused and "[web_access]" not in refused
+    for here in (
+        "127.0.0.1",
+        "::1",
+        "::ffff:127.0.0.1",
+    ):  # whoever answers for the name must not lead to this machine
+        leads[:] = [here]
+        assert "not a public address" in (await garden.failed("web.fetch", url=url)).error
+    assert site.requests == []
+    asked.clear()
+    leads[:] = ["127.0.0.1"]
+    assert (await garden.done("web.fetch", url=f"http://localhost:{port}/")).branch == "ok"
+    assert asked == ["localhost"]
+    assert site.requests[0][1]["host"] == f"localhost:{port}"
+
+
+def test_a_private_address_may_be_reached_by_the_name_that_was_given_alone() -> None:
+    rules = WebRules(private=frozenset({("nas.local", 8080), ("fd12::1", 80)}))
+    near = ipaddress.ip_address("192.168.1.5")
+    assert outbound._may_reach("nas.local", 8080, near, rules)
+    assert outbound._may_reach("NAS.local.", 8080, near, rules)
+    assert outbound._may_reach("[fd12::1]", 80, ipaddress.ip_address("fd12::1"), rules)
+    assert not outbound._may_reach("nas.local", 80, near, rules)
+    assert not outbound._may_reach("x.nas.local", 8080, near, rules)
+    assert not outbound._may_reach("192.168.1.5", 8080, near, rules)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ Does badly: a key set in two places of the file is reported at the first.
     [apis.NAME]: services described with OpenAPI, as tools (`config/apis.py`)
     [mcp.servers.NAME], [mcp.clients.NAME]: tools of others, and others who use ours (`config/mcp.py`)
     [budget], [budget.garden], .agent, .room, .session, .provider: what may be spent (`config/budget.py`)
+    [sandbox]  what programs may use, and what holds them (`config/sandbox.py`)
+    [search]   the service that `web.search` asks (`config/search.py`)
+    [web_access]  private = ["nas.local:8080"]: hosts near by that tools may fetch from (`config/web_access.py`)
     [models]   default = "local/some-model", local_first = true
     [models.fallback]  heavy = ["medium"]      # what may stand in for a wish: `default`, a tier, a ref
     [models.providers.local]  kind = "openai", base_url = "http://127.0.0.1:8080/v1", api_key_env, models = [],
@@ -43,8 +46,11 @@ from planaria.config.database import check_address
 from planaria.config.errors import SettingsError
 from planaria.config.mcp import McpSettings
 from planaria.config.providers import ProviderSettings
+from planaria.config.sandbox import SandboxSettings
+from planaria.config.search import SearchSettings
 from planaria.config.toml_lines import KeyPath, key_lines
 from planaria.config.toml_reader import TomlReader, bad_toml, shown
+from planaria.config.web_access import WebAccessSettings, places_of
 
 FILE_NAME = "planaria.toml"
 
@@ -172,11 +178,14 @@ class Settings(msgspec.Struct, frozen=True):
     budget: BudgetSettings = BudgetSettings()
     mcp: McpSettings = McpSettings()
     apis: dict[str, ApiSettings] = {}
+    sandbox: SandboxSettings = SandboxSettings()
+    search: SearchSettings = SearchSettings()
+    web_access: WebAccessSettings = WebAccessSettings()
 
     def secret_variables(self) -> frozenset[str]:
         """Names of the environment variables that hold secrets."""
         names = {p.api_key_env for p in self.models.providers.values()} | {self.journal.database_env}
-        names |= {self.web.metrics_token_env, self.telemetry.otlp_headers_env}
+        names |= {self.web.metrics_token_env, self.telemetry.otlp_headers_env, self.search.key_env}
         names |= {each.token_env for each in self.mcp.servers.values()}
         names |= {each.key_env for each in self.apis.values()}
         names |= {name for each in self.mcp.servers.values() for name in each.env}
@@ -224,6 +233,9 @@ def parse_settings(text: str, file: Path) -> Settings:
     _check_budget(settings, reader)
     _check_mcp(settings, reader)
     _check_apis(settings, reader)
+    _check_sandbox(settings, reader)
+    _check_search(settings, reader)
+    _check_web_access(settings, reader)
     _check_zone(settings, reader)
     return settings
 
@@ -373,6 +385,55 @@ def _check_apis(settings: Settings, reader: TomlReader) -> None:
         if "://" not in api.description and (os.path.isabs(plain) or plain.startswith("..")):
             mend = "write a file below the garden, or an https address"
             raise reader.fault((*path, "description"), f"{api.description!r} leaves the garden", mend)
+
+
+def _check_sandbox(settings: Settings, reader: TomlReader) -> None:
+    """By its words only, as paths of the garden are what agents' grants say."""
+    garden = str(reader.file.parent)
+    for path in settings.sandbox.read:
+        plain = os.path.normpath(path)
+        fault = f"'sandbox.read' has {path!r}"
+        if not os.path.isabs(path) or ".." in path.split("/") or not path.isprintable():
+            raise reader.fault(("sandbox", "read"), fault, "write an absolute path without ..")
+        if plain == "/" or plain.split("/")[1] in ("proc", "dev", "sys"):
+            raise reader.fault(
+                ("sandbox", "read"), fault, "name the folder that programs need, such as /opt/node"
+            )
+        if os.path.isabs(garden) and os.path.commonpath((plain, garden)) in (plain, garden):
+            mend = "name a folder apart from the garden; what is read of that, files.read of each agent says"
+            raise reader.fault(("sandbox", "read"), fault, mend)
+
+
+def _check_search(settings: Settings, reader: TomlReader) -> None:
+    search = settings.search
+    if search.service is None:
+        if search != SearchSettings():
+            mend = 'write service = "searxng" or "brave", or leave [search] out'
+            raise reader.fault(("search",), "[search] names no service", mend)
+        return
+    if not search.url:
+        mend = 'write where your SearXNG is, such as base_url = "http://127.0.0.1:8888"'
+        raise reader.fault(("search", "service"), "'search.base_url' is missing", mend)
+    _check_address(search.url, ("search", "base_url"), reader)
+    if urlsplit(search.url).query or urlsplit(search.url).fragment:
+        mend = "write it without ? and #; the question is added to it"
+        raise reader.fault(("search", "base_url"), f"'search.base_url' is {search.url!r}", mend)
+    if search.key_env is not None and not _ENV_NAME.fullmatch(search.key_env):
+        mend = 'write its name, as in key_env = "BRAVE_API_KEY"; the key itself stays out of this file'
+        raise reader.fault(("search", "key_env"), "'key_env' is not the name of a variable", mend)
+    if search.language is not None and not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z]{2,4})?", search.language):
+        raise reader.fault(
+            ("search", "language"), f"'search.language' is {search.language!r}", 'write such as "de"'
+        )
+
+
+def _check_web_access(settings: Settings, reader: TomlReader) -> None:
+    for each in settings.web_access.private:
+        try:
+            places_of(each)
+        except ValueError as error:
+            problem = f"'web_access.private' has {shown(each)}"
+            raise reader.fault(("web_access", "private"), problem, str(error)) from error
 
 
 def _check_address(address: str, path: KeyPath, reader: TomlReader) -> None:

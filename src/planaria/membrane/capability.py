@@ -89,6 +89,7 @@ CAPABILITIES: dict[str, Capability] = {
         Capability("shell.run", "command", "run programs in the sandbox", (), "git log *"),
         Capability("python.run", "name", "run Python in the sandbox", (), "sandbox"),
         Capability("net.fetch", "host", "fetch from hosts on the internet", ("*:*",), "*.example.org"),
+        Capability("net.search", "name", "search the web with the node's search service", ("*",), "*"),
         Capability("net.send", "host", "send data to hosts on the internet", (), "api.example.org"),
         Capability("rooms.read", "name", "read rooms", ("*",), "garden"),
         Capability("rooms.post", "name", "speak in rooms", ("*",), "garden"),

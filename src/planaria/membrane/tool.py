@@ -190,6 +190,8 @@ class Tool:
         source: the file of the garden it comes from; empty: it is built in.
         breaker: the name of the breaker that guards it; empty: `tool:<name>`.
         polling: whether it is meant to be called again and again until something has changed: doing so is no loop.
+        lacking: what this node has to be given before the tool can be used, with what to write; empty: nothing. It is
+            offered to nobody until then.
     """
 
     name: str
@@ -207,6 +209,7 @@ class Tool:
     source: str = ""
     breaker: str = ""
     touch_names: Mapping[str, str] | None = None
+    lacking: str = ""
 
     def touched(self, bound: Mapping[str, Any]) -> tuple[Touch, ...]:
         """What a call with these arguments uses its capabilities on."""

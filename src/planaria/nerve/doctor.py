@@ -17,6 +17,7 @@ import msgspec
 
 from planaria.config.errors import SettingsError
 from planaria.config.lock import STATE_FOLDER, PrivateFolderError, find_holder
+from planaria.config.sandbox import SandboxSettings
 from planaria.config.settings import Settings, load_settings
 from planaria.cortex.codec.seal import load_master_key
 from planaria.cortex.errors import SealError
@@ -25,7 +26,8 @@ from planaria.cortex.stores.place import KEY_FILE, JournalPlace
 from planaria.cortex.telemetry.export import ExportFigures, exporter
 from planaria.membrane.models.catalogue import OFFLINE
 from planaria.membrane.models.models import Models, ProviderView
-from planaria.membrane.sandbox.available import MEND, find_sandbox, strength_here
+from planaria.membrane.sandbox.available import MEND, find_sandbox, strength_here, why_not
+from planaria.membrane.sandbox.policy import basis_of
 from planaria.nerve.views import TreeView
 from planaria.records.errors import RecordError
 from planaria.records.scan import scan
@@ -58,13 +60,16 @@ def examine(
     Args:
         providers: those the running node knows; None: those that settings and environment tell of.
     """
-    findings = [_python(), _lock(garden), _private(garden), _room(garden), _sandbox(environ)]
+    findings = [_python(), _lock(garden), _private(garden), _room(garden)]
     try:
         settings = load_settings(garden)
     except SettingsError as error:
+        findings += _sandbox(environ, SandboxSettings())
         findings.append(Finding("error", "settings", str(error), error.mend))
     else:
+        findings += _sandbox(environ, settings.sandbox)
         findings.append(Finding("ok", "settings", str(garden / "planaria.toml")))
+        findings += _web(settings)
         findings += [_journal(settings, garden), _key(settings, garden)]
         findings += _database(settings, garden, environ)
         findings += _telemetry(settings, garden, environ)
@@ -157,16 +162,47 @@ def _room(garden: Path) -> Finding:
     return Finding("ok", "disk", f"{free // 1_000_000_000} GB free")
 
 
-def _sandbox(environ: Mapping[str, str]) -> Finding:
-    """What holds the programs that tools run."""
-    found = find_sandbox(environ)
-    held = strength_here(found)
+def _sandbox(environ: Mapping[str, str], settings: SandboxSettings) -> list[Finding]:
+    """What holds the programs that tools run, what they may use, and what they may read beside the system's own."""
+    what, found, basis = "sandbox", find_sandbox(environ), basis_of(settings)
+    held = strength_here(found, basis.backend)
+    limits = (
+        f"{settings.memory_mb} MB, {settings.processes} processes, {settings.cpu_seconds:g} s of processor time, "
+        f"at most {settings.seconds:g} s, {settings.disk_mb} MB of disk"
+    )
+    if held is None and basis.backend is not None:
+        why = f"{basis.backend} does not work here, so tools run no programs: {why_not(found, basis.backend)}"
+        mend = f'{MEND}; or write backend = "auto" in [sandbox] of planaria.toml'
+        return [Finding("error", what, why, mend)]
     if held is None:
-        what = f"there is none, so tools run no programs: {found.why}"
-        return Finding("warning", "sandbox", what, MEND)
-    if held.backend == "landlock":
-        return Finding("warning", "sandbox", f"{held.said}; {found.why}", MEND)
-    return Finding("ok", "sandbox", held.said)
+        why = f"there is none, so tools run no programs: {found.why}"
+        return [Finding("warning", what, why, MEND)]
+    asked = basis.backend is not None
+    if held.backend == "landlock" and not asked:
+        findings = [Finding("warning", what, f"{held.said}; {found.why}", MEND)]
+    else:
+        findings = [Finding("ok", what, held.said + ("; as [sandbox] says" if asked else ""))]
+    findings.append(Finding("ok", "sandbox limits", limits))
+    for path in settings.read:
+        if not os.path.exists(path):
+            mend = "correct it in [sandbox] of planaria.toml: until then no program is run"
+            findings.append(
+                Finding("error", "sandbox", f"{path}, which programs may read, is not there", mend)
+            )
+        else:
+            findings.append(Finding("ok", "sandbox", f"programs may read {path}"))
+    return findings
+
+
+def _web(settings: Settings) -> list[Finding]:
+    """Which service is searched, and which hosts near by may be fetched from. Nobody is called."""
+    search, found = settings.search, []
+    if search.service is not None:
+        found.append(Finding("ok", "search", f"{search.service} at {search.url}"))
+    if settings.web_access.private:
+        hosts = ", ".join(settings.web_access.private)
+        found.append(Finding("ok", "web access", f"tools may fetch from {hosts}, if net.fetch grants it"))
+    return found
 
 
 def _journal(settings: Settings, garden: Path) -> Finding:

@@ -19,7 +19,6 @@ SHOWN = 12_000
 """Characters of one stream that a model reads; beginning and end are kept."""
 VALUE = 100_000
 """Characters of one stream that are handed on."""
-MOST_SECONDS = 600.0
 _ENDED = {
     "time": "it took longer than {policy.wall_seconds:g} s",
     "cpu": "it used more than {policy.cpu_seconds:g} s of processor time",
@@ -34,13 +33,13 @@ async def policy_for(context: Context, *, seconds: float | None = None) -> tuple
     """What the caller's programs may see and reach. Limits come from a `SandboxPolicy` among the services.
 
     Args:
-        seconds: for the run, at most 600.
+        seconds: for the run; at most `most_seconds` of the basis, 600 by default.
     """
     basis = context.find(SandboxPolicy) or SandboxPolicy()
     garden = await run_blocking(context.garden.resolve)
     policy = await run_blocking(policy_of, context.authority, garden, basis)
     if seconds is not None:
-        policy = with_fields(policy, wall_seconds=min(max(seconds, 1.0), MOST_SECONDS))
+        policy = with_fields(policy, wall_seconds=min(max(seconds, 1.0), policy.most_seconds))
     return policy, reach_of_caller(context.authority, Place(garden, context.room or ""))
 
 

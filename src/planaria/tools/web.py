@@ -1,9 +1,17 @@
-"""Tools for pages on the web: fetch one and read it as Markdown.
+"""Tools for pages on the web: find some, fetch one and read it as Markdown.
 
 Bounded in size, time and redirects; addresses of this machine and its network are refused (`WebRules`). What a page
 says is marked as from outside wherever a model reads it.
 """
 
+import re
+
+import msgspec
+
+from planaria.membrane.capability import Touch
+from planaria.membrane.search.query import LONGEST_QUERY, MOST, Hit, Recent, SearchQuery
+from planaria.membrane.search.service import SearchService
+from planaria.membrane.search.service import search as ask_service
 from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.membrane.web.leave import leave_of
 from planaria.membrane.web.outbound import FetchFailed, Page, WebRules, decode
@@ -46,6 +54,52 @@ async def fetch(context: Context, url: str, max_chars: int = 15_000) -> Done | F
         part for part in (f"# {title}" if title else "", text, "[cut here]" if cut else "") if part
     )
     return Done(value, branch="ok" if text else "empty", text=outside(shown or "(nothing to read)", page.url))
+
+
+def _searched(_: object) -> tuple[Touch, ...]:
+    return (Touch("net.search", "web"),)
+
+
+@tool(needs={"net.search"}, touches=_searched, branches=("found", "nothing"), idempotent=True)
+async def search(
+    context: Context,
+    query: str,
+    limit: int = 10,
+    page: int = 1,
+    recent: Recent = "any",
+    language: str = "",
+) -> Done | Failed:
+    """Search the web. Gives titles, addresses and snippets; `web.fetch` reads a page.
+
+    Args:
+        query: words as for any search engine, at most 400 characters.
+        limit: at most this many results, 1 to 20.
+        page: which page of results, from 1.
+        recent: only what is no older than a `day`, `week`, `month` or `year`.
+        language: such as `de`; empty for any.
+    """
+    words = " ".join(query.split())
+    if not words or len(words) > LONGEST_QUERY:
+        return Failed(f"a query has 1 to {LONGEST_QUERY} characters, not {len(words)}")
+    if language and not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z]{2,4})?", language):
+        return Failed(f"{language!r} is no language; write such as 'de' or 'en-GB'")
+    asked = SearchQuery(words, min(max(limit, 1), MOST), max(page, 1), recent, language)
+    try:
+        service = context.get(SearchService)
+        found = await ask_service(service, asked, context.find(WebRules) or WebRules())
+    except FetchFailed as error:
+        return Failed(error.message, retry=error.retry)
+    value = [msgspec.to_builtins(hit) for hit in found.hits]
+    trouble = f"\n(Not all could be asked: {found.trouble})" if found.trouble else ""
+    if not found.hits:
+        return Done(value, branch="nothing", text=outside(f"No result for {words!r}.{trouble}", "web.search"))
+    told = "\n".join(_told(number, hit) for number, hit in enumerate(found.hits, 1))
+    return Done(value, branch="found", text=outside(told + trouble, f"web.search: {words[:100]}"))
+
+
+def _told(number: int, hit: Hit) -> str:
+    date = f" ({hit.published})" if hit.published else ""
+    return "\n   ".join(part for part in (f"{number}. {hit.title}{date}", hit.url, hit.snippet) if part)
 
 
 async def readable(page: Page) -> PageText:

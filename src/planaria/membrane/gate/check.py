@@ -140,6 +140,8 @@ def _not_offered(registry: Registry, name: str, authority: Authority, refusal: R
             ),
             authority.caller,
         )
+    if registry.tools[name].lacking == refusal.why:
+        return Denied(refusal.why, scope=name)
     offered = [tool.name for tool in registry.offered(authority)]
     near = nearest_tool(name, offered)
     hint = f", did you mean {near!r}?" if near else f"; on offer: {_listed(offered)}"

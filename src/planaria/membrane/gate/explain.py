@@ -6,6 +6,7 @@ import msgspec
 
 from planaria.membrane.authority import Authority
 from planaria.membrane.capability import capability
+from planaria.membrane.gate.registry import refusal_of
 from planaria.membrane.grants import Grant, line_to_add
 from planaria.membrane.tool import Tool
 
@@ -81,7 +82,7 @@ def explain(tools: Iterable[Tool], authority: Authority, record: str = "") -> Gr
 def _tool(tool: Tool, authority: Authority) -> ToolView:
     words = authority.named_by(tool.name, own=bool(tool.source))
     named = "" if None in words else words[-1] or ""
-    refusal = authority.offers(tool.name, tool.needs, own=bool(tool.source))
+    refusal = refusal_of(tool, authority)
     approval = "always asked, with a code" if tool.second_factor else "always asked" if tool.ask else ""
     return ToolView(
         tool.name,

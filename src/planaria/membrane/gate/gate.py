@@ -21,7 +21,7 @@ Emits in `context.session`: `tool.started`, `tool.repeated`, `tool.finished`. A 
 the last.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -81,14 +81,22 @@ class Gate:
         tools: each name once.
         journal: who is told of each call.
         questions: who asks people about calls whose outcome nobody knows.
+        lacking: tools that nobody is offered, as the node lacks something, with what to write (`Tool.lacking`).
     Raises:
         ToolConflict: if a name comes twice.
     """
 
     def __init__(
-        self, tools: Iterable[Tool], journal: Server = "journal", questions: Server = "questions"
+        self,
+        tools: Iterable[Tool],
+        journal: Server = "journal",
+        questions: Server = "questions",
+        lacking: Mapping[str, str] | None = None,
     ) -> None:
-        self._registry = Registry(tools)
+        missing = lacking or {}
+        self._registry = Registry(
+            replace(each, lacking=missing[each.name]) if each.name in missing else each for each in tools
+        )
         self._journal = journal
         self._questions = questions
         self._redactor = Redactor()

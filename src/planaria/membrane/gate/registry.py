@@ -88,7 +88,7 @@ class Registry:
             cleared = self._cleared[authority] = {}
         found = cleared.get(tool.name)
         if found is None:
-            refusal = authority.offers(tool.name, tool.needs, own=bool(tool.source))
+            refusal = refusal_of(tool, authority)
             free = refusal is None and not tool.ask and all(map(authority.is_free, tool.needs))
             found = cleared[tool.name] = Clearance(refusal, free)
         return found
@@ -103,6 +103,12 @@ class Registry:
                 if self.clearance(tool := self.tools[name], authority).refusal is None
             ]
         return found
+
+
+def refusal_of(tool: Tool, authority: Authority) -> Refusal | None:
+    """Why a tool is not on offer; None: it is. What a node lacks is told to those only who would be offered it."""
+    refusal = authority.offers(tool.name, tool.needs, own=bool(tool.source))
+    return Refusal("", tool.name, "", tool.lacking) if refusal is None and tool.lacking else refusal
 
 
 def nearest_tool(name: str, names: Iterable[str]) -> str | None:

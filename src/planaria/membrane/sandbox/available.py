@@ -45,25 +45,37 @@ class Found(msgspec.Struct, frozen=True):
         return bool(self.program) if backend == "bubblewrap" else self.landlock >= landlock.OLDEST
 
 
+def why_not(found: Found, backend: Backend | None) -> str:
+    """Why this one does not work here, or why none does."""
+    if backend == "landlock":
+        return f"this kernel has Landlock version {found.landlock}, and {landlock.OLDEST} is needed"
+    return found.why
+
+
 def find_sandbox(environ: Mapping[str, str] = os.environ) -> Found:
     """Look what this machine has; the answer is kept for the life of the program."""
     return _find(environ.get("PATH", os.defpath), os.geteuid())
 
 
-def strength_here(found: Found) -> Strength | None:
-    """What a run would be held by, as far as it can be told without one; None: nothing is run."""
-    if found.backend is None:
+def strength_here(found: Found, backend: Backend | None = None) -> Strength | None:
+    """What a run would be held by, as far as it can be told without one; None: nothing is run.
+
+    Args:
+        backend: which must hold it; None: the best there is.
+    """
+    chosen = backend or found.backend
+    if chosen is None or not found.has(chosen):
         return None
     group = Group.make(str(os.getpid()), 1 << 30, 64)
     group.remove()
     held = {name: f"cgroup v{group.version}" for name in ("memory", "pids") if name in group.folders}
     return Strength(
-        found.backend,
+        chosen,
         memory=held.get("memory", "rlimit for each process, watched for all"),
-        processes=held.get("pids", how_counted(found.backend)),
+        processes=held.get("pids", how_counted(chosen)),
         cpu="rlimit for each process, watched for all",
         disk="rlimit for each file, watched for all",
-        weaker=landlock.weaker(found.landlock) if found.backend == "landlock" else (),
+        weaker=landlock.weaker(found.landlock) if chosen == "landlock" else (),
     )
 
 

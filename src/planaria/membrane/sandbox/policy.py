@@ -11,7 +11,9 @@ from typing import Literal
 
 import msgspec
 
+from planaria.config.sandbox import SandboxSettings
 from planaria.membrane.sandbox.errors import PolicyRefused
+from planaria.membrane.sandbox.strength import Backend
 from planaria.membrane.scopes.hosts import host_scope
 from planaria.membrane.scopes.scope import ScopeError
 
@@ -63,6 +65,8 @@ class SandboxPolicy(msgspec.Struct, frozen=True):
         disk_bytes: by which the disks behind `write` may fill up meanwhile.
         temporary_bytes: in /tmp.
         output_bytes: kept of each stream; what comes after is dropped.
+        most_seconds: the longest that callers may ask for as `wall_seconds`.
+        backend: what must hold the program; None: the best there is.
     """
 
     read: tuple[Path, ...] = ()
@@ -82,6 +86,22 @@ class SandboxPolicy(msgspec.Struct, frozen=True):
     disk_bytes: int = 256 * MEGABYTE
     temporary_bytes: int = 64 * MEGABYTE
     output_bytes: int = 1_000_000
+    most_seconds: float = 600.0
+    backend: Backend | None = None
+
+
+def basis_of(settings: SandboxSettings) -> SandboxPolicy:
+    """What every program of a node starts from: its limits and what it may read beside what its caller may."""
+    return SandboxPolicy(
+        read=tuple(map(Path, settings.read)),
+        memory_bytes=settings.memory_mb * MEGABYTE,
+        processes=settings.processes,
+        cpu_seconds=settings.cpu_seconds,
+        wall_seconds=min(SandboxPolicy().wall_seconds, settings.seconds),
+        disk_bytes=settings.disk_mb * MEGABYTE,
+        most_seconds=settings.seconds,
+        backend=None if settings.backend == "auto" else settings.backend,
+    )
 
 
 def check(policy: SandboxPolicy) -> None:

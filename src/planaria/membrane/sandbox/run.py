@@ -21,7 +21,7 @@ import msgspec
 
 import planaria
 from planaria.membrane.sandbox import bubblewrap
-from planaria.membrane.sandbox.available import MEND, Found, find_sandbox
+from planaria.membrane.sandbox.available import MEND, Found, find_sandbox, why_not
 from planaria.membrane.sandbox.errors import NoSandbox, PolicyRefused, SandboxBroken
 from planaria.membrane.sandbox.plan import Limits, Plan, Relay, Report, read_report, write_plan
 from planaria.membrane.sandbox.policy import SEARCH, SYSTEM, SYSTEM_FILES, KilledBy, SandboxPolicy, check
@@ -93,7 +93,7 @@ async def run_sandboxed(
         on_output: called outside of any process, so it must be quick.
         reach: which hosts it may reach, instead of `hosts`.
         answer: bytes it may write to descriptor 3, at most; 0: it has none.
-        backend: which must hold it; None: the best there is.
+        backend: which must hold it; None: the one of the policy, else the best there is.
     Raises:
         PolicyRefused: the policy cannot be granted; says what to change.
         NoSandbox: this machine has none; says what to install.
@@ -103,7 +103,7 @@ async def run_sandboxed(
     if not argv or any(not isinstance(word, str) or "\0" in word for word in argv) or not argv[0]:
         raise PolicyRefused("a command is a list of texts without zero bytes, the program first")
     found = await run_blocking(find_sandbox)
-    chosen = _choose(found, backend)
+    chosen = _choose(found, backend or policy.backend)
     if reach is None and policy.hosts:
         reach = reach_of(policy.hosts)
     async with _serving(reach) as (proxy, socket):
@@ -145,7 +145,7 @@ async def run_sandboxed(
 def _choose(found: Found, backend: Backend | None) -> Backend:
     chosen = backend or found.backend
     if chosen is None or not found.has(chosen):
-        why = found.why if chosen != "landlock" else f"this kernel has Landlock version {found.landlock}"
+        why = why_not(found, chosen)
         raise NoSandbox(f"there is no sandbox here, so nothing is run: {why}; {MEND}")
     return chosen
 

@@ -9,14 +9,36 @@ _OPEN_V6 = ipaddress.ip_network("2000::/3")
 """All of IPv6 that is given out to the internet; outside of it lie `::127.0.0.1` and other old wrappings."""
 
 
+def unwrapped(address: Address) -> Address:
+    """The IPv4 address that is wrapped in one of IPv6; else the address itself."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        return address
+    inner = address.ipv4_mapped or address.sixtofour
+    if inner is None and address in _NAT64:
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address if inner is None else inner
+
+
 def is_public(address: Address) -> bool:
     """Whether an address is on the open internet, with what is wrapped inside of IPv6 unwrapped."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        if address.teredo is not None or address not in _OPEN_V6:
-            return False
+    address = unwrapped(address)
+    if isinstance(address, ipaddress.IPv6Address) and (address.teredo is not None or address not in _OPEN_V6):
+        return False
     return address.is_global and not address.is_multicast
+
+
+_METADATA = tuple(
+    map(
+        ipaddress.ip_network,
+        # Where machines in data centres ask for their own credentials; the second and the last are not link-local.
+        ("169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "fe80::/10", "fd00:ec2::254/128"),
+    )
+)
+
+
+def is_forbidden(address: Address) -> bool:
+    """Whether nobody can name this address to be fetched from: where credentials are given out, and what is no host."""
+    address = unwrapped(address)
+    if address.is_multicast or address.is_unspecified:
+        return True
+    return any(address in network for network in _METADATA if network.version == address.version)

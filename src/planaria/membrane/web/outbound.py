@@ -19,7 +19,7 @@ from urllib.parse import quote, urljoin
 import httpx2
 import msgspec
 
-from planaria.membrane.scopes.addresses import Address, is_public
+from planaria.membrane.scopes.addresses import Address, is_forbidden, is_public, unwrapped
 from planaria.otp import run_blocking, timeout
 
 AGENT = "planaria"
@@ -35,12 +35,15 @@ class WebRules(msgspec.Struct, frozen=True):
     Attributes:
         allow_private: also loopback, private and link-local addresses. They are where routers, databases and
             cloud credentials answer without a password, and a page can talk a model into asking them.
+        private: hosts and ports that a person has named, which may be in this machine's network: the name or
+            address as it stands in the URL. Never where credentials are given out; loopback only if it says so itself.
         max_bytes: of a body, after decompression.
         seconds: for the whole request, redirects included.
         max_redirects: a longer chain is refused.
     """
 
     allow_private: bool = False
+    private: frozenset[tuple[str, int]] = frozenset()
     max_bytes: int = 2_000_000
     seconds: float = 20.0
     max_redirects: int = 5
@@ -221,19 +224,40 @@ def _checked(url: str) -> httpx2.URL:
 
 async def _resolved(target: httpx2.URL, rules: WebRules) -> Address:
     """An address of the host that may be connected to: all of them must be allowed, the first is taken."""
+    port = target.port or (443 if target.scheme == "https" else 80)
     try:
-        found = await run_blocking(
-            _look_up, target.host, target.port or (443 if target.scheme == "https" else 80)
-        )
+        found = await run_blocking(_look_up, target.host, port)
     except (OSError, UnicodeError) as error:
         raise FetchFailed(f"the host {target.host!r} cannot be found: {error}", retry=True) from error
     for address in found:
-        if not rules.allow_private and not is_public(address):
+        if not _may_reach(target.raw_host.decode("ascii"), port, address, rules):
             raise FetchFailed(
                 f"{target.host!r} leads to {address}, which is not a public address; "
-                "tools do not fetch from this machine or its network"
+                "tools do not fetch from this machine or its network, but for hosts that a person has named"
+                " in planaria.toml"
+                + (
+                    ""
+                    if is_forbidden(address)
+                    else f": [web_access] private = [{_place(target.host, port)!r}]"
+                )
             )
     return found[0]
+
+
+def _may_reach(host: str, port: int, address: Address, rules: WebRules) -> bool:
+    """Whether a connection to this address may be made for this host."""
+    if rules.allow_private or is_public(address):
+        return True
+    name = host.strip("[]").lower().removesuffix(".")
+    if is_forbidden(address) or (name, port) not in rules.private:
+        return False
+    # Whoever answers for a name must not lead to what listens on this machine alone.
+    return not unwrapped(address).is_loopback or name in ("localhost", str(address))
+
+
+def _place(host: str, port: int) -> str:
+    """A host and port as they are written in the settings."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _look_up(host: str, port: int) -> list[Address]:
