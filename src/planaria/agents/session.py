@@ -64,6 +64,7 @@ from planaria.agents.thinking.work import (
     stop,
 )
 from planaria.agents.turn.arrivals import INTERRUPTED, policy_of, to_collect, to_steer
+from planaria.agents.turn.estimate import Estimate
 from planaria.agents.turn.events import SessionForked, session_name
 from planaria.agents.turn.guard_events import StopMode
 from planaria.agents.turn.turn import Act, Action, Ask, Say, Think, ToolRun, Turn, next_action, take
@@ -72,6 +73,7 @@ from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.telemetry.span import NO_SPAN, Span
 from planaria.immune.guards.guard import Guard, Pulse, Verdict
 from planaria.immune.guards.restart import Cause
+from planaria.immune.ledger.stopping import OverLimit
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.gate.prepared import Prepared
 from planaria.otp import (
@@ -336,6 +338,8 @@ class AgentProcess(GenServer):
                     self.early.append(Early(by, mode, why, before))
             case Verdict():
                 self._judged(message)
+            case OverLimit():
+                self._over_limit(message)
             case Pulse():
                 self._tell_pulse()
             case TaskDone(ref=ref, value=value) if ref in self.tasks:
@@ -761,6 +765,7 @@ class AgentProcess(GenServer):
 
     def _trip(self, turn: Turn, found: Tripped) -> None:
         """End what is under way, and write down why and what follows; then the process ends."""
+        found = msgspec.structs.replace(found, estimate=self._unbilled())
         self._let_go("kill")
         self._show("waiting", f"interrupted: {found.words}")
         self._start(
@@ -789,8 +794,9 @@ class AgentProcess(GenServer):
         queued = [each for each in queued if (each.message.id, each.attempt) not in self.stopped]
         if turn is None and not queued:
             return next(iter(self.halting.values()), None)
-        partial = ""
+        partial, estimate = "", None
         if turn is not None:
+            estimate = self._unbilled()
             streaming = self._desk.drafts.streaming
             partial = streaming.written if self.status == "thinking" and streaming is not None else ""
             self._let_go(mode)
@@ -800,7 +806,7 @@ class AgentProcess(GenServer):
         halting = Halting(turns, turn is not None)
         events = self.results if turn is not None else ()
         work = Task.start(
-            *(note_stops, self._desk, turns, by, mode, why, partial, events),
+            *(note_stops, self._desk, turns, by, mode, why, partial, events, estimate),
             under=self.tasks_name,
             label=f"{self.agent} is stopped",
         )
@@ -855,6 +861,24 @@ class AgentProcess(GenServer):
         """The model that is asked just now, `provider/model`; empty if none is."""
         streaming = self._desk.drafts.streaming
         return streaming.model if self.status == "thinking" and self.tasks and streaming is not None else ""
+
+    def _unbilled(self) -> Estimate | None:
+        """What the model call that is under way is taken to have cost so far."""
+        streaming = self._desk.drafts.streaming
+        return (
+            streaming.unbilled if self.status == "thinking" and self.tasks and streaming is not None else None
+        )
+
+    def _over_limit(self, over: OverLimit) -> None:
+        """A limit is passed that the turn in hand spends from: it ends, with what it has said."""
+        turn = self.turn
+        if turn is None or turn.id != over.turn or self.halting or self.speaking:
+            return
+        if self._changes("budget"):
+            evidence = {"kind": "budget_exhausted", "account": over.account, "limit": over.limit}
+            self._trip(turn, Tripped("budget", over.words, evidence, self._asking()))
+        else:
+            self._halt("budget", "cancel", over.words, waiting=False)
 
     def _show(self, status: Status, doing: str, cause_id: str | None = None, aloud: bool = False) -> None:
         """Let the room know; `aloud`: also what exactly it does, which is in no event."""

@@ -104,6 +104,9 @@ def _line(account: dict[str, Any]) -> "Text":
     line.append_text(output.styled(f"  today {_amount(account['today'])}", "dim"))
     if account["ever"] != account["today"]:
         line.append_text(output.styled(f"; ever {_amount(account['ever'])}", "dim"))
+    if any(account["ever_estimated"].values()):
+        which = "today_estimated" if any(account["today_estimated"].values()) else "ever_estimated"
+        line.append_text(output.styled(f" ({_amount(account[which])} of it estimated)", "yellow"))
     if account["reserved"]["calls"]:
         line.append_text(output.styled(f"; {_calls(account['reserved']['calls'])} under way", "yellow"))
     return line
@@ -120,6 +123,10 @@ def _limit(account: dict[str, Any], limit: dict[str, Any]) -> "Text":
     line.append_text(output.styled("░" * (WIDTH - full - held), "dim"))
     words = f" {_value(limit['limit'], spent)} of {_value(limit['limit'], most)} {limit['limit']}"
     line.append_text(output.styled(words))
+    if limit["estimated"]:
+        line.append_text(
+            output.styled(f", {_value(limit['limit'], limit['estimated'])} of it estimated", "yellow")
+        )
     if reserved:
         line.append_text(output.styled(f", {_value(limit['limit'], reserved)} reserved", "yellow"))
     if limit["until"] is not None and spent + reserved >= 0.8 * most:

@@ -83,11 +83,13 @@ class BudgetWarned(EventType, frozen=True, omit_defaults=True):
 
 
 class BudgetExhausted(EventType, frozen=True, omit_defaults=True):
-    """A call was not made, since a limit is spent. Once for a limit and a day, or a turn.
+    """A limit is spent: a call was not made, or those under way were stopped. Once for a limit and a day, or a turn.
 
     Attributes:
         reserved, wanted: set aside for calls under way; what this call might have cost.
         session: who wanted to make it.
+        estimated: of what is spent, that of answers being written.
+        stopped: the sessions whose turns were stopped; none where a call was not made.
     """
 
     kind: ClassVar[str] = "budget.exhausted"
@@ -99,6 +101,8 @@ class BudgetExhausted(EventType, frozen=True, omit_defaults=True):
     wanted: float = 0.0
     until: float | None = None
     session: str = ""
+    estimated: float = 0.0
+    stopped: tuple[str, ...] = ()
 
 
 class BudgetDay(EventType, frozen=True, omit_defaults=True):

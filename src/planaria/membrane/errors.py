@@ -40,6 +40,8 @@ class ProviderError(Exception):
         retry_after: seconds the provider asked to wait, if it said so.
     Attributes:
         usage: tokens the provider said it had charged before it failed; None if it told nothing.
+        written: characters of the answer that had come, arguments of calls included; None if none had begun, or if
+            `usage` is the whole bill.
     """
 
     default_retry = False
@@ -51,6 +53,7 @@ class ProviderError(Exception):
         self.retry = self.default_retry if retry is None else retry
         self.retry_after = retry_after
         self.usage: Usage | None = None
+        self.written: int | None = None
 
 
 class BadAddress(ProviderError):

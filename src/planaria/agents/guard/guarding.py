@@ -14,6 +14,7 @@ from planaria.agents.guard.handoff import hand_off, mechanical
 from planaria.agents.thinking.brief import after
 from planaria.agents.thinking.work import Behind, Noted
 from planaria.agents.turn.course import END, FRESH, GO_ON, OPTIONS
+from planaria.agents.turn.estimate import Estimate
 from planaria.agents.turn.guard_events import RestartChosen, SessionTripped, TurnGuided
 from planaria.agents.turn.turn import Ask, Turn, place_of
 from planaria.cortex.durable.questions import Questions
@@ -37,12 +38,14 @@ class Tripped(msgspec.Struct, frozen=True):
 
     Attributes:
         exclude: the model that answered last, for those that reroute.
+        estimate: of the model call that is cut off with it.
     """
 
     cause: Cause
     words: str
     evidence: dict[str, Any] = msgspec.field(default_factory=dict)
     exclude: str = ""
+    estimate: Estimate | None = None
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -120,7 +123,9 @@ async def trip(desk: Desk, turn: Turn, found: Tripped, results: Sequence[NewEven
     choice = choose(desk.definition.restart, found.cause, history, wall_time())
     if choice.mode == "reroute" and not found.exclude:
         choice = msgspec.structs.replace(choice, mode="give_up", why=f"{choice.why}; no model to turn from")
-    seen = SessionTripped(turn.id, number, found.cause, found.words, len(state.steps), found.evidence)
+    seen = SessionTripped(
+        *(turn.id, number, found.cause, found.words, len(state.steps), found.evidence, found.estimate)
+    )
     events = [desk.event(turn, seen, turn.id, str(number))]
     if choice.mode == "fresh":
         note = await hand_off(desk, state, number, found.words, deliberate=found.cause == "context")

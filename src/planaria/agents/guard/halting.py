@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from planaria.agents.desk import Desk, note
+from planaria.agents.turn.estimate import Estimate
 from planaria.agents.turn.guard_events import StopMode, TurnStopped
 from planaria.agents.turn.turn import Turn
 from planaria.cortex.durable.questions import QuestionRefused, Questions
@@ -82,19 +83,21 @@ async def note_stops(
     why: str,
     partial: str,
     ahead: Sequence[NewEvent],
+    estimate: Estimate | None = None,
 ) -> None:
     """Write that turns are stopped, and that those began which had not; while the journal is away, wait.
 
     Args:
         partial: what the first had said.
         ahead: events that are to be written first, some of which may be there already.
+        estimate: of the model call that was cut off.
     What people were asked in these turns is withdrawn: an answer would change nothing.
     """
     events = list(ahead)
     for number, turn in enumerate(turns):
         if not turn.begun:
             events.append(desk.started(turn, len(turn.steps)))
-        stopped = TurnStopped(turn.id, by, mode, why, "" if number else partial)
+        stopped = TurnStopped(turn.id, by, mode, why, "" if number else partial, None if number else estimate)
         events.append(desk.event(turn, stopped, turn.id))
     await note(events)
     await _withdraw(desk, {turn.message.trace_id for turn in turns}, by)

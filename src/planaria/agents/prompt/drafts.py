@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from planaria.agents.prompt.prompt import CHARACTERS, Told
+from planaria.agents.turn.estimate import Estimate
 from planaria.agents.turn.events import PartSize
 from planaria.membrane.authority import Authority
 from planaria.membrane.provider import ModelRequest, Usage
@@ -30,6 +31,11 @@ class Written(Protocol):
     @property
     def written(self) -> str:
         """What there is of it, secrets masked."""
+        ...
+
+    @property
+    def unbilled(self) -> Estimate | None:
+        """What it is taken to have cost so far; None if nothing has come of it, or if it has ended."""
         ...
 
 
@@ -58,6 +64,14 @@ class Drafts:
         """Learn from an answer how many characters a token has: half from this prompt, half from those before."""
         if usage.input_tokens < ENOUGH:
             return
-        sent = len(self.tools) + sum(len(message.content) for message in request.messages)
-        seen = min(max(sent / usage.input_tokens, FEWEST), MOST)
+        seen = min(max(sent(self.tools, request) / usage.input_tokens, FEWEST), MOST)
         self.characters = (self.characters + seen) / 2
+
+
+def sent(tools: str, request: ModelRequest) -> int:
+    """Characters of a prompt.
+
+    Args:
+        tools: on offer, as text.
+    """
+    return len(tools) + sum(len(message.content) for message in request.messages)

@@ -11,6 +11,7 @@ import msgspec
 from planaria.agents.desk import Desk, note
 from planaria.agents.thinking.brief import Brief
 from planaria.agents.thinking.streaming import Streaming
+from planaria.agents.turn.estimate import Estimate
 from planaria.agents.turn.events import ModelDelayed, ModelFailed, ModelRequested
 from planaria.agents.turn.turn import Turn
 from planaria.membrane.calls.exchange import Waiting
@@ -130,7 +131,18 @@ def failure(
         usage=error.usage,
         cost_micro=cost_micro,
         duration_ms=0.0 if stream is None else round(stream.whole * 1000, 3),
+        estimate=None if stream is None else _estimate(error, stream),
     )
+
+
+def _estimate(error: ProviderError, stream: Streaming) -> Estimate | None:
+    """What an attempt that failed is taken to have cost; None if no answer had begun, or its whole cost is told."""
+    written = error.written
+    if written is None and error.usage is None and stream.characters:
+        written = stream.characters
+    if written is None or stream.meter is None:
+        return None
+    return stream.meter.estimate(written, told=error.usage)
 
 
 def resting(turn: Turn, wait: float) -> str:

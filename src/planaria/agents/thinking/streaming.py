@@ -5,6 +5,8 @@ whole in the end.
 """
 
 from planaria.agents.desk import Desk
+from planaria.agents.thinking.meter import Meter
+from planaria.agents.turn.estimate import Estimate
 from planaria.agents.turn.turn import Turn
 from planaria.cortex.redact import Flow
 from planaria.immune.guards.likeness import spins
@@ -23,6 +25,8 @@ from planaria.rooms.room import Room
 
 LOOK_EVERY = 4000
 """Characters after which it is looked whether the answer goes round and round."""
+METER_EVERY = 1000
+"""Characters after which the accounts are told what it may have cost so far."""
 PIECE = 24
 """Characters of a streamed answer that are sent on together, at least."""
 RESUMED = "it was interrupted"
@@ -35,14 +39,20 @@ class Streaming:
     Args:
         step: which model call of the turn.
         again: why it begins again, if people may have seen a piece of one before it.
+        meter: told of what comes.
     Attributes:
         shown: what was sent into the room of it.
         written: all of it that is written, also what waits to be sent; not its last word, which may be half a secret.
         model: what writes it, `provider/model`; empty before it is asked.
         first: seconds to its first piece, 0.0 before; `whole`: to its last.
+        characters: that came, thinking included.
     """
 
-    def __init__(self, desk: Desk, turn: Turn, step: int, again: str = "") -> None:
+    def __init__(
+        self, desk: Desk, turn: Turn, step: int, again: str = "", meter: Meter | None = None
+    ) -> None:
+        self.meter = meter
+        self.characters = self._metered = 0
         self.shown = self.model = ""
         self.first = self.whole = 0.0
         self._room = "" if desk.child is not None else room_name(desk.room)
@@ -64,6 +74,13 @@ class Streaming:
         """See the class."""
         self._mask()
         return self.shown + self._held
+
+    @property
+    def unbilled(self) -> Estimate | None:
+        """See `Written`."""
+        if self.meter is None or not self.characters or self.whole:
+            return None
+        return self.meter.estimate(self.characters, now() - self._begun)
 
     async def run(self, provider: Provider, request: ModelRequest) -> ModelResponse:
         """Ask, and hand the answer on while it is written.
@@ -92,6 +109,10 @@ class Streaming:
         self.first = self.first or now() - self._begun
         self._tail.append(piece.text)
         self._unlooked += len(piece.text)
+        self.characters += len(piece.text)
+        if self.meter is not None and self.characters - self._metered >= METER_EVERY:
+            self._metered = self.characters
+            self.meter.tell(self.characters)
         if self._unlooked >= LOOK_EVERY:
             self._look()
         if isinstance(piece, ReasoningDelta):

@@ -24,6 +24,7 @@ from planaria.agents.thinking.attempt import (
     wish_of,
 )
 from planaria.agents.thinking.brief import Brief, after, ask, gather, on_the_way
+from planaria.agents.thinking.meter import Meter
 from planaria.agents.thinking.outcome import checked
 from planaria.agents.thinking.pressure import Pressed, pressure, window_of
 from planaria.agents.thinking.spans import in_span
@@ -103,7 +104,8 @@ async def think(
                     asked, request = ask(desk, msgspec.structs.replace(true, open=False), brief, seat.choice)
                     await notes.write(lean(asked, true.asked), asked.key)
             again = RESUMED if brief.resumed and not turn.steps and not turn.failures else ""
-            stream = Streaming(desk, turn, asked.step, again)
+            meter = Meter(asked, request, desk.drafts, exchange.models, seat)
+            stream = Streaming(desk, turn, asked.step, again, meter)
             try:
                 running = stream.run(seat.choice.provider, seat.patient(request))
                 response = await in_span(desk, turn, asked, exchange.models, running, stream)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from planaria.agents.turn.estimate import Estimate
 from planaria.cortex.event_type import EventType, with_place
 from planaria.membrane.provider import ModelResponse, ToolCall, Usage
 from planaria.rooms.message import AuthorKind
@@ -176,6 +177,7 @@ class ModelFailed(EventType, frozen=True, omit_defaults=True):
             if an older program wrote this.
         text: what had come of the answer, and was shown; it is no part of the answer.
         usage, cost_micro: what the provider said it charged all the same; None if it told nothing.
+        estimate: what the attempt is taken to have cost, where the answer had begun and that was not told whole.
     """
 
     kind: ClassVar[str] = "model.failed"
@@ -195,6 +197,7 @@ class ModelFailed(EventType, frozen=True, omit_defaults=True):
     usage: Usage | None = None
     cost_micro: int | None = None
     duration_ms: float = 0.0
+    estimate: Estimate | None = None
 
 
 class ModelDelayed(EventType, frozen=True, omit_defaults=True):

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from planaria.agents.turn.estimate import Estimate
 from planaria.cortex.event_type import EventType
 from planaria.immune.guards.restart import Cause, Mode
 from planaria.membrane.provider import Usage
@@ -23,6 +24,7 @@ class SessionTripped(EventType, frozen=True, omit_defaults=True):
         step: model answers the turn had by then.
         words: what was seen, in a sentence.
         evidence: what it was seen by: names, counts and digests, no contents.
+        estimate: what the model call that was cut off with it is taken to have cost.
     """
 
     kind: ClassVar[str] = "session.tripped"
@@ -32,6 +34,7 @@ class SessionTripped(EventType, frozen=True, omit_defaults=True):
     words: str
     step: int = 0
     evidence: dict[str, Any] = msgspec.field(default_factory=dict)
+    estimate: Estimate | None = None
 
 
 class RestartChosen(EventType, frozen=True, omit_defaults=True):
@@ -105,6 +108,7 @@ class TurnStopped(EventType, frozen=True, omit_defaults=True):
     Attributes:
         partial: what had been written of the answer by then.
         by: who: a person, `budget`, or a parent session.
+        estimate: what the model call that was cut off with it is taken to have cost.
     """
 
     kind: ClassVar[str] = "turn.stopped"
@@ -113,6 +117,7 @@ class TurnStopped(EventType, frozen=True, omit_defaults=True):
     mode: StopMode = "cancel"
     why: str = ""
     partial: str = ""
+    estimate: Estimate | None = None
 
 
 class Trip(msgspec.Struct, frozen=True):

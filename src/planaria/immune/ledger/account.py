@@ -38,6 +38,8 @@ class Account(msgspec.Struct, eq=False):
             `turn:<session>#<turn>`.
         day, life: spent today, and since there is the account.
         held: set aside for calls under way, those of its children included; kept only by an account with limits.
+        running: micro-dollars and tokens that answers being written are taken to have cost so far; as `held`.
+        guessed: of `day` and `life`, the part that is estimated: micro-dollars and tokens of each.
         caps: its limits, from whatever they were said in; `limits` are those.
         slices: accounts of children who have a part of this one's budget to themselves.
         parent: of a child's session: whose slice it has; `turn` the turn there, as an account.
@@ -53,6 +55,8 @@ class Account(msgspec.Struct, eq=False):
     day: Four = msgspec.field(default_factory=lambda: [0, 0, 0, 0.0])
     life: Four = msgspec.field(default_factory=lambda: [0, 0, 0, 0.0])
     held: Four = msgspec.field(default_factory=lambda: [0, 0, 0, 0.0])
+    running: list[int] = msgspec.field(default_factory=lambda: [0, 0])
+    guessed: list[int] | None = None
     caps: tuple[Cap, ...] = ()
     limits: Limits = Limits()
     slices: dict[str, "Account"] | None = None
@@ -75,6 +79,27 @@ class Account(msgspec.Struct, eq=False):
     def used(self, cap: Cap) -> float:
         """Spent of a limit."""
         return (self.day if cap.daily else self.life)[cap.measure]
+
+    def guess(self, micro: int, tokens: int, today: bool) -> None:
+        """So much of what is spent is estimated, or, below zero, no longer."""
+        if self.guessed is None:
+            self.guessed = [0, 0, 0, 0]
+        guessed = self.guessed
+        if today:
+            guessed[0] += micro
+            guessed[1] += tokens
+        guessed[2] += micro
+        guessed[3] += tokens
+
+    def estimated(self, cap: Cap) -> int:
+        """Of what is spent of a limit, the part that is estimated."""
+        if self.guessed is None or cap.measure > TOKENS:
+            return 0
+        return self.guessed[cap.measure if cap.daily else 2 + cap.measure]
+
+    def under_way(self, measure: int) -> int:
+        """What answers being written are taken to have cost so far."""
+        return self.running[measure] if measure <= TOKENS else 0
 
     def aside(self, measure: int, chain: tuple["Account", ...]) -> float:
         """What children who are not in `chain` have to themselves and have not spent yet."""

@@ -15,6 +15,7 @@ class LimitView(msgspec.Struct, frozen=True):
         limit: `usd_per_day`.
         reserved: for calls under way, and slices of children that are not spent yet.
         until: unix seconds from which on there is more; None if never.
+        estimated: the part of `spent` that no provider has told.
     """
 
     limit: str
@@ -22,6 +23,7 @@ class LimitView(msgspec.Struct, frozen=True):
     spent: float
     reserved: float
     until: float | None = None
+    estimated: float = 0.0
 
     @property
     def share(self) -> float:
@@ -40,6 +42,7 @@ class AccountView(msgspec.Struct, frozen=True):
         reserved: for calls under way.
         began: unix seconds of the first thing it spent; 0.0 if nothing.
         set: limits people have set at run time.
+        today_estimated, ever_estimated: the part of what is spent that no provider has told, of money and tokens.
     """
 
     name: str
@@ -52,6 +55,8 @@ class AccountView(msgspec.Struct, frozen=True):
     limits: tuple[LimitView, ...] = ()
     began: float = 0.0
     set: dict[str, float] = {}
+    today_estimated: Amount = Amount()
+    ever_estimated: Amount = Amount()
 
 
 def account_views(book: Book, which: str = "") -> tuple[AccountView, ...]:
@@ -80,6 +85,7 @@ def account_view(book: Book, account: Account, depth: int, held: Amount) -> Acco
             plain(cap.measure, account.used(cap)),
             plain(cap.measure, account.held[cap.measure] + account.aside(cap.measure, (account,))),
             book.day_ends if cap.daily else None,
+            plain(cap.measure, account.estimated(cap)),
         )
         for cap in account.caps
     )
@@ -94,7 +100,13 @@ def account_view(book: Book, account: Account, depth: int, held: Amount) -> Acco
         limits,
         account.began,
         book.set[account.name].given() if account.name in book.set else {},
+        *_estimated(account),
     )
+
+
+def _estimated(account: Account) -> tuple[Amount, Amount]:
+    micro, tokens, ever_micro, ever_tokens = account.guessed or (0, 0, 0, 0)
+    return Amount(micro, tokens), Amount(ever_micro, ever_tokens)
 
 
 _KINDS = ("agent", "provider", "room", "session", "run", "turn")

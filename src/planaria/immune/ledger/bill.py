@@ -12,43 +12,60 @@ from planaria.immune.amount import Amount
 from planaria.immune.ledger.spender import is_session
 
 RESPONDED, FAILED, TOOL = "model.responded", "model.failed", "tool.finished"
-HANDED_OFF = "session.handed_off"
-BILLS = frozenset({RESPONDED, FAILED, TOOL, HANDED_OFF})
+HANDED_OFF, TRIPPED, STOPPED = "session.handed_off", "session.tripped", "turn.stopped"
+BILLS = frozenset({RESPONDED, FAILED, TOOL, HANDED_OFF, TRIPPED, STOPPED})
 
 
 class Bill(msgspec.Struct, frozen=True):
-    """What one call cost, and who pays."""
+    """What one call cost, and who pays.
+
+    Attributes:
+        estimated: whether that is what it is taken to have cost: its provider had not told.
+        step, attempt: of a model call in a turn: which attempt it was; those with the same numbers are one and the
+            same, made again under its key. None for other calls.
+    """
 
     session: str
     turn: str
     provider: str
     amount: Amount
+    estimated: bool = False
+    step: int | None = None
+    attempt: int = 1
 
 
 def bill_of(event: Event) -> Bill | None:
     """What an event says was spent; None if nothing, or if it was erased or pruned.
 
-    What was refused before anybody was asked is no call; a model call that failed is one, and has a price only if the
-    provider said so.
+    What was refused before anybody was asked is no call; a model call that failed is one. It costs what the provider
+    said, or else, if an answer had begun, what that is taken to cost (`estimate`).
     """
     payload = event.payload
     if event.state != "whole":
         return None
+    turn = event.cause_id or "" if is_session(event.session) else ""
     if event.kind == TOOL:
         # Only one that was refused names its caller in its end; one held back later says by what.
         if payload.get("caller") or payload.get("held_back") or payload.get("denied"):
             return None
         amount = Amount(_whole(payload.get("cost_micro")), 0, 1, _seconds(payload))
-    elif event.kind in BILLS:
-        if event.kind in (FAILED, HANDED_OFF) and not payload.get("provider"):
-            return None  # nobody was asked
-        amount = Amount(
-            _whole(payload.get("cost_micro")), _tokens(payload.get("usage")), 1, _seconds(payload)
-        )
-    else:
+        return Bill(event.session, turn, "", amount)
+    if event.kind not in BILLS:
         return None
-    turn = event.cause_id or "" if is_session(event.session) else ""
-    return Bill(event.session, turn, str(payload.get("provider") or ""), amount)
+    estimate = payload.get("estimate")
+    told = estimate if isinstance(estimate, dict) else payload
+    if (event.kind != RESPONDED or told is not payload) and not told.get("provider"):
+        return None  # nobody was asked
+    spent = _seconds(told) or _seconds(payload)
+    amount = Amount(_whole(told.get("cost_micro")), _tokens(told.get("usage")), 1, spent)
+    numbered = event.kind in (RESPONDED, FAILED) or told is not payload
+    step = told.get("step") if numbered and turn else None
+    return Bill(
+        *(event.session, turn, str(told.get("provider") or ""), amount),
+        estimated=told is not payload,
+        step=step if isinstance(step, int) else None,
+        attempt=_whole(told.get("attempt")) or 1,
+    )
 
 
 def _tokens(usage: Any) -> int:

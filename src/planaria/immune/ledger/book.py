@@ -30,6 +30,7 @@ from planaria.immune.ledger.spender import (
     room_of,
     turn_account,
 )
+from planaria.immune.ledger.stopping import spending
 
 ASKED, ENDED, TURN_OVER, RUN_OVER = "child.asked", "child.finished", "turn.finished", "workflow.run.finished"
 KINDS = frozenset({*BILLS, ASKED, ENDED, TURN_OVER, RUN_OVER, BudgetSet.kind})
@@ -50,6 +51,26 @@ class Kept(msgspec.Struct):
     began: float = 0.0
     children: int = 0
     limits: Limits = NO_LIMITS
+    guessed: list[int] = []
+
+
+class Try(msgspec.Struct):
+    """The newest attempt of a turn at a model call that somebody has billed.
+
+    Attributes:
+        turn: as an account.
+        at: unix seconds.
+        guess: what it is taken to have cost, in micro-dollars and tokens, until its real usage is known; None then.
+    """
+
+    turn: str
+    session: str
+    cause: str
+    provider: str
+    step: int
+    attempt: int
+    at: float
+    guess: tuple[int, int] | None = None
 
 
 class Saved(msgspec.Struct):
@@ -59,6 +80,7 @@ class Saved(msgspec.Struct):
     day: int
     accounts: list[Kept]
     set: dict[str, Limits]
+    tries: list[Try] = []
 
 
 class Book:
@@ -75,6 +97,8 @@ class Book:
         day: the proleptic number of today; it lasts from `day_starts` until `day_ends`, unix seconds.
         open: reservations that are not settled.
         ended: of them, those of tool calls that are over and not in the journal yet; by session and call id.
+        tries: the newest attempt at a model call of each turn that is not over; by the turn's account.
+        passed: called when a limit is passed, with the calls under way that spend from it.
         day_turned: called when a day has begun, with the number of the one before and what was spent on it.
     """
 
@@ -89,6 +113,8 @@ class Book:
         self.day_starts = self.day_ends = 0.0
         self.open: dict[Reservation, None] = {}
         self.ended: dict[tuple[str, str], Reservation] = {}
+        self.tries: dict[str, Try] = {}
+        self.passed: Callable[[Exhausted, list[Reservation]], object] = lambda why, spending: None
         self.day_turned: Callable[[int, dict[str, Amount]], object] = lambda before, spent: None
         self._above: dict[str, tuple[Account, ...]] = {}  # by session, without turn and provider
         self._chains: dict[AccountPath, Chain] = {}
@@ -142,8 +168,41 @@ class Book:
         self._drop(turn_account(session, turn))
 
     def _charge(self, bill: Bill, at: float) -> list[tuple[Account, Cap]]:
-        path = AccountPath(bill.session, bill.turn, bill.provider)
-        return self.chain(path).charge(wants(bill.amount), at >= self.day_starts, at)
+        chain = self.chain(AccountPath(bill.session, bill.turn, bill.provider))
+        if bill.step is not None:
+            bill = self._once(bill, bill.step, at)
+        today = at >= self.day_starts
+        near = chain.charge(wants(bill.amount), today, at)
+        if bill.estimated:
+            chain.guess(bill.amount.micro_usd, bill.amount.tokens, today)
+        if self.open:
+            self._look(chain)
+        return near
+
+    def _once(self, bill: Bill, step: int, at: float) -> Bill:
+        """The bill of an attempt that may have had one before: real usage goes before estimates."""
+        turn = turn_account(bill.session, bill.turn)
+        amount = bill.amount
+        before = self.tries.get(turn)
+        if before is not None and (before.step, before.attempt) == (step, bill.attempt):
+            if not (amount.tokens or amount.micro_usd) or (bill.estimated and before.guess is None):
+                none = Amount(0, 0, amount.calls, amount.seconds)
+                return msgspec.structs.replace(bill, amount=none, estimated=False)
+            if before.guess is not None:
+                self._take_back(before, *before.guess)
+        guess = (amount.micro_usd, amount.tokens) if bill.estimated else None
+        if guess is not None or amount.tokens or amount.micro_usd:
+            self.tries[turn] = Try(
+                *(turn, bill.session, bill.turn, bill.provider, step, bill.attempt, at, guess)
+            )
+        return bill
+
+    def _take_back(self, before: Try, micro: int, tokens: int) -> None:
+        """An estimate gives way to what is known."""
+        chain = self.chain(AccountPath(before.session, before.cause, before.provider))
+        today = before.at >= self.day_starts
+        chain.charge((-micro, -tokens, 0, 0.0), today, before.at)
+        chain.guess(-micro, -tokens, today)
 
     def _set(self, event: Event) -> None:
         try:
@@ -168,9 +227,13 @@ class Book:
         for account in self.accounts.values():
             account.limit(self.limits_of(account.name))
             account.held[:] = [0, 0, 0, 0.0]
+            account.running[:] = [0, 0]
         for reservation in self.open:
             reservation.chain = self.chain(reservation.path)
             reservation.chain.hold(wants(reservation.amount))
+            reservation.chain.run(*reservation.streamed)
+        for reservation in list(self.open):
+            self._look(reservation.chain)
 
     def begin_day(self, at: float) -> bool:
         """From now on it is the day of this moment; False if it was already.
@@ -189,6 +252,8 @@ class Book:
         for account in self.accounts.values():
             account.day[:] = [0, 0, 0, 0.0]
             account.told.clear()
+            if account.guessed is not None:
+                account.guessed[:2] = [0, 0]
         self._tidy()
         self.day_turned(before, spent)
         return True
@@ -201,6 +266,7 @@ class Book:
             account
             for account in self.accounts.values()
             if account.kind in ("session", "run", "turn")
+            and account.name not in self.tries
             and not any(account.held)
             and not account.slices
             # What was given a limit, or a slice, for its life is not to forget what it has spent of it.
@@ -293,12 +359,59 @@ class Book:
     def settle(self, reservation: Reservation) -> None:
         """Hold it no longer; a second time changes nothing."""
         if reservation in self.open:
+            self.over(reservation)
             del self.open[reservation]
             reservation.chain.hold(wants(reservation.amount), -1)
+
+    def streamed(self, reservation: Reservation, micro: int, tokens: int) -> Exhausted | None:
+        """A call under way is taken to have cost so much so far; its provider's limit, if that is passed with it."""
+        if reservation not in self.open or reservation.over:
+            return None
+        before = reservation.streamed
+        reservation.streamed = (micro, tokens)
+        reservation.chain.run(micro - before[0], tokens - before[1])
+        return self._look(reservation.chain, reservation)
+
+    def over(self, reservation: Reservation) -> None:
+        """A call has ended: what it cost comes from the journal, and nobody need stop it."""
+        if not reservation.over and reservation in self.open:
+            reservation.over = True
+            micro, tokens = reservation.streamed
+            reservation.streamed = (0, 0)
+            reservation.chain.run(-micro, -tokens)
+
+    def _look(self, chain: Chain, mine: Reservation | None = None) -> Exhausted | None:
+        """Whether limits are passed; who spends from them is told so, each once.
+
+        Returns:
+            That of the provider of `mine`, if it is one of them: nobody is told of it.
+        """
+        first: Exhausted | None = None
+        for account, cap in chain.passed():
+            if mine is not None and account.kind == "provider":
+                first = self._passed(account, cap)
+            found = spending(self.open, account, cap)
+            if found:
+                for each in found:
+                    each.told = True
+                self.passed(self._passed(account, cap), found)
+        return first
+
+    def _passed(self, account: Account, cap: Cap) -> Exhausted:
+        under_way = account.under_way(cap.measure)
+        return Exhausted(
+            account.name,
+            cap.limit,
+            plain(cap.measure, cap.most),
+            plain(cap.measure, account.used(cap) + under_way),
+            until=self.day_ends if cap.daily else None,
+            estimated=plain(cap.measure, under_way),
+        )
 
     def end(self, reservation: Reservation, call_id: str) -> None:
         """Hold it until the end of its call is in the journal, whoever writes that."""
         if reservation in self.open:
+            self.over(reservation)
             reservation.holder = None
             self.ended[reservation.path.session, call_id] = reservation
 
@@ -403,6 +516,7 @@ class Book:
     def _drop(self, name: str) -> None:
         """Let go of an account that is over; children it still has go on without a slice of it."""
         account = self.accounts.pop(name, None)
+        self.tries.pop(name, None)
         if account is None:
             return
         for path in account.paths:
@@ -430,10 +544,11 @@ class Book:
                 each.began,
                 each.children,
                 self.declared.get(each.name, NO_LIMITS) if each.kind == "session" else NO_LIMITS,
+                each.guessed or [],
             )
             for each in self.accounts.values()
         ]
-        return Saved(self.seq, self.day, kept, self.set)
+        return Saved(self.seq, self.day, kept, self.set, list(self.tries.values()))
 
     def load(self, saved: Saved) -> None:
         """Be what was saved; for a new book."""
@@ -446,6 +561,8 @@ class Book:
             account.day[:], account.life[:], account.began = kept.day, kept.life, kept.began
             account.parent, account.turn, account.agent = kept.parent, kept.turn, kept.agent
             account.children = kept.children
+            account.guessed = kept.guessed or None
+        self.tries = {each.turn: each for each in saved.tries}
         for account in list(self.accounts.values()):
             if account.parent:
                 self._slices_of(account)

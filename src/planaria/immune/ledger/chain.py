@@ -18,12 +18,13 @@ class Chain:
         sliced: whether one of them has children with a part to themselves.
     """
 
-    __slots__ = ("_gates", "_holds", "accounts", "sliced")
+    __slots__ = ("_gates", "_holds", "_runs", "accounts", "sliced")
 
     def __init__(self, accounts: tuple[Account, ...], soft: float) -> None:
         self.accounts = accounts
         self.sliced = any(account.slices for account in accounts)
         self._holds = tuple(account.held for account in accounts if account.caps)
+        self._runs = tuple(account.running for account in accounts if account.caps)
         self._gates: tuple[Gate, ...] = tuple(
             (
                 cap.measure,
@@ -62,6 +63,25 @@ class Chain:
                 held[2] += sign * calls
             if seconds:
                 held[3] += sign * seconds
+
+    def run(self, micro: int, tokens: int) -> None:
+        """Answers being written are taken to have cost so much more; below zero: that is spent now, or nobody's."""
+        for running in self._runs:
+            running[0] += micro
+            running[1] += tokens
+
+    def passed(self) -> list[tuple[Account, Cap]]:
+        """The limits of which everything is spent, what is being written included."""
+        return [
+            (account, cap)
+            for measure, spent, _, most, _, account, cap in self._gates
+            if spent[measure] + account.under_way(measure) >= most
+        ]
+
+    def guess(self, micro: int, tokens: int, today: bool) -> None:
+        """So much of what is spent is estimated; see `Account.guess`."""
+        for account in self.accounts:
+            account.guess(micro, tokens, today)
 
     def charge(
         self, spent: tuple[float, float, float, float], today: bool, at: float

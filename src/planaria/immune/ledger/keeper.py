@@ -34,11 +34,12 @@ from planaria.immune.ledger.account_views import AccountView, account_views
 from planaria.immune.ledger.book import KINDS, Book, Saved
 from planaria.immune.ledger.budget import LimitsError, changed, check_account, read_limits
 from planaria.immune.ledger.ledger import Accounts
-from planaria.immune.ledger.reserving import Exhausted, spoken, whose
-from planaria.immune.ledger.spender import agent_of, room_of
+from planaria.immune.ledger.reserving import Exhausted, Reservation, spoken, whose
+from planaria.immune.ledger.spender import room_of
+from planaria.immune.ledger.stopping import OverLimit, limited, passed_words
 from planaria.immune.notice import GARDEN_ROOM, notice
 from planaria.immune.pen import Pen
-from planaria.otp import CallError, GenServer, Server, Task, broadcast, call, subscribe
+from planaria.otp import CallError, GenServer, NoProcess, Server, Task, broadcast, call, send, subscribe
 from planaria.otp.kernel.table import publish
 from planaria.otp.kernel.tap import tap
 from planaria.records.library import TOPIC as RECORDS
@@ -59,7 +60,7 @@ class Warned(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """On the topic `budget`: a call was not made, since a limit is spent."""
+    """On the topic `budget`: a call was not made, or calls under way are stopped, since a limit is spent."""
 
     exhausted: Exhausted
     path: AccountPath
@@ -92,6 +93,7 @@ class Ledger(GenServer):
         for record in await _agents():
             self._declare(record)
         self.book.day_turned = self._day_turned
+        self.book.passed = self._passed
         self.book.begin_day(self.pid.node.clock.wall())
         publish(self.pid, Accounts(self.book, self.pid.node.clock.wall, self._refused))
 
@@ -187,6 +189,30 @@ class Ledger(GenServer):
         words = exhausted_words(why) if account.kind not in ("turn", "session") else ""
         self._tell(said, Refused(why, path), _room(account.kind, path.session), words, period)
 
+    def _passed(self, why: Exhausted, spending: list[Reservation]) -> None:
+        """A limit is passed while these spend from it. On the stack of whoever spent."""
+        words = passed_words(why)
+        paths = {each.path.session: each.path.turn for each in spending}
+        message = OverLimit("", why.account, why.limit, words)
+        self.pid.node.send(self.pid, _Stop(tuple(paths.items()), message))
+        account = self.book.accounts[why.account]
+        if f"{why.limit}!" in account.told:
+            return
+        account.told.update((why.limit, f"{why.limit}!"))
+        cap = next(cap for cap in account.caps if cap.limit == why.limit)
+        first = spending[0].path
+        said = BudgetExhausted(
+            *(why.account, why.limit, why.most, why.spent),
+            until=why.until,
+            session=first.session,
+            estimated=why.estimated,
+            stopped=tuple(paths),
+        )
+        # Those that are stopped say so themselves.
+        told = exhausted_words(why) if account.kind not in ("turn", "session") else ""
+        message_ = Refused(why, first)
+        self._tell(said, message_, _room(account.kind, first.session), told, self._period(account, cap))
+
     def _period(self, account: Account, cap: Cap) -> str:
         return str(self.book.day) if cap.daily else account.name
 
@@ -207,6 +233,12 @@ class Ledger(GenServer):
 
     def handle_info(self, message: Any) -> None:
         match message:
+            case _Stop(turns=turns, message=over):
+                for session, turn in turns:
+                    try:
+                        send(session, msgspec.structs.replace(over, turn=turn))
+                    except NoProcess:
+                        pass  # a run of a workflow, or a session that was killed: its calls ended with it
             case _Tell(events=events, message=said):
                 self.pen.write(events)
                 if said is not None:
@@ -238,6 +270,13 @@ class Ledger(GenServer):
         Task.start_link(save, snapshot, label="accounts snapshot")
 
 
+class _Stop(msgspec.Struct, frozen=True):
+    """To itself: tell these sessions, each with the turn that is meant."""
+
+    turns: tuple[tuple[str, str], ...]
+    message: OverLimit
+
+
 class _Tell(msgspec.Struct, frozen=True):
     """To itself: write these down, and tell who wants to know."""
 
@@ -264,20 +303,13 @@ def warned_words(said: BudgetWarned) -> str:
     spent, most = spoken(said.limit, said.spent), spoken(said.limit, said.most)
     return (
         f"{whose(said.account)} has spent {spent} of {most} ({said.limit}). At the limit it is stopped; "
-        f"`planaria budget set {_account(said.account)} {said.limit}=…` gives it more."
+        f"`planaria budget set {limited(said.account)} {said.limit}=…` gives it more."
     )
 
 
 def exhausted_words(why: Exhausted) -> str:
     """A limit that is met, in a sentence."""
-    return f"{why}. `planaria budget set {_account(why.account)} {why.limit}=…` gives it more at once."
-
-
-def _account(account: str) -> str:
-    """The account whose limits a turn has."""
-    if account.startswith("turn:"):
-        return f"agent:{agent_of(account[len('turn:') :])}"
-    return account
+    return f"{why}. `planaria budget set {limited(why.account)} {why.limit}=…` gives it more at once."
 
 
 def _room(kind: str, session: str) -> str:

@@ -74,6 +74,20 @@ class Accounts:
         """
         self.book.settle(reservation)
 
+    def streamed(self, reservation: Reservation, amount: Amount) -> Exhausted | None:
+        """The call is under way and has cost so much so far, estimated.
+
+        Whoever spends from a limit that is passed is told to stop by the owner of the accounts, this one, too.
+
+        Returns:
+            The limit of its provider, if that is passed: of it nobody is told, as others may be asked.
+        """
+        return self.book.streamed(reservation, amount.micro_usd, amount.tokens)
+
+    def over(self, reservation: Reservation) -> None:
+        """The call has ended, and that is on its way into the journal; then `settle`."""
+        self.book.over(reservation)
+
     def end(self, reservation: Reservation, call_id: str) -> None:
         """A tool call is over; what is held for it is let go of when its `tool.finished` is in the journal.
 
@@ -133,6 +147,12 @@ class Accounts:
 
 class _NoAccounts(Accounts):
     """Of a node that keeps none."""
+
+    def streamed(self, reservation: Reservation, amount: Amount) -> Exhausted | None:
+        return None
+
+    def over(self, reservation: Reservation) -> None:
+        pass
 
     def reserve(self, path: AccountPath, amount: Amount) -> Reservation | Exhausted:
         return Reservation(path, amount)

@@ -17,6 +17,7 @@ class Exhausted(msgspec.Struct, frozen=True):
         limit: its name: `usd_per_day`, `children`.
         most: the limit; `spent` and `reserved` of it are gone, `wanted` was asked for. Dollars, tokens, calls, seconds.
         until: unix seconds from which on there is more; None if never.
+        estimated: of `spent`, what calls under way are taken to have cost so far.
     """
 
     account: str
@@ -26,6 +27,7 @@ class Exhausted(msgspec.Struct, frozen=True):
     reserved: float = 0.0
     wanted: float = 0.0
     until: float | None = None
+    estimated: float = 0.0
 
     def __str__(self) -> str:
         if self.limit in ("depth", "children"):
@@ -65,9 +67,15 @@ NOBODY = Chain((), 1.0)
 
 
 class Reservation:
-    """What is set aside for one call, at the accounts of `chain`, by the process `holder`."""
+    """What is set aside for one call, at the accounts of `chain`, by the process `holder`.
 
-    __slots__ = ("amount", "chain", "holder", "path")
+    Attributes:
+        streamed: micro-dollars and tokens it is taken to have cost as far as it has come.
+        over: whether the call has ended, though that is not in the journal yet.
+        told: whether its session was told that a limit is passed.
+    """
+
+    __slots__ = ("amount", "chain", "holder", "over", "path", "streamed", "told")
 
     def __init__(
         self, path: AccountPath, amount: Amount, holder: object = None, chain: Chain = NOBODY
@@ -76,3 +84,5 @@ class Reservation:
         self.amount = amount
         self.holder = holder
         self.chain = chain
+        self.streamed = (0, 0)
+        self.over = self.told = False

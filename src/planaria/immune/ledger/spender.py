@@ -5,7 +5,7 @@ A child's stream is its parent's with a slash and a name behind it, so a name te
 
 GARDEN = "garden"
 """The account of everything together."""
-SESSION, RUN, TURN = "session:", "run:", "turn:"
+SESSION, RUN, TURN, PROVIDER = "session:", "run:", "turn:", "provider:"
 KINDS = ("garden", "agent", "room", "provider", "session", "run", "turn")
 
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from planaria.immune.amount import Amount
 from planaria.immune.breakers.breaker import Admitted
 from planaria.immune.breakers.table import BreakerTable
-from planaria.immune.ledger.ledger import Accounts, Reservation
+from planaria.immune.ledger.ledger import Accounts, Exhausted, Reservation
 from planaria.membrane.calls.lane import Permit
 from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.process import TOPIC, view
@@ -87,6 +88,8 @@ class Seat:
         if self._ended:
             return
         self._ended = True
+        if self._reservation is not None:
+            self._accounts.over(self._reservation)
         if self._permits is not None and self._permit is not None:
             self._permits.give_back(self._permit, usage, cost_micro)
         wait = error.retry_after or 0.0 if error is not None else 0.0
@@ -101,6 +104,12 @@ class Seat:
             name = self.choice.provider.name
             self._permits.rest(name, self.limits, wait, "it asked for time")
             broadcast(TOPIC, view(self._permits.lanes[name]))
+
+    def streamed(self, micro_usd: int, tokens: int) -> Exhausted | None:
+        """So much the call has cost so far, estimated; the limit of its provider, if that is passed."""
+        if self._reservation is None or self._ended:
+            return None
+        return self._accounts.streamed(self._reservation, Amount(micro_usd, tokens))
 
     def settle(self) -> None:
         """How it went is in the journal."""

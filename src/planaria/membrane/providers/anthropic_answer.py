@@ -92,6 +92,7 @@ class MessageReading:
 
     def __init__(self, vendor: Vendor, asked: str, names: WireNames, prefix: str) -> None:
         self.done = False
+        self._begun = False
         self._vendor = vendor
         self._asked = asked
         self._names = names
@@ -110,6 +111,7 @@ class MessageReading:
         data = event.data
         if self.done or not data:
             return ()
+        self._begun = True
         try:
             told = _decoder.decode(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -208,6 +210,14 @@ class MessageReading:
         output = told.output_tokens or 0
         prompt = (told.input_tokens or 0) + read + written
         return Usage(prompt, output, read, written, min(details.thinking_tokens or 0, output))
+
+    @property
+    def written(self) -> int | None:
+        """See `Reading.written`; what is told at the beginning is the prompt, the answer is counted at its end."""
+        if not self._begun or self.stop_reason is not None:
+            return None
+        arguments = (piece for call in self.calls.values() for piece in call.arguments)
+        return sum(map(len, (*self.text, *self.reasoning, *arguments)))
 
     def response(self) -> ModelResponse:
         """See `Reading.response`."""

@@ -88,7 +88,7 @@ class HttpProvider:
                         yield piece
             yield reading.response()
         except ProviderError as error:
-            error.usage = reading.charged
+            bill(error, reading)
             raise
 
     async def push(self, request: ModelRequest, sink: Sink) -> ModelResponse:
@@ -105,7 +105,7 @@ class HttpProvider:
                         sink(piece)
             return reading.response()
         except ProviderError as error:
-            error.usage = reading.charged
+            bill(error, reading)
             raise
 
     async def _pump(self, response: HttpCall, reading: Reading, sink: Sink) -> None:
@@ -226,6 +226,17 @@ class EventReader:
         except EventTooLong as error:
             raise BadAnswer(f"{self._provider}: {error}") from error
         return []
+
+
+def bill(error: ProviderError, reading: Reading) -> None:
+    """Note what an answer that failed may cost: what was told, and how much had come.
+
+    An error that the provider tells in place of an answer is none that had begun.
+    """
+    error.usage = reading.charged
+    written = reading.written
+    if written or isinstance(error, StreamCut | TimedOut | BadAnswer):
+        error.written = written
 
 
 def unreadable(provider: str, error: Exception) -> BadAnswer:

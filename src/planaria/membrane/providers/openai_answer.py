@@ -96,6 +96,7 @@ class ChatReading:
 
     def __init__(self, vendor: Vendor, asked: str, names: WireNames) -> None:
         self.done = False
+        self._begun = False
         self._vendor = vendor
         self._asked = asked
         self._names = names
@@ -117,6 +118,7 @@ class ChatReading:
         if data == b"[DONE]":
             self.done = True
             return ()
+        self._begun = True
         try:
             chunk = _decoder.decode(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -230,6 +232,14 @@ class ChatReading:
     def charged(self) -> Usage | None:
         """See `Reading.charged`."""
         return None if self._usage is None else usage_of(self._usage)
+
+    @property
+    def written(self) -> int | None:
+        """See `Reading.written`; the count comes once, at the end."""
+        if not self._begun or self._usage is not None:
+            return None
+        pieces = (*self._text, *self._reasoning, *(p for call in self._calls.calls for p in call.arguments))
+        return sum(map(len, pieces))
 
     def response(self) -> ModelResponse:
         """See `Reading.response`."""

@@ -20,6 +20,11 @@ class Reading(Protocol):
         """What the provider has said so far that it counts; None if nothing."""
         ...
 
+    @property
+    def written(self) -> int | None:
+        """Characters of the answer so far; None if it has not begun, or `charged` is the whole bill."""
+        ...
+
     def take(self, event: ServerEvent) -> Sequence[Delta]:
         """Add one event; the pieces of text and thinking it brings.
 

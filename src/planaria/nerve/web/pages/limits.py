@@ -129,12 +129,18 @@ def _line(view: AccountView) -> AccountLine:
     parts = [spoken("usd", today.micro_usd / 1_000_000)] if today.micro_usd else []
     parts += [f"{today.tokens:,} tokens"] if today.tokens else []
     parts += [f"{today.calls:,} {'call' if today.calls == 1 else 'calls'}"] if today.calls else []
+    guess = view.today_estimated
+    if guess.micro_usd or guess.tokens:
+        about = spoken("usd", guess.micro_usd / 1_000_000) if guess.micro_usd else f"{guess.tokens:,} tokens"
+        parts += [f"{about} of it estimated"]
     return AccountLine(view, ", ".join(parts), tuple(_bar(limit) for limit in view.limits))
 
 
 def _bar(limit: LimitView) -> Bar:
     name = limit.limit.replace("_", " ")
     words = f"{spoken(limit.limit, limit.spent)} of {spoken(limit.limit, limit.most)} {name}"
+    if limit.estimated:
+        words += f", {spoken(limit.limit, limit.estimated)} of it estimated"
     if limit.reserved:
         words += f", {spoken(limit.limit, limit.reserved)} set aside"
     spent = min(1.0, limit.spent / limit.most) if limit.most else 1.0
