@@ -17,6 +17,7 @@ from planaria.cortex.redact import Redactor
 from planaria.cortex.upkeep.alone import journal_alone
 from planaria.otp import Node
 from planaria.otp.blocking_node import BlockingNode
+from tests.postgres import Postgres
 
 LONG = "moss " * 1000
 
@@ -159,6 +160,28 @@ def texts(kept: Kept) -> list[str]:
     return [
         event["payload"].get("text", event.get("state")) for event in kept.json("tail", "--session", "own")
     ]
+
+
+def test_a_garden_moves_into_a_database_by_a_backup_and_back(
+    kept: Kept, tmp_path: Path, postgres: Postgres
+) -> None:
+    events = kept.run("export", "-")
+    kept.run("backup", str(tmp_path / "file.db"))
+    settings = kept.garden.path / "planaria.toml"
+    before = settings.read_text()
+    settings.write_text(f'{before}\n[journal]\ndatabase = "{postgres.url()}"\n')
+    assert kept.json("restore", str(tmp_path / "file.db"))["events"] == 4
+    assert "whole" in kept.run("verify")
+    assert kept.run("export", "-").splitlines()[1:] == events.splitlines()[1:]
+    kept.run("backup", str(tmp_path / "database.db"))
+    refused = kept.run("restore", str(tmp_path / "database.db"), code=6)
+    assert "has 4 events" in refused
+    done = kept.run("restore", str(tmp_path / "database.db"), "--force")
+    assert "the journal it replaced is the schema planaria_before_" in done
+    settings.write_text(before)
+    assert kept.json("restore", str(tmp_path / "database.db"), "--force")["events"] == 4
+    assert "whole" in kept.run("verify")
+    assert kept.run("export", "-").splitlines()[1:] == events.splitlines()[1:]
 
 
 def test_an_erased_person_stays_erased_through_backup_restore_and_import(kept: Kept, tmp_path: Path) -> None:

@@ -362,9 +362,9 @@ async def test_a_commit_that_was_given_up_is_never_written_after_a_later_one(
         slow = connection.get_server_pid()
     os.kill(slow, signal.SIGSTOP)
     try:
-        store.database._answer_within = 0.3
+        store.database.answer_within = 0.3
         await refused(store.append([[draft("given up")]]), StoreFailed, "does not answer")
-        store.database._answer_within = 120.0
+        store.database.answer_within = 120.0
         monkeypatch.setattr("planaria.cortex.stores.postgres.database._END_WITHIN", 0.1)
         fault = await refused(
             store.append([[draft("too early")]]), StoreBusy, "still be at work on an earlier"
@@ -425,7 +425,7 @@ async def test_a_server_that_hangs_does_not_hang_the_store(postgres: Postgres) -
     await store.open()
     await store.append([[draft("before")]])
     await store.read(Query())
-    store.database._answer_within = store.database._connect_within = 0.3
+    store.database.answer_within = store.database._connect_within = 0.3
     postgres.server.freeze()
     try:
         for _ in range(2):

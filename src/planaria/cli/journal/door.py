@@ -191,6 +191,6 @@ def journal_file(garden: Path) -> Path:
     """
     journal = settings_of(garden).journal
     if journal.database or journal.database_env:
-        mend = "use PostgreSQL's own means: pg_dump, pg_restore, VACUUM"
+        mend = "PostgreSQL gives back room by itself (autovacuum), or with VACUUM FULL"
         raise CliError(REFUSED, "this garden's journal is in a PostgreSQL database", mend, "refused")
     return journal.file(garden)

@@ -2,15 +2,19 @@
 
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from planaria.cli import output
-from planaria.cli.errors import NEGATIVE, REFUSED, CliError
+from planaria.cli.errors import NEGATIVE, NO_GARDEN, REFUSED, CliError
 from planaria.cli.garden import garden_option, json_option
-from planaria.cli.journal.door import journal_file, lock_garden, need_stopped, open_door, run_alone
+from planaria.cli.journal.door import lock_garden, need_stopped, open_door, run_alone, settings_of
 from planaria.cli.journal.progress import progress
+from planaria.config.lock import private_folder
 
 COPIES = "erasing a person's data later does not reach copies made before"
 
@@ -41,7 +45,7 @@ def check(garden: Path, as_json: bool) -> None:
 def backup(file: Path, garden: Path, as_json: bool) -> None:
     """Write a consistent copy of the journal to a new FILE, while the node goes on.
 
-    The key that opens what persons said lies beside the journal and is not in the copy: keep a copy of it elsewhere.
+    The key that opens what persons said, .planaria/journal.key, is not in the copy: keep a copy of it elsewhere.
     """
     with open_door(garden) as door, progress("copying the journal") as show:
         copied = door.ask("journal.backup", show, path=os.path.abspath(file))
@@ -62,37 +66,57 @@ def backup(file: Path, garden: Path, as_json: bool) -> None:
 def restore(file: Path, force: bool, garden: Path, as_json: bool) -> None:
     """Put the backup FILE in the journal's place; the node must be stopped. The old journal is kept beside it.
 
+    A backup of a journal in a file can take the place of one in PostgreSQL, and the other way round.
+
     What the present journal knows to be erased is erased in the backup first.
     """
+    from planaria.config.errors import SettingsError
     from planaria.cortex.errors import CortexError
-    from planaria.cortex.stores.place import master_key
-    from planaria.cortex.upkeep.restore import Restored, count_events
+    from planaria.cortex.stores.place import JournalPlace, master_key
+    from planaria.cortex.stores.whole import LoadingStore
+    from planaria.cortex.upkeep.restore import Restored, count_events, restore_database
     from planaria.cortex.upkeep.restore import restore as put_in_place
+    from planaria.cortex.upkeep.sound_copy import events_in
 
-    journal, backup_file = journal_file(garden), file.absolute()
+    settings, backup_file, now = settings_of(garden), file.absolute(), time.time()
     need_stopped(garden, "a backup cannot take the journal's place")
+    try:
+        place = JournalPlace(settings.journal, garden, os.environ)
+    except SettingsError as error:
+        raise CliError(NO_GARDEN, str(error), code="settings") from error
 
-    async def work() -> Restored | int | None:
+    async def work(show: Callable[[Any], None]) -> Restored | int | None:
+        if place.is_database:
+            if not force and (events := await events_in(place())) != 0:
+                return events
+            store, key = place(), master_key(garden)
+            assert isinstance(store, LoadingStore)
+            return await restore_database(
+                *(backup_file, store, private_folder(garden), place.holder, key, now),
+                strict=not force,
+                progress=lambda done, total: show({"done": done, "total": total}),
+            )
+        journal = settings.journal.file(garden)
         if not force and (events := await count_events(journal)) != 0:
             return events
-        return await put_in_place(backup_file, journal, master_key(garden), time.time(), strict=not force)
+        return await put_in_place(backup_file, journal, master_key(garden), now, strict=not force)
 
-    with lock_garden(garden), output.working("restoring"):
+    with lock_garden(garden), progress("restoring") as show:
         try:
-            done = run_alone(work)
+            done = run_alone(partial(work, show))
         except CortexError as error:
             what, mend = getattr(error, "problem", str(error)), getattr(error, "mend", "")
             raise CliError(REFUSED, what, mend, "refused") from error
     if not isinstance(done, Restored):
         holds = f"has {done} events" if done is not None else "cannot be read"
         mend = "with --force it is put aside, and kept"
-        raise CliError(REFUSED, f"{journal} is there and {holds}", mend, "refused")
+        raise CliError(REFUSED, f"{place.shown} is there and {holds}", mend, "refused")
     if as_json:
         output.print_json(
             {
                 "events": done.events,
                 "erased": list(done.erased),
-                "aside": None if done.aside is None else str(done.aside),
+                "aside": done.aside,
                 "erasures_unknown": done.erasures_unknown,
                 "breaks": [broken.detail for broken in done.verdict.breaks],
             }
@@ -100,7 +124,8 @@ def restore(file: Path, force: bool, garden: Path, as_json: bool) -> None:
         return
     click.echo(f"{click.style('restored', fg='green')}: {done.events} events from {file}")
     if done.aside is not None:
-        click.echo(f"the journal it replaced is {done.aside}")
+        kept = f"the schema {done.aside} of the database" if place.is_database else done.aside
+        click.echo(f"the journal it replaced is {kept}")
     for subject in done.erased:
         click.echo(f"erased anew, as it was in the journal before: {output.clean(subject)}")
     if done.erasures_unknown:

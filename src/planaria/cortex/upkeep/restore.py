@@ -1,33 +1,34 @@
 """Puts another file in the journal's place: a backup, or a copy with more in it. And makes a journal's file as small
-as it can be. For files nobody has open. Broken off at any moment, the journal is the old one or the new one.
+as it can be. For journals nobody runs. Broken off at any moment, the journal is the old one or the new one.
 
 A backup may be older than an erasure. So whatever the present journal knows to be erased is erased in the copy before
 it takes the journal's place; if the present one cannot be read, that is said (`Restored.erasures_unknown`).
 """
 
 import os
-import shutil
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 import apsw
 import msgspec
 
-from planaria.cortex.codec.keyring import Keyring
-from planaria.cortex.codec.reading import events_from
 from planaria.cortex.codec.seal import MasterKey
-from planaria.cortex.errors import SealError, StoreBusy, StoreError, StoreFailed, StoreFull
-from planaria.cortex.query import Query
-from planaria.cortex.store import SubjectKey
+from planaria.cortex.errors import StoreBusy, StoreFailed, StoreFull
 from planaria.cortex.stores.sqlite.store import SqliteStore
-from planaria.cortex.upkeep.verify import Verdict, verify
+from planaria.cortex.stores.whole import LoadingStore
+from planaria.cortex.upkeep.sound_copy import (
+    BESIDE,
+    copy_file,
+    erased_in,
+    events_in,
+    has,
+    make_sound_copy,
+    remove,
+)
+from planaria.cortex.upkeep.verify import Verdict
 from planaria.otp import run_blocking
-
-BESIDE = ("", "-wal", "-shm")
-"""What belongs to a database's file."""
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -36,14 +37,14 @@ class Restored(msgspec.Struct, frozen=True):
     Attributes:
         events: how many it has.
         erased: subjects that were erased in it anew.
-        aside: where the journal it replaced is now; None if there was none.
+        aside: what the journal it replaced is called now, a file or a schema of the database; None if there was none.
         erasures_unknown: why it could not be seen what the replaced journal had erased; empty if it could.
         verdict: of the chains of the backup.
     """
 
     events: int
     erased: tuple[str, ...]
-    aside: Path | None
+    aside: str | None
     erasures_unknown: str
     verdict: Verdict
 
@@ -62,44 +63,50 @@ async def restore(
         SealError: the backup was written with another master key.
     """
     copy = journal.with_name(f"{journal.name}.restoring")
-    _remove(copy)
     try:
-        _copy(backup, copy)
-        if copy.stat().st_size == 0:
-            raise StoreFailed(f"{backup} is empty", "name a backup")
-        store = SqliteStore(copy)
-        await store.open()
-        try:
-            if problems := await store.check():
-                raise StoreFailed(f"{backup} is damaged: {problems[0]}", "use another backup")
-            keyring = Keyring(store, master_key)
-            await keyring.check()
-            known, unknown = await _erased(journal)
-            erased: list[str] = []
-            for subject in sorted(known):
-                keys = await store.subject_keys(subject)
-                if (
-                    not keys
-                ):  # it is older than what this subject said: a still later restore must know as well
-                    await store.put_subject_key(SubjectKey(subject, known[subject], None))
-                # A key that is newer than all that were destroyed is of a time after the erasure.
-                if any(key.wrapped is not None and key.generation <= known[subject] for key in keys):
-                    await store.destroy_subject_keys(subject)
-                    erased.append(subject)
-            verdict = await verify(store, read=partial(_fault, store, keyring))
-            if strict and verdict.breaks:
-                broken = verdict.breaks[0]
-                problem = f"{backup} was tampered with: {broken.session} at {broken.seq}: {broken.detail}"
-                raise StoreFailed(problem, "use another backup, or --force")
-            newest = await store.read(Query(limit=1, newest_first=True))
-        finally:
-            await store.close()
+        there = await run_blocking(journal.exists)
+        known, unknown = await erased_in(SqliteStore(journal)) if there else ({}, "")
+        sound = await make_sound_copy(backup, copy, master_key, known, strict=strict)
         aside = _put_aside(journal, now)
         os.replace(copy, journal)
         _sync_folder(journal.parent)
     finally:
-        _remove(copy)
-    return Restored(newest[0].seq if newest else 0, tuple(erased), aside, unknown, verdict)
+        remove(copy)
+    return Restored(sound.events, sound.erased, None if aside is None else str(aside), unknown, sound.verdict)
+
+
+async def restore_database(
+    backup: Path,
+    store: LoadingStore,
+    folder: Path,
+    holder: str,
+    master_key: MasterKey | None,
+    now: float,
+    *,
+    strict: bool = True,
+    progress: Callable[[int, int], object],
+) -> Restored:
+    """Put `backup` in the place of the journal of a database, in one transaction.
+
+    Args:
+        store: of the journal; not open.
+        folder: for a copy of the backup while it is checked.
+        holder: who may hold the journal, see `JournalPlace`.
+        strict: refuse a backup whose chain breaks, and a journal that has events.
+    Raises:
+        StoreError, SealError: as `restore`; all is as it was.
+    """
+    copy = folder / "backup.restoring"
+    try:
+        known, unknown = await erased_in(store)
+        sound = await make_sound_copy(backup, copy, master_key, known, strict=strict)
+        stamp = time.strftime("%Y%m%d_%H%M%S", time.gmtime(now))
+        aside = await store.load(
+            copy, f"planaria_before_{stamp}", holder=holder, replace=not strict, progress=progress
+        )
+    finally:
+        remove(copy)
+    return Restored(sound.events, sound.erased, aside, unknown, sound.verdict)
 
 
 @asynccontextmanager
@@ -110,33 +117,25 @@ async def rewritten(journal: Path) -> AsyncGenerator[Path]:
         StoreError: there is no room, or another program has the journal open; it is as it was.
     """
     copy = journal.with_name(f"{journal.name}.rewriting")
-    _remove(copy)
+    remove(copy)
     try:
         if await run_blocking(journal.exists):
             await count_events(journal)  # folds its log into it
-            _copy(journal, copy)
+            copy_file(journal, copy)
         yield copy
-        if _has(journal, "-wal") or _has(copy, "-wal"):
+        if has(journal, "-wal") or has(copy, "-wal"):
             raise StoreBusy(f"another program has {journal} open", "end it, and try again")
         os.replace(copy, journal)
         _sync_folder(journal.parent)
     finally:
-        _remove(copy)
+        remove(copy)
 
 
 async def count_events(journal: Path) -> int | None:
-    """How many events a journal has; None if it cannot be read."""
+    """How many events a journal's file has; None if it cannot be read."""
     if not await run_blocking(journal.exists):
         return 0
-    store = SqliteStore(journal)
-    try:
-        await store.open()
-        newest = await store.read(Query(limit=1, newest_first=True))
-    except StoreError:
-        return None
-    finally:
-        await store.close()
-    return newest[0].seq if newest else 0
+    return await events_in(SqliteStore(journal))
 
 
 def compact(journal: Path) -> tuple[int, int]:
@@ -163,56 +162,6 @@ def compact(journal: Path) -> tuple[int, int]:
     return before, journal.stat().st_size
 
 
-async def _erased(journal: Path) -> tuple[dict[str, int], str]:
-    """Subjects with destroyed keys and the latest generation of these; why that is not known, if it is not."""
-    if not await run_blocking(journal.exists):
-        return {}, ""
-    store = SqliteStore(journal)
-    try:
-        await store.open()
-        keys = await store.subject_keys()
-    except StoreError as error:
-        return {}, error.problem
-    finally:
-        await store.close()
-    destroyed: dict[str, int] = {}
-    for key in keys:
-        if key.wrapped is None:
-            destroyed[key.subject] = max(key.generation, destroyed.get(key.subject, 0))
-    return destroyed, ""
-
-
-async def _fault(store: SqliteStore, keyring: Keyring, query: Query) -> str | None:
-    """What hinders reading these events."""
-    try:
-        await events_from(store, keyring, await store.read(query))
-    except (StoreError, SealError) as error:
-        return error.problem
-    return None
-
-
-def _has(journal: Path, suffix: str) -> bool:
-    return journal.with_name(journal.name + suffix).exists()
-
-
-def _copy(backup: Path, copy: Path) -> None:
-    try:
-        for suffix in ("", "-wal"):  # the latest commits of a file that was not closed in order
-            if suffix and not _has(backup, suffix):
-                continue
-            new = copy.with_name(copy.name + suffix)
-            os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            shutil.copyfile(backup.with_name(backup.name + suffix), new)
-            with new.open("rb+") as file:
-                os.fsync(file.fileno())
-    except FileNotFoundError as error:
-        raise StoreFailed(f"there is no file {backup}", "name a backup") from error
-    except OSError as error:
-        raise StoreFull(
-            f"{backup} cannot be copied to {copy}: {error.strerror}", "see that there is room"
-        ) from error
-
-
 def _put_aside(journal: Path, now: float) -> Path | None:
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
     aside = journal.with_name(f"{journal.name}.before-{stamp}")
@@ -229,11 +178,6 @@ def _put_aside(journal: Path, now: float) -> Path | None:
             except OSError:  # not every file system can
                 old.rename(kept)
     return found
-
-
-def _remove(file: Path) -> None:
-    for suffix in BESIDE:
-        file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

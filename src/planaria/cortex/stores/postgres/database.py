@@ -24,7 +24,7 @@ CHANNEL = "planaria"
 LOCK = 0x506C616E
 """The first key of our advisory locks; the second is 0 for a commit, 1 for migrations."""
 
-_DURABLE = """
+DURABLE = """
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """
 """Acknowledged means on disk, whatever the server does for others."""
@@ -54,7 +54,7 @@ class Database:
         self.losses = 0  # of writing connections; what was remembered with an older one may be wrong
         self._address = address
         self._connect_within = connect_within
-        self._answer_within = answer_within
+        self.answer_within = answer_within
         self._most_readers = readers
         self._writer: Connection | None = None
         self._serving: tuple[int, datetime] | None = None  # the server's process for it, and since when
@@ -110,7 +110,7 @@ class Database:
         connection = None
         sound = False
         try:
-            async with timeout(within or self._answer_within):
+            async with timeout(within or self.answer_within):
                 connection = await self._writer_now()
                 yield connection
             sound = True
@@ -146,7 +146,7 @@ class Database:
         connection = await self._take_reader(pool)
         sound = False
         try:
-            async with timeout(within or self._answer_within):
+            async with timeout(within or self.answer_within):
                 yield connection
             sound = True
         except DRIVER_FAULTS as error:
@@ -156,10 +156,29 @@ class Database:
                 _give_up(connection)
             await _release(pool, connection)
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[Connection]:
+        """A connection of its own, for work that takes long; its user sees to limits of time.
+
+        Raises:
+            StoreError: for whatever goes wrong inside.
+        """
+        self._check_open()
+        connection = None
+        try:
+            async with timeout(self.answer_within):
+                connection = await asyncpg.connect(self._address, **self._settings())
+            yield connection
+        except DRIVER_FAULTS as error:
+            raise from_driver(error, self.shown) from error
+        finally:
+            if connection is not None:
+                connection.terminate()
+
     async def _take_reader(self, pool: Any) -> Connection:
         waiting = pool.get_idle_size() == 0 and pool.get_size() >= self._most_readers
         try:
-            async with timeout(self._answer_within):
+            async with timeout(self.answer_within):
                 return await pool.acquire()
         except TimeoutError as error:
             if waiting:
@@ -177,7 +196,7 @@ class Database:
             try:
                 await self._end_former(connection)
                 serving: tuple[int, datetime] = tuple(await connection.fetchrow(_SELF))
-                await connection.execute(_DURABLE)
+                await connection.execute(DURABLE)
                 await connection.add_listener(CHANNEL, self._notified)
             except BaseException:
                 connection.terminate()
@@ -226,7 +245,7 @@ class Database:
 
     def _settings(self) -> dict[str, Any]:
         # The server gives up first, while its word that nothing was written still gets through.
-        milliseconds = str(int(self._answer_within * 800))
+        milliseconds = str(int(self.answer_within * 800))
         return {
             "timeout": self._connect_within,
             "server_settings": {

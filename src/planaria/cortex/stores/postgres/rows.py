@@ -1,6 +1,7 @@
 """Between events and rows: ids as bytes, names as numbers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from planaria.cortex.codec.id_codec import pack_id, unpack_id
@@ -53,6 +54,13 @@ class Names:
             for number in (row[5], row[6], row[7], row[8], row[11])
             if number not in texts
         }
+
+
+def learned(pairs: Iterable[tuple[bytes, int]]) -> Iterator[tuple[str, int]]:
+    """Names and their numbers, but for those another program has made into no text."""
+    for name, number in pairs:
+        with suppress(UnicodeDecodeError):
+            yield name.decode(), number
 
 
 def stored(row: Sequence[Any], texts: Mapping[int, str]) -> Stored:

@@ -3,12 +3,11 @@
 Opened by the journal. A commit is one call of the function `append_events` (`cortex/migrations/postgres`): one round
 trip, under a lock of the database, durable when it answers. Needs PostgreSQL 14 or later and the extra `postgres`
 (asyncpg); connections must not pass through a pooler of transactions, which knows no LISTEN.
-Does badly: each commit waits for the one before it, of other nodes too; a copy of the database is `pg_dump`'s.
+Does badly: each commit waits for the one before it, of other nodes too.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,12 @@ from planaria.cortex.store import (
     SubjectKey,
 )
 from planaria.cortex.stores.postgres.appending import CALL, call_for, sort_out, written_already
+from planaria.cortex.stores.postgres.backing_up import back_up
 from planaria.cortex.stores.postgres.database import LOCK, Connection, Database
 from planaria.cortex.stores.postgres.faults import ConnectionLost
-from planaria.cortex.stores.postgres.rows import Names, id_bytes, id_text, remains, stored
+from planaria.cortex.stores.postgres.loading import load
+from planaria.cortex.stores.postgres.migrating import apply_migrations
+from planaria.cortex.stores.postgres.rows import Names, id_bytes, id_text, learned, remains, stored
 from planaria.cortex.stores.schema import load_migrations
 from planaria.otp import run_blocking
 
@@ -97,13 +99,7 @@ class PostgresStore:
                 raise StoreReadOnly(f"{self.database.shown} can only be read", mend)
             await connection.execute("SELECT pg_advisory_xact_lock($1, 1)", LOCK)
             version = await self._version(connection)
-            for migration in migrations[version:]:
-                if migration.version == 1:
-                    await connection.execute(sql.FIRST)
-                await connection.execute(migration.sql)
-                await connection.execute(
-                    "INSERT INTO schema_migrations VALUES ($1, $2)", migration.version, migration.name
-                )
+            await apply_migrations(connection, version)
         if version > len(migrations):
             problem = (
                 f"{self.database.shown} has schema {version}, this program knows only up to {len(migrations)}"
@@ -203,7 +199,7 @@ class PostgresStore:
         unknown = names.unknown(rows)
         if unknown:
             pairs = await connection.fetch("SELECT name, id FROM names WHERE id = ANY ($1)", list(unknown))
-            names.learn(_texts(pairs))
+            names.learn(learned(pairs))
         events: list[Stored] = []
         for row in rows:
             try:
@@ -355,9 +351,19 @@ class PostgresStore:
             return [row[0] for row in await connection.fetch(sql.CHECK)]
 
     async def backup(self, path: Path) -> None:
-        """Not this store's work."""
-        mend = "copy it with pg_dump --schema=planaria --format=custom --file=FILE DATABASE"
-        raise StoreFailed(f"{self.database.shown} is backed up by PostgreSQL's own means", mend)
+        """See `EventStore.backup`: a journal's file of the SQLite store."""
+        await back_up(self.database, path)
+
+    async def load(
+        self, file: Path, aside: str, *, holder: str, replace: bool, progress: Callable[[int, int], object]
+    ) -> str | None:
+        """See `LoadingStore.load`: the schema before is renamed."""
+        await self.close()
+        await self.database.open()
+        try:
+            return await load(self.database, file, aside, holder=holder, replace=replace, progress=progress)
+        finally:
+            await self.close()
 
     async def size(self) -> int:
         """See `EventStore.size`."""
@@ -383,13 +389,6 @@ class PostgresStore:
         if len(self._contents) > _MOST_CONTENTS:
             self._contents.clear()
         self._contents.update(hashes)
-
-
-def _texts(pairs: Iterable[tuple[bytes, int]]) -> Iterator[tuple[str, int]]:
-    """Names and their numbers, but for those another program has made into no text."""
-    for name, number in pairs:
-        with suppress(UnicodeDecodeError):
-            yield name.decode(), number
 
 
 def _lease(row: Sequence[Any]) -> Lease:

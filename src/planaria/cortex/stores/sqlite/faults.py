@@ -53,3 +53,12 @@ def from_os(error: OSError, path: Path) -> StoreError:
     if isinstance(error, FileNotFoundError):
         return StoreFailed(f"{path} is gone", "put the file back, or restart planaria to begin a new journal")
     return StoreFailed(f"{path} cannot be used: {error.strerror}", mend)
+
+
+def from_target(error: apsw.Error, path: Path) -> StoreError:
+    """What SQLite raised while it wrote a copy to `path`."""
+    if isinstance(error, apsw.FullError):
+        return StoreFull(
+            f"no room left to write {path}", "free some disk space, or name a file on another disk"
+        )
+    return from_sqlite(error, path)

@@ -25,8 +25,9 @@ from planaria.cortex.store import (
     SubjectKey,
 )
 from planaria.cortex.stores.schema import load_migrations
+from planaria.cortex.stores.sqlite.backup_file import begin_file, remove_file
 from planaria.cortex.stores.sqlite.carry import carry_over
-from planaria.cortex.stores.sqlite.faults import damaged, from_os, from_sqlite
+from planaria.cortex.stores.sqlite.faults import damaged, from_os, from_sqlite, from_target
 from planaria.cortex.stores.sqlite.reader import RowReader
 from planaria.cortex.stores.sqlite.tables import (
     acquire_lease,
@@ -414,21 +415,24 @@ class SqliteStore:
         finally:
             connection.close(True)
 
+    def _vacuum_into(self, connection: apsw.Connection, path: Path) -> None:
+        try:
+            connection.execute("VACUUM INTO ?", (str(path),))
+        except apsw.FullError as error:  # it is the copy's disk: the journal itself is only read
+            raise from_target(error, path) from error
+
     def _backup(self, path: Path) -> None:
+        begin_file(path)
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError as error:
-            raise StoreFailed(f"{path} is there already", "name a new file") from error
+            self._aside(lambda connection: self._vacuum_into(connection, path))
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
         except OSError as error:
+            remove_file(path)
             raise from_os(error, path) from error
-        try:
-            self._aside(lambda connection: connection.execute("VACUUM INTO ?", (str(path),)))
-            os.fsync(handle)
         except BaseException:
-            path.unlink(missing_ok=True)
+            remove_file(path)
             raise
-        finally:
-            os.close(handle)
 
     def _size(self) -> int:
         self._check_file()
