@@ -29,14 +29,21 @@ QUICK = (
     "the session's process killed while the answer is written",
     "the journal's process killed while the answer is written",
 )
+ESTIMATED = (
+    "hang in the middle of an answer",
+    "words without an end",
+    "stopped by a person while the answer is written",
+)
+"""Of those, what breaks off an answer that had begun, and whose attempt is not made again."""
 
 
 @pytest.mark.parametrize("name", QUICK)
 async def test_a_fault_is_seen_in_room_journal_and_dashboard(name: str, tmp_path: Path):
     row = await inject(BY_NAME[name], tmp_path)
     assert row.problems == ()
-    # Nothing is on our bill that was not charged.
+    # Nothing was told that was not charged, and what was begun and not told is charged as estimated.
     assert row.billed_micro_usd <= row.charged_micro_usd
+    assert bool(row.estimated_micro_usd) == (name in ESTIMATED)
 
 
 async def test_who_repeats_a_call_that_was_cut_off_is_charged_once(tmp_path: Path):
@@ -53,6 +60,6 @@ def test_every_fault_has_its_line_in_the_docs():
 
 def test_the_table_is_written_between_its_marks():
     row = Row("A", "one | two", room=("a\nb",), journal=("x (y)",), page="rooms", shown="a", beyond_ms=12.4)
-    page = written(f"before\n{BEGIN}\nold\n{END}\nafter\n", [row])
+    page = written(f"before\n{BEGIN}\nstale\n{END}\nafter\n", [row])
     assert page.startswith(f"before\n{BEGIN}\n### A") and page.endswith(f"{END}\nafter\n")
-    assert "old" not in page and "| one \\| two | a b | `x (y)` | rooms: a | 12 |" in table([row])
+    assert "stale" not in page and "| one \\| two | a b | `x (y)` | rooms: a | 12 |" in table([row])

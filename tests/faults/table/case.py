@@ -58,7 +58,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
         whole_ms: from the message (or the fault, if that came later) to the answer; `waits_ms`: of that, time-outs of
             the settings and pauses that are noted in the journal; `beyond_ms`: the rest, the machinery's own.
         wasted_tokens, wasted_micro_usd: charged by the services beyond what a run without the fault costs.
-        billed_micro_usd: of the charge, what our own bill knows.
+        billed_micro_usd: of the charge, what the services told us.
+        estimated_micro_usd: what the accounts took the rest to be.
         problems: what is not as it has to be.
     """
 
@@ -75,6 +76,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     wasted_tokens: int = 0
     wasted_micro_usd: int = 0
     billed_micro_usd: int = 0
+    estimated_micro_usd: int = 0
     note: str = ""
     problems: tuple[str, ...] = ()
 
@@ -130,6 +132,7 @@ async def inject(
             tokens - fair[0],
             money - fair[1],
             await world.billed(),
+            world.estimated(),
             note,
             tuple(problems),
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tests.faults.table.case import Row
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-MORE = "recovers, ms | after waits of, ms | wasted: tokens, µ$ | not on our bill, µ$ |"
+MORE = "recovers, ms | after waits of, ms | wasted: tokens, µ$ | never told us, µ$ | estimated for it, µ$ |"
 LONGEST = 260
 """Characters of one thing that was said."""
 
@@ -28,7 +28,7 @@ def table(rows: Sequence[Row]) -> str:
             lines += [
                 "| fault | in the room | in the journal, beside what every turn writes | on the dashboard | "
                 + MORE,
-                "|---|---|---|---|---|---|---|---|",
+                "|---|---|---|---|---|---|---|---|---|",
             ]
         lines.append(_line(row))
     return "\n".join(lines[1:])
@@ -43,7 +43,7 @@ def _line(row: Row) -> str:
     unknown = row.charged_micro_usd - row.billed_micro_usd
     cells = (
         *(f"{_cell(row.name)}", room, journal, shown + note, f"{row.beyond_ms:,.0f}", f"{row.waits_ms:,.0f}"),
-        *(wasted, f"{unknown:,}" if unknown else "0"),
+        *(wasted, f"{unknown:,}" if unknown else "0", f"{row.estimated_micro_usd:,}"),
     )
     return "| " + " | ".join(cells) + " |"
 

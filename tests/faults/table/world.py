@@ -29,6 +29,7 @@ from planaria.config.settings import ModelSettings, Settings, WebSettings
 from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
+from planaria.immune.ledger.ledger import accounts_of
 from planaria.nerve.web.dashboard import Dashboard
 from planaria.node import tree
 from planaria.otp import CallError, Node, sleep
@@ -261,11 +262,16 @@ class World:
         return await self.node.run(read)
 
     async def billed(self) -> int:
-        """Millionths of a dollar on our own bill."""
+        """Millionths of a dollar that the services have told us."""
         cost = 0
         for event in await self.events(ModelResponded.kind, ModelFailed.kind, SessionHandedOff.kind):
             cost += event.payload.get("cost_micro") or 0
         return cost
+
+    def estimated(self) -> int:
+        """Millionths of a dollar that are charged to the garden though nobody told them."""
+        guessed = accounts_of(self.node).book.garden.guessed
+        return 0 if guessed is None else guessed[2]
 
     def charged(self) -> tuple[int, int]:
         """Tokens, and millionths of a dollar, that both services charge for."""
