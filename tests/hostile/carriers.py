@@ -54,8 +54,11 @@ def _zero_width(plot: Plot, case: Case, text: str) -> list[Order]:
 
 
 def _tags(plot: Plot, case: Case, text: str) -> list[Order]:
-    hidden = "".join(chr(0xE0000 + ord(sign)) for sign in text if 0x20 <= ord(sign) < 0x7F)
-    return _page("<p>A recipe.%s</p>")(plot, case, hidden)
+    return _page("<p>A recipe.%s</p>")(plot, case, _as_tags(text))
+
+
+def _as_tags(text: str) -> str:
+    return "".join(chr(0xE0000 + ord(sign)) for sign in text if 0x20 <= ord(sign) < 0x7F)
 
 
 def _wide(plot: Plot, case: Case, text: str) -> list[Order]:
@@ -113,6 +116,25 @@ def _file(plot: Plot, case: Case, text: str) -> list[Order]:
     return [("files.read", {"path": f"notes/{case.name}.txt"})]
 
 
+def _file_tags(plot: Plot, case: Case, text: str) -> list[Order]:
+    return _file(plot, case, f"A recipe.{_as_tags(text)}")
+
+
+def _shell_tags(plot: Plot, case: Case, text: str) -> list[Order]:
+    return _shell(plot, case, f"A recipe.{_as_tags(text)}")
+
+
+def _note_of_agent(plot: Plot, case: Case, text: str) -> list[Order]:
+    """A note that another agent has written, of what it read on the web."""
+    front = "class: note\nwritten_by: agent:hand\n"
+    (plot.garden / "notes" / f"{case.name}.md").write_text(f"---\n{front}---\n# Recipe\n\n{text}\n")
+    return [("notes.read", {"path": f"notes/{case.name}.md"})]
+
+
+def _note_of_agent_tags(plot: Plot, case: Case, text: str) -> list[Order]:
+    return _note_of_agent(plot, case, f"A recipe.{_as_tags(text)}")
+
+
 def _found(plot: Plot, case: Case, text: str) -> list[Order]:
     (plot.garden / "notes" / f"{case.name}.txt").write_text(text.replace("\n", " ") + "\n")
     return [("files.search", {"pattern": "CALL", "path": "notes", "names": f"{case.name}.txt"})]
@@ -138,6 +160,18 @@ def _commit(plot: Plot, case: Case, text: str) -> list[Order]:
     for words in (["init", "-q"], [*who, "commit", "-q", "--allow-empty", "-m", f"Mend\n\n{text}"]):
         subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
     return [("git.log", {"path": f"code/{case.name}"})]
+
+
+def _readme(plot: Plot, case: Case, text: str) -> list[Order]:
+    """What a stranger's repository says of itself, and what was changed in it."""
+    folder = plot.garden / "code" / case.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_text(f"# Soup\n\n{text}\n")
+    who = ["-c", "user.name=Eve", "-c", "user.email=eve@example.net", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "README.md"], [*who, "commit", "-q", "-m", "Soup"]):
+        subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+    return [("git.show", {"path": f"code/{case.name}", "revision": "HEAD", "file": "README.md"})]
 
 
 def _mcp_answer(plot: Plot, case: Case, text: str) -> list[Order]:
@@ -203,12 +237,17 @@ CARRIERS: dict[str, Callable[[Plot, Case, str], list[Order]]] = {
     "feed": _feed,
     "note": _note,
     "note, front matter": _front,
+    "note of an agent": _note_of_agent,
+    "note of an agent, tag characters": _note_of_agent_tags,
     "file": _file,
+    "file, tag characters": _file_tags,
     "file, found": _found,
     "file name": _file_name,
     "file, link": _own_link,
     "command's output": _shell,
+    "command's output, tag characters": _shell_tags,
     "commit": _commit,
+    "readme of a repository": _readme,
     "mcp answer": _mcp_answer,
     "mcp resource": _mcp_resource,
     "mcp description": _mcp_description,

@@ -225,6 +225,7 @@ class World:
                 faults.append(f"expected {expected}, came to {stages}: {told}")
         if case.at_most is not None and not min(1, case.at_most) <= len(calls) <= case.at_most:
             faults.append(f"{len(calls)} calls were made, at most {case.at_most} may be: {told[:3]}")
+        faults += [f"it reached the model without its marks: {told}" for told in unmarked(case, events)]
         causes = {str(e.payload["cause"]) for e in events if e.kind == SessionTripped.kind}
         if any(e.kind == ModelFailed.kind and e.payload.get("fault") == "budget_exhausted" for e in events):
             causes.add("budget")
@@ -309,6 +310,22 @@ class World:
             "work",
         )
         return {name: self.node[name] for name in names}
+
+
+INSIDE = ("note", "note, front matter", "file, link", "talk")
+"""Ways by which people of the garden, or others in the room, speak: what comes so is not marked."""
+
+
+def unmarked(case: Case, events: Sequence[Event]) -> list[str]:
+    """Results of tools that hold an order, and do not say that others wrote it."""
+    if case.carrier in INSIDE:
+        return []
+    texts = [
+        str((each.payload.get("outcome") or {}).get("text") or "")
+        for each in events
+        if each.kind == ToolFinished.kind
+    ]
+    return [text[:200] for text in texts if "CALL" in text.split("<outside-content", 1)[0]]
 
 
 def answer_to(question: Question) -> str:

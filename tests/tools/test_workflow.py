@@ -49,7 +49,7 @@ async def test_a_workflow_is_started_and_goes_on_by_itself(workflows: Garden) ->
         workflows.node.subscribe("workflows", port.pid)
         done = await workflows.done("workflow.run", name="keep")
         assert (await ended(port, done.value["run"])).summary.status == "done"
-    assert (workflows.folder / "notes" / "kept.md").read_text() == "kept"
+    assert (workflows.folder / "notes" / "kept.md").read_text().endswith("---\nkept")
 
 
 async def test_an_unknown_workflow_is_refused_with_the_nearest(workflows: Garden) -> None:

@@ -2,7 +2,7 @@
 
 Paths are relative to the garden's folder, links on them are not followed, and `.planaria` is nobody's. A file is
 replaced at once, so that readers see the old text or the new. Records under `notes/` are better written with
-`notes.write`, which checks them.
+`notes.write`, which checks them. Nobody knows who wrote a file, so what is read of it is marked as from outside.
 """
 
 import fnmatch
@@ -20,6 +20,7 @@ from planaria.membrane.authority import Allowed
 from planaria.membrane.capability import Touch
 from planaria.membrane.scopes.scope import Place
 from planaria.membrane.tool import Context, Done, Failed, tool
+from planaria.membrane.web.outside import outside, visible
 from planaria.otp import run_blocking
 from planaria.otp.io.subprocess import run_command
 from planaria.tools._beneath import (
@@ -90,7 +91,8 @@ async def read(context: Context, path: str, start: int = 1, lines: int = 400) ->
     elif first > 1 or last < len(every):
         told += f"\n(lines {first} to {last} of {len(every)})"
     return Done(
-        {"path": path, "text": "\n".join(shown), "start": first, "end": last, "lines": len(every)}, text=told
+        {"path": path, "text": "\n".join(shown), "start": first, "end": last, "lines": len(every)},
+        text=outside(told, f"file {path}"),
     )
 
 
@@ -123,9 +125,8 @@ async def list_files(
         + ("/" if each["kind"] == "folder" else f"  ({each['kind']})" if each["kind"] == "link" else "")
         for each in found
     )
-    return Done(
-        found, branch="found", text=told + (f"\n(More than {MOST_NAMES}; name a folder.)" if more else "")
-    )
+    more_of = f"\n(More than {MOST_NAMES}; name a folder.)" if more else ""
+    return Done(found, branch="found", text=outside(told + more_of, f"files in {path}"))
 
 
 @tool(needs={"files.read"}, touches={"files.read": "path"}, branches=("found", "nothing"), idempotent=True)
@@ -187,7 +188,8 @@ async def search(
     if not found:
         return Done([], branch="nothing", text=f"No line of {hits.files} files matches {pattern!r}.")
     told = "\n".join(f"{each['path']}:{each['line']}: {each['text']}" for each in found)
-    return Done(found, branch="found", text=told + ("\n(There are more.)" if hits.more else ""))
+    text = outside(told + ("\n(There are more.)" if hits.more else ""), f"files in {path}")
+    return Done(found, branch="found", text=text)
 
 
 @tool(
@@ -294,6 +296,8 @@ def _unclear(path: str, text: str, old: str, new: str, count: int, every: bool) 
         first = next((line.strip() for line in old.splitlines() if line.strip()), "")
         near = [number for number, line in enumerate(text.splitlines(), 1) if first and first in line]
         hint = f"; its first line stands in line {', '.join(map(str, near[:5]))}" if near else ""
+        if old in visible(text):
+            return f"this passage stands in {path} with signs in it that show nothing, and that you were not shown"
         return f"this passage does not stand in {path}{hint}. Read the file and copy it as it is"
     if count > 1 and not every:
         lines = [str(text[: found.start()].count("\n") + 1) for found in re.finditer(re.escape(old), text)]

@@ -1,6 +1,8 @@
 """Tools for the garden's notes: search, read and write the Markdown files under `notes/`.
 
 Through the library and the index, so paths are checked, writes are atomic, and everybody sees a change at once.
+A note that an agent or a workflow has written to says so (`written_by`), until a person takes that line away. It may
+hold what they read elsewhere, so it is marked as from outside where a model reads it; what people wrote is not.
 """
 
 from collections.abc import Mapping
@@ -10,11 +12,15 @@ from planaria.membrane.authority import Allowed
 from planaria.membrane.capability import Touch
 from planaria.membrane.gate.check import place_of
 from planaria.membrane.tool import Context, Done, Failed, tool
+from planaria.membrane.web.outside import RETOLD, outside
 from planaria.records.errors import Problem, RecordError
 from planaria.records.fulltext import marked
 from planaria.records.index import Index
 from planaria.records.library import Library
 from planaria.records.record import Record, parse_record
+
+WRITTEN_BY = "written_by"
+"""The key of front matter that says which caller wrote to a note, if it was no person."""
 
 
 def _whole(arguments: Mapping[str, Any]) -> tuple[Touch, ...]:
@@ -45,6 +51,9 @@ async def search(context: Context, query: str, limit: int = 10) -> Done | Failed
     if not hits:
         return Done(value, branch="nothing", text=f"No note matches {query!r}.")
     text = "\n".join(f"- {hit.path} ({hit.title}): {' '.join(marked(hit.snippet).split())}" for hit in hits)
+    authors = sorted({author for hit in hits if (author := await _author_at(hit.path))})
+    if authors:
+        text = outside(text, f"notes, some written by {', '.join(authors)}", RETOLD)
     return Done(value, branch="found", text=text)
 
 
@@ -59,9 +68,10 @@ async def read(context: Context, path: str) -> Done | Failed:
     answer = await Library.read("library", place)
     if isinstance(answer, Record):
         value = {"path": place, "title": answer.title, "front": answer.front, "body": answer.body}
-        return Done(
-            value, text=f"---\n{answer.front_text}---\n{answer.body}" if answer.front else answer.body
-        )
+        text = f"---\n{answer.front_text}---\n{answer.body}" if answer.front else answer.body
+        if author := author_of(answer):
+            text = outside(text, f"{place}, written by {author}", RETOLD)
+        return Done(value, text=text)
     if answer.problem == "there is no such file":
         return Done({"path": place}, branch="missing", text=f"There is no note {place}.")
     return Failed(str(answer))
@@ -75,7 +85,7 @@ async def write(
     front: dict[str, Any] | None = None,
     mode: Literal["replace", "append"] = "replace",
 ) -> Done | Failed:
-    """Write a note. The front matter it has is kept; keys given are set.
+    """Write a note. The front matter it has is kept; keys given are set. It will say that you wrote to it.
 
     Args:
         path: such as `notes/reading/april.md`; folders are made as needed.
@@ -89,11 +99,25 @@ async def write(
     except RecordError as error:
         return Failed(f"the text begins with front matter that cannot be read: {error}")
     keys = {**given.front, **(front or {})}
+    keys.pop(WRITTEN_BY, None)
+    if not context.caller.startswith("person:"):
+        keys[WRITTEN_BY] = context.caller
     answer = await Library.write("library", place, keys, given.body, merge=True, append=mode == "append")
     if isinstance(answer, Problem):
         return Failed(str(answer))
     value = {"path": answer.record.path, "title": answer.record.title}
     return Done(value, branch=answer.outcome, text=f"{answer.outcome}: {answer.record.path}")
+
+
+def author_of(record: Record) -> str:
+    """The agent, workflow or program that has written to a note; empty: people alone, as far as it says."""
+    author = record.front.get(WRITTEN_BY)
+    return author if isinstance(author, str) and ":" in author and not author.startswith("person:") else ""
+
+
+async def _author_at(path: str) -> str:
+    found = await Library.read("library", path)
+    return author_of(found) if isinstance(found, Record) else ""
 
 
 def _may_read(context: Context, path: str) -> bool:
