@@ -84,6 +84,7 @@ CAPABILITIES: dict[str, Capability] = {
         Capability("files.write", "path", "write, move and delete files", (), "notes/**", writes=True),
         Capability("records.read", "path", "read and search records such as notes", ("**",), "notes/**"),
         Capability("records.write", "path", "write records", ("notes/**",), "notes/**", writes=True),
+        Capability("plans.write", "name", "keep a plan of its own in each room", ("*",), "*"),
         Capability("git.read", "path", "read git repositories", ("**",), "**"),
         Capability("git.write", "path", "commit, branch and push in git repositories", (), "code/**"),
         Capability("shell.run", "command", "run programs in the sandbox", (), "git log *"),

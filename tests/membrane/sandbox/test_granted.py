@@ -73,13 +73,45 @@ async def test_denied_and_dotted_names_are_hidden_and_what_governs_is_kept(
     script = """
 cat library/file library/.env library/.secrets/key .planaria/journal.key; cat agents/scout.md
 for each in agents/x tools library/file planaria.toml; do touch $each && echo "wrote $each"; done
-touch notes/new && echo made
+touch notes/own/new && echo made
 """
+    (garden / "notes" / "own").mkdir()
     policy = policy_of(who, garden, SandboxPolicy(folder=garden))
     done = await boxed(script, policy, backend=backend)
     assert done.stdout.decode() == "---\nclass: agent\n---\nmade\n"
-    assert (garden / "notes" / "new").exists()
+    assert (garden / "notes" / "own" / "new").exists()
     assert sorted(each.name for each in garden.iterdir()) == [".planaria", "agents", "library", "notes"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_plans_of_agents_are_read_and_not_written(
+    boxed: Run, backend: str, garden: Path, there: bool
+) -> None:
+    plans = garden / "notes" / "plans"
+    if there:
+        plans.mkdir()
+        (plans / "scout-garden.md").write_text("- [ ] mine\n")
+    who = authority(files_read=["**"], files_write=["notes/**"])
+    script = """
+cat notes/plans/scout-garden.md
+echo x > notes/plans/scout-garden.md; echo x > notes/plans/mole.md; mkdir notes/plans; rm -rf notes/plans
+mv notes/plans notes/gone; mv notes notes2; ln -s /tmp notes/plans; touch notes/new && echo made
+"""
+    policy = policy_of(who, garden, SandboxPolicy(folder=garden))
+    done = await boxed(script, policy, backend=backend)
+    text = "- [ ] mine\n" if there else ""
+    # Landlock cannot hold a folder inside of one that can be written, so nothing new is made beside it.
+    assert done.stdout.decode() == text + ("made\n" if backend == "bubblewrap" else "")
+    assert {each.name: each.read_text() for each in plans.iterdir()} == (
+        {"scout-garden.md": text} if there else {}
+    )
+    named = authority(files_read=["**"], files_write=["notes/**", "notes/plans/**"])
+    await boxed(
+        "echo x > notes/plans/mole.md",
+        policy_of(named, garden, SandboxPolicy(folder=garden)),
+        backend=backend,
+    )
+    assert (plans / "mole.md").exists() or backend != "bubblewrap"
 
 
 async def test_a_dotted_name_that_is_granted_is_there(boxed: Run, backend: str, garden: Path) -> None:

@@ -11,7 +11,7 @@
     - [ ] (doing) ask ada about the light
     - [ ] write it down
 
-Anybody may edit it as a note. Lines that are no items stay where they are.
+People may edit it as a note. Lines that are no items stay where they are.
 """
 
 import re
@@ -42,6 +42,12 @@ class Item(msgspec.Struct, frozen=True):
 def plan_path(agent: str, room: str) -> str:
     """Where an agent's plan in a room is, relative to the garden."""
     return f"notes/plans/{agent}-{room}.md" if room else f"notes/plans/{agent}.md"
+
+
+def is_of(plan: Record, agent: str, room: str) -> bool:
+    """Whether a plan is this agent's in this room, as far as it says whose it is."""
+    said = plan.front.get("agent"), plan.front.get("room")
+    return said[0] in (None, agent) and said[1] in (None, "", room)
 
 
 def items_of(body: str) -> list[Item]:
@@ -92,9 +98,13 @@ def renewed(body: str, items: Sequence[tuple[str, Status]]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def plan_text(record: Record | None) -> str:
-    """A plan as its prompt shows it: the goal, the checklist with numbers; empty if there is none."""
-    if record is None:
+def plan_text(record: Record | None, agent: str | None = None, room: str = "") -> str:
+    """A plan as its prompt shows it: the goal, the checklist with numbers; empty if there is none.
+
+    Args:
+        agent, room: whose prompt it is; another's plan is not shown. None: whose it is does not matter.
+    """
+    if record is None or (agent is not None and not is_of(record, agent, room)):
         return ""
     goal = str(record.front.get("goal") or "").strip()
     count = 0

@@ -2,12 +2,13 @@
 
 A program opens what it likes, so only grants that mean whole folders (`notes/**`) or single files count; others,
 such as `notes/*.md`, show nothing. What is denied, or only given when a person is asked, is hidden. What governs agents
-stays read-only and names with a leading dot are hidden, unless a grant names them, and `.planaria` is never there.
-Hosts can be reached only if `net.fetch` is granted in so many words.
+stays read-only, as do their plans, and names with a leading dot are hidden, unless a grant names them; `.planaria` is
+never there. Hosts can be reached only if `net.fetch` is granted in so many words.
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from planaria.membrane.authority import BY_DEFAULT, Allowed, Authority, Layer, R
 from planaria.membrane.capability import Touch
 from planaria.membrane.sandbox.policy import SandboxPolicy, is_within
 from planaria.membrane.sandbox.proxy import Reach
-from planaria.membrane.scopes.paths import DEEP, GOVERNING, PRIVATE, ROOT, FilePlace, PathScope
+from planaria.membrane.scopes.paths import DEEP, GOVERNING, PLANS, PRIVATE, ROOT, FilePlace, PathScope
 from planaria.membrane.scopes.scope import Place
 
 READ, WRITE, FETCH = "files.read", "files.write", "net.fetch"
@@ -40,6 +41,7 @@ def policy_of(authority: Authority | None, garden: Path, basis: SandboxPolicy) -
     """
     hidden = {garden / PRIVATE}
     kept = {garden / name for name in GOVERNING}
+    plans = garden.joinpath(*PLANS)
     read: list[Path] = []
     write: list[Path] = []
     if authority is not None:
@@ -53,7 +55,12 @@ def policy_of(authority: Authority | None, garden: Path, basis: SandboxPolicy) -
         # What may be written and not read would be read here, too.
         write = [path for path in write if is_within(path, read)]
         kept -= set(write)
-    return _with(basis, read, write, kept, hidden, garden)
+    over = [] if is_within(plans, [path for path in write if path.is_relative_to(plans)]) else [plans]
+    if any(plans.is_relative_to(path) for path in write):
+        # What is not there cannot be held: a program would make it, with plans for others in it.
+        with suppress(OSError):
+            plans.mkdir(exist_ok=True)
+    return msgspec.structs.replace(_with(basis, read, write, kept, hidden, garden), over=(*basis.over, *over))
 
 
 def reach_of_caller(authority: Authority | None, place: Place) -> Reach | None:

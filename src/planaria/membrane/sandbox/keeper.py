@@ -64,7 +64,9 @@ class Run:
         """
         plan, cover = self.plan, self.plan.backend == "bubblewrap"
         try:
-            granted = Granted(plan.read, plan.write, plan.kept, plan.hidden, plan.below, plan.dotted)
+            granted = Granted(
+                plan.read, plan.write, plan.kept, plan.hidden, plan.below, plan.dotted, plan.over
+            )
             places = open_places(granted, cover=cover)
         except PathError as error:
             raise Refused(str(error)) from error

@@ -50,6 +50,7 @@ class Granted(NamedTuple):
     hidden: Sequence[str]
     below: Sequence[str]
     dotted: bool
+    over: Sequence[str] = ()
 
 
 def open_places(granted: Granted, *, cover: bool) -> Places:
@@ -70,9 +71,12 @@ def open_places(granted: Granted, *, cover: bool) -> Places:
     dots = [] if granted.dotted else [dot for path in _outermost(named) for dot in _dotted(path, anchors)]
     dots = [dot for dot in dots if dot not in named]
     holes = sorted({*holes, *dots}, key=_depth)
-    firm = [*_paths(granted.hidden), *_paths(granted.kept), *([] if cover else dots)]
+    over = [path for path in _paths(granted.over) if cover and _is_folder(path)]
+    loose = [path for path in _paths(granted.over) if path not in over]
+    firm = [*_paths(granted.hidden), *_paths(granted.kept), *loose, *([] if cover else dots)]
     pieces = [piece for path in write for piece in _without(path, firm, anchors) if piece not in dots]
     seen = [path for path in named if path not in pieces and not _is_part(path, pieces, holes)]
+    seen += [path for path in over if path not in seen and any(is_below(path, piece) for piece in pieces)]
     if not cover:
         seen = [piece for path in seen for piece in _without(path, holes, anchors)]
     covered = [hole for hole in holes if cover and any(is_below(hole, path) for path in named)]
@@ -85,6 +89,13 @@ def open_places(granted: Granted, *, cover: bool) -> Places:
         [open_place(path, anchors) for path in pieces],
         [place for hole in covered if (place := find_place(hole, anchors)) is not None],
     )
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def is_below(path: str, top: str) -> bool:

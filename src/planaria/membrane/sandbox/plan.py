@@ -40,6 +40,7 @@ class Plan(NamedTuple):
     read: list[str]
     write: list[str]
     kept: list[str]
+    over: list[str]
     hidden: list[str]
     below: list[str]
     dotted: bool

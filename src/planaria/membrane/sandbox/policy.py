@@ -48,6 +48,8 @@ class SandboxPolicy(msgspec.Struct, frozen=True):
         read: can be read.
         write: can be read and written.
         kept: stays read-only though a path of `write` lies above it; the longer path decides.
+        over: folders that stay read-only in a folder of `write`, which stays writable around them where this can be
+            (bubblewrap, and they are there); else as `kept`.
         hidden: is never seen, whatever else is granted.
         below: links on paths below these folders are not followed but refused: others may have put them there.
         dotted: whether names with a leading dot can be seen below what is granted; otherwise each must be granted by
@@ -72,6 +74,7 @@ class SandboxPolicy(msgspec.Struct, frozen=True):
     read: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
     kept: tuple[Path, ...] = ()
+    over: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
     below: tuple[Path, ...] = ()
     dotted: bool = True
@@ -110,7 +113,7 @@ def check(policy: SandboxPolicy) -> None:
     Raises:
         PolicyRefused: a path is not absolute or has `..`, or is hidden; a host is none; a limit is not above 0.
     """
-    for path in (*policy.read, *policy.write, *policy.kept, *policy.hidden, *policy.below):
+    for path in (*policy.read, *policy.write, *policy.kept, *policy.over, *policy.hidden, *policy.below):
         _check_path(path)
     if policy.folder is not None:
         _check_path(policy.folder)

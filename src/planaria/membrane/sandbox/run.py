@@ -169,6 +169,7 @@ def _plan(argv: list[str], policy: SandboxPolicy, found: Found, backend: Backend
         read=[each for each in read if not _is_system(each)],
         write=[str(path) for path in policy.write],
         kept=[str(path) for path in policy.kept],
+        over=[str(path) for path in policy.over],
         hidden=sorted(hidden),
         below=[str(path) for path in policy.below],
         dotted=policy.dotted,

@@ -4,7 +4,8 @@
 - A path is taken with its links followed, so one that leads out of a scope is outside of it.
 - Wildcards do not cover names with a leading dot, as in a shell, and nothing covers the node's own `.planaria`.
 - What governs agents (`planaria.toml`, `agents/`, `tools/`, `SOUL.md` ...) is written only under a scope that names
-  it: `agents/**` does, `**` does not, so that nobody can grant himself more by writing files.
+  it: `agents/**` does, `**` does not, so that nobody can grant himself more by writing files. So are the plans of
+  agents (`notes/plans`), which stand in their prompts: each writes its own with a tool for it, `notes/**` is none.
 """
 
 import os
@@ -27,7 +28,10 @@ GOVERNING = frozenset(
     }
 )
 """First parts of paths in a garden that say what may be done there, or what its agents are."""
+PLANS = ("notes", "plans")
+"""The folder with the plans of agents, by its parts."""
 _GOVERNING = frozenset(map(alike, GOVERNING))
+_PLANS = tuple(map(alike, PLANS))
 ROOT = "/"
 DEEP = "**"
 LONGEST = 4096
@@ -78,7 +82,11 @@ class PathScope:
 
     def _governs(self, parts: tuple[str, ...]) -> bool:
         """Whether it is one of those files that this pattern would have to name, and does not."""
-        return bool(parts) and alike(parts[0]) in _GOVERNING and self.parts[0] != parts[0]
+        if not parts:
+            return False
+        if tuple(map(alike, parts[: len(_PLANS)])) == _PLANS:
+            return self.parts[: len(_PLANS)] != parts[: len(_PLANS)]
+        return alike(parts[0]) in _GOVERNING and self.parts[0] != parts[0]
 
 
 def path_scope(text: str, *, writes: bool = False) -> PathScope:
