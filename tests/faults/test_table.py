@@ -14,6 +14,7 @@ QUICK = (
     "no first byte",
     "hang in the middle of an answer",
     "429 with Retry-After",
+    "429 with Retry-After: 3600, nobody else to ask, released by hand",
     "words without an end",
     "signs of life without a word or an end",
     "wrong key, 401, nobody else to ask",
@@ -24,6 +25,7 @@ QUICK = (
     "the context is full, and the hand-off fails",
     "the budget of a turn is used up",
     "the garden's budget of the day is used up",
+    "an agent's budget of the day is used up while it writes in two rooms",
     "our own limit reached and the queue full",
     "stopped by a person while the answer is written",
     "the session's process killed while the answer is written",
@@ -32,6 +34,7 @@ QUICK = (
 ESTIMATED = (
     "hang in the middle of an answer",
     "words without an end",
+    "an agent's budget of the day is used up while it writes in two rooms",
     "stopped by a person while the answer is written",
 )
 """Of those, what breaks off an answer that had begun, and whose attempt is not made again."""

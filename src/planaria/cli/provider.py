@@ -141,6 +141,28 @@ def remove(name: str, by: str, garden: Path, as_json: bool) -> None:
 
 @provider.command()
 @click.argument("name")
+@by_option
+@garden_option
+@json_option
+def release(name: str, by: str, garden: Path, as_json: bool) -> None:
+    """Ask the provider NAME again that is left alone: it asked for time, or its breakers are open."""
+    with open_door(garden) as door, output.working("releasing it"):
+        found = door.ask("provider.release", name=name, by=f"person:{by}")
+    if as_json:
+        output.print_json(found)
+        return
+    said = []
+    if found["seconds"]:
+        said.append(f"it was to be left alone for {output.seconds(found['seconds'])} more: {found['why']}")
+    if found["breakers"]:
+        said.append(f"closed: {', '.join(found['breakers'])}")
+    click.echo(
+        output.clean(f"{name} is asked again ({'; '.join(said)})" if said else f"{name} is not left alone")
+    )
+
+
+@provider.command()
+@click.argument("name")
 @click.option("--drop", is_flag=True, help="Take the key away instead.")
 @by_option
 @garden_option

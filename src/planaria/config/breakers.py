@@ -8,6 +8,7 @@ minimum = 10         # calls it needs before its rate means anything
 cooldown = 10.0      # seconds until one call may try again
 growth = 2.0         # each try that fails makes the next wait so much longer
 longest = 600.0      # seconds, never longer than this
+calm = 300.0         # closed for so many seconds, it forgets one such step; 0.0: at once
 jitter = 0.2         # each wait is up to this share shorter or longer
 counts = ["crash", "timeout"]   # what is held against it; other failures are answers
 """
@@ -53,6 +54,7 @@ class BreakerPolicy(msgspec.Struct, frozen=True):
     cooldown: Annotated[float, msgspec.Meta(ge=0.1, le=86400.0)] = 10.0
     growth: Annotated[float, msgspec.Meta(ge=1.0, le=100.0)] = 2.0
     longest: Annotated[float, msgspec.Meta(ge=0.1, le=604800.0)] = 600.0
+    calm: Annotated[float, msgspec.Meta(ge=0.0, le=604800.0)] = 300.0
     jitter: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.2
     counts: tuple[FailureClass, ...] = BROKEN
 

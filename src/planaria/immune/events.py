@@ -24,6 +24,7 @@ class BreakerOpened(EventType, frozen=True, omit_defaults=True):
         failures: counted in a row.
         times: opened since it was closed last, this one included.
         by: who opened it; empty if it did itself.
+        grown: steps by which its next wait is longer than the first; None if an older program wrote this: `times`.
     """
 
     kind: ClassVar[str] = "breaker.opened"
@@ -33,6 +34,7 @@ class BreakerOpened(EventType, frozen=True, omit_defaults=True):
     failures: int = 0
     times: int = 1
     by: str = ""
+    grown: int | None = None
 
 
 class BreakerHalfOpened(EventType, frozen=True):
@@ -43,12 +45,17 @@ class BreakerHalfOpened(EventType, frozen=True):
 
 
 class BreakerClosed(EventType, frozen=True, omit_defaults=True):
-    """A breaker lets everything pass again: a try worked, or somebody (`by`) says so."""
+    """A breaker lets everything pass again: a try worked, or somebody (`by`) says so.
+
+    Attributes:
+        grown: steps by which its next wait would be longer than the first, if it opened again at once.
+    """
 
     kind: ClassVar[str] = "breaker.closed"
     name: str
     why: str = ""
     by: str = ""
+    grown: int = 0
 
 
 class BudgetSet(EventType, frozen=True, omit_defaults=True):

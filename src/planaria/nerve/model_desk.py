@@ -19,11 +19,16 @@ from planaria.cortex.journal import Journal
 from planaria.cortex.redact import Redactor
 from planaria.cortex.secrets import Secrets, SecretTooShort
 from planaria.cortex.stores.place import master_key
+from planaria.immune.breakers.keeper import Breakers
+from planaria.immune.breakers.table import OWNER as BREAKERS
 from planaria.immune.breakers.table import breakers_of
+from planaria.membrane.calls.permits import CALLS
+from planaria.membrane.calls.process import Calls
 from planaria.membrane.errors import BadAddress, ProviderError
 from planaria.membrane.models.changes import (
     SESSION,
     ProviderKeySet,
+    ProviderReleased,
     ProviderRemoved,
     ProviderSet,
     keep_key,
@@ -75,6 +80,21 @@ class Removed(msgspec.Struct, frozen=True):
 
     name: str
     left: ProviderRow | None
+
+
+class Released(msgspec.Struct, frozen=True):
+    """A provider that is asked again.
+
+    Attributes:
+        seconds: for which it would have been left alone; 0.0 if it was not.
+        why: it was left alone.
+        breakers: that were closed.
+    """
+
+    name: str
+    seconds: float = 0.0
+    why: str = ""
+    breakers: tuple[str, ...] = ()
 
 
 class ModelDesk:
@@ -201,6 +221,21 @@ class ModelDesk:
             usage=answer.usage,
             cost_micro=models.cost_micro(name, choice.model, answer.usage),
         )
+
+    async def release(self, name: str, by: str) -> Released:
+        """Have a provider asked again that asked for time, or that breakers hold back."""
+        if whereis(CALLS) is None:
+            raise ControlError("refused", "nothing is left alone while the node is stopped", "planaria up")
+        await self.row(name)
+        table = breakers_of(node_())
+        mine = (f"provider:{name}", f"provider:{name}/")
+        held = sorted(each for each in table.states() if each == mine[0] or each.startswith(mine[1]))
+        seconds, why = await Calls.release(CALLS, name)
+        for each in held:
+            await Breakers.close(BREAKERS, each, by)
+        if seconds or held:
+            await self._write(ProviderReleased(name, round(seconds, 1), why, tuple(held), by))
+        return Released(name, round(seconds, 1), why, tuple(held))
 
     async def route(self, request: Request, explain: bool = True) -> RouteView:
         """What a route would be now."""

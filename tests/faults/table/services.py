@@ -80,6 +80,17 @@ async def _pings(world: World) -> None:
     await world.ask()
 
 
+async def _hour(world: World) -> str:
+    """It asks for an hour; the next message is given up at once. A person presses *Release*, and it is asked again."""
+    world.first.answers.append(refusal(429, "come back later", retry_after="3600"))
+    await world.ask("one")
+    await world.ask("two")
+    assert len(world.first.requests) == 1
+    told = await world.press("/models/first/release")
+    await world.ask("three")
+    return "*Release* on the page Models: asked again" if "first is asked again" in told else told
+
+
 CASES = (
     Case(GROUP, "no fault", _ask, "from the first", page=("/traces/{trace}", "from the first")),
     Case(
@@ -101,6 +112,15 @@ CASES = (
         "from the first",
         ("model.failed",),
         ("/traces/{trace}", "slow down"),
+        setting=Setting(alone=True),
+    ),
+    Case(
+        GROUP,
+        "429 with Retry-After: 3600, nobody else to ask, released by hand",
+        _hour,
+        "from the first",
+        ("model.failed", "provider.released"),
+        ("/traces/{trace}", "from the first"),
         setting=Setting(alone=True),
     ),
     _other("500", "server_error", "overloaded", "another model is asked"),

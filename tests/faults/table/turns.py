@@ -84,6 +84,23 @@ async def _day_budget(world: World) -> None:
     await world.ask("two")
 
 
+async def _two_rooms(world: World) -> str:
+    """Two long answers of one agent come to its limit together, far from their ends."""
+    for _ in range(2):
+        world.first.answers.append(Answer(" ".join(f"word{n}" for n in range(40_000)), pace=0.0002))
+    world.fair = (15, CALL)
+    await world.post("one", "garden")
+    await world.post("two", "den")
+    await world.until(lambda: world.first.dropped == 2, "quiet")
+    world.begin()
+    for room in ("garden", "den"):
+        await world.until(partial(world.texts, room), "a word about it")
+    world.over = time.perf_counter()
+    world.trace = (await world.until_event("turn.stopped")).trace_id
+    world.aside = [f"in the other room: …{text[-230:]}" for text in world.texts("den")]
+    return "both connections are closed"
+
+
 async def _queue(world: World) -> None:
     """One call is under way, one waits, and there is no room for a third."""
     world.first.answers.append(Answer("held", hold_at=2))
@@ -213,6 +230,15 @@ CASES = (
         ("budget.warned", "budget.exhausted"),
         ("/limits", "usd per day"),
         setting=Setting(budget=BudgetSettings(garden=Limits(usd_per_day=0.10))),
+    ),
+    Case(
+        GROUP,
+        "an agent's budget of the day is used up while it writes in two rooms",
+        _two_rooms,
+        "stopped by budget",
+        ("budget.exhausted", "turn.stopped"),
+        ("/limits", "of it estimated"),
+        setting=Setting(front=("budget: {tokens_per_day: 6000}",), rooms=("garden", "den"), alone=True),
     ),
     Case(
         GROUP,

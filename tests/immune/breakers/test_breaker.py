@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,6 +99,45 @@ def test_each_try_that_fails_makes_the_next_wait_longer_up_to_the_longest():
         now = breaker.until
         breaker.report(passed(breaker, now), now, "timeout")
     assert waits == [10.0, 20.0, 40.0, 60.0, 60.0]
+
+
+def flap(breaker: Breaker, now: float) -> float:
+    """A try works, and the thing fails again at once; the wait that follows."""
+    breaker.report(passed(breaker, now), now)
+    assert breaker.state == "closed"
+    fail(breaker, now, 3)
+    assert breaker.until is not None
+    return breaker.until - now
+
+
+def test_what_works_once_and_fails_again_soon_is_left_alone_for_longer_each_time():
+    breaker, turned = made()
+    fail(breaker, 0.0, 3)
+    now, waits = 10.0, []
+    for _ in range(3):
+        waits.append(flap(breaker, now))
+        now += waits[-1]
+    assert waits == [20.0, 40.0, 60.0]
+    assert turned.count("closed") == 3 and breaker.times == 1
+
+
+def test_a_calm_time_takes_one_step_of_the_growth_away_and_a_person_all():
+    breaker, _ = made()
+    fail(breaker, 0.0, 3)
+    flap(breaker, 10.0)
+    breaker.report(passed(breaker, 30.0), 30.0)
+    assert (breaker.grown, breaker.steps(329.0), breaker.steps(330.0), breaker.steps(5000.0)) == (2, 2, 1, 0)
+    fail(breaker, 330.0, 3)
+    assert breaker.until == 350.0
+    breaker.close_by_hand(351.0, "ada")
+    fail(breaker, 352.0, 3)
+    assert breaker.until == 362.0
+
+
+def test_without_a_calm_time_a_try_that_works_ends_the_growth():
+    breaker, _ = made(msgspec.structs.replace(STEADY, calm=0.0))
+    fail(breaker, 0.0, 3)
+    assert [flap(breaker, 10.0), flap(breaker, 20.0)] == [10.0, 10.0]
 
 
 def test_who_asks_to_be_left_alone_longer_is():

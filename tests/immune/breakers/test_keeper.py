@@ -113,6 +113,20 @@ async def test_a_restart_keeps_what_was_open(rig: Rig) -> None:
     assert isinstance(rig.table.admit(NAME), Admitted)
 
 
+async def test_a_restart_keeps_the_growth_of_what_was_closed_by_a_try(rig: Rig) -> None:
+    await rig.fail()
+    await rig.node.advance(10.0)
+    probe = rig.table.admit(NAME)
+    assert isinstance(probe, Admitted)
+    rig.table.report(probe, True)
+    await rig.node.settle()
+    await rig.restart()
+    assert rig.table.state(NAME) == "closed"
+    await rig.fail()
+    opened = [event for event in await rig.events() if event.kind == "breaker.opened"][-1]
+    assert opened.payload["until"] - opened.at == pytest.approx(20.0, abs=0.1)
+
+
 async def test_a_try_whose_process_died_is_free(rig: Rig) -> None:
     await rig.fail()
     await rig.node.advance(10.0)

@@ -12,7 +12,7 @@ from planaria.membrane.errors import HeldBack, QueueFull
 from planaria.membrane.models.catalogue import ProviderLimits
 from planaria.membrane.models.router import ProviderUsage
 from planaria.membrane.provider import Usage
-from planaria.otp import Pid, child, exit_signal, sleep, supervisor
+from planaria.otp import Pid, child, exit_signal, sleep, supervisor, wall_time
 from planaria.testing.node import TestNode
 
 
@@ -244,8 +244,32 @@ async def test_nobody_waits_for_one_that_asked_for_more_than_a_minute(line: Make
     await made.node.run(_rest, made, 3600.0)
     made.caller("a")
     await made.node.settle()
-    assert made.refused == ["a: p is left out for 3600 s more: it asked for time"]
+    mend = "`planaria provider release p` ends that"
+    assert made.refused == [f"a: p is left out for 3600 s more: it asked for time; {mend}"]
     assert "it asked for time" in (await made.node.run(_usage, made)).resting
+
+
+async def test_one_that_is_released_by_hand_serves_who_waits_and_old_turns_do_not_bring_the_rest_back(
+    line: Make,
+):
+    made = await line(concurrency=4)
+    await made.node.run(_rest, made, 40.0)
+    until = await made.node.run(_moment, 40.0)
+    made.caller("a")
+    await made.node.advance(1.0)
+    assert await made.node.run(_release) == (39.0, "it asked for time")
+    await made.node.settle()
+    assert made.served == ["a"]
+    assert made.permits.is_void("p", until) and not made.permits.is_void("p", until + 60.0)
+    assert await made.node.run(_release) == (0.0, "")
+
+
+async def _release() -> tuple[float, str]:
+    return await Calls.release("calls", "p")
+
+
+async def _moment(seconds: float) -> float:
+    return wall_time() + seconds
 
 
 async def _rest(made: Line, seconds: float) -> None:

@@ -4,6 +4,8 @@
 call tries; if it works the breaker closes, else it opens again for longer. What is held against the guarded thing is
 declared (`BreakerPolicy.counts`): a tool that finds nothing has answered.
 
+The growth of its waits outlives a try that worked: what works once and fails again soon is left alone for longer each
+time. Closed, it forgets one step of it for every `calm` seconds; closed by hand, all.
 What began before the breaker changed says nothing about it afterwards: each admission carries the state's number.
 Who tries may die, or never tell: its place is free as soon as that is found out.
 Source: Nygard, Release It!; the window as in resilience4j (counted in slices of time).
@@ -86,13 +88,14 @@ class Breaker:
         until: of an open one: unix seconds until one call may try; None until a person closes it.
         failures: counted, in a row.
         times: opened without having been closed since.
+        grown: steps by which its next wait is longer than the first, as they were at `since`.
         why, by: the last failure or a person's word; the person, or empty.
         number: grows with each change.
     """
 
     __slots__ = (
-        "_calls", "_failed", "_pass", "_slice", "_stamps", "by", "chance", "changed", "failures", "name", "number",
-        "policy", "probe", "since", "state", "times", "until", "why",
+        "_calls", "_failed", "_pass", "_slice", "_stamps", "by", "chance", "changed", "failures", "grown", "name",
+        "number", "policy", "probe", "since", "state", "times", "until", "why",
     )  # fmt: skip
 
     def __init__(
@@ -110,7 +113,7 @@ class Breaker:
         self.since = 0.0
         self.until: float | None = 0.0
         self.failures = 0
-        self.times = 0
+        self.times = self.grown = 0
         self.why = ""
         self.by = BY_HAND
         self.number = 0
@@ -202,6 +205,7 @@ class Breaker:
     def open_by_hand(self, now: float, by: str, why: str = "", until: float | None = None) -> None:
         """Open it until a moment, or until somebody closes it."""
         self.by, self.why, self.until = by, why or "opened by hand", until
+        self.grown = self.steps(now)
         self._turn("open", now)
         self.times = max(1, self.times)
         self.changed(self, "opened")
@@ -209,6 +213,7 @@ class Breaker:
     def close_by_hand(self, now: float, by: str, why: str = "") -> None:
         """Close it and forget what was held against it."""
         self.why = why
+        self.grown = 0
         self._close(now, by)
 
     def forget(self) -> None:
@@ -217,9 +222,23 @@ class Breaker:
         self.why = ""
         self._stamps = [-1] * SLICES
 
-    def restore(self, state: State, since: float, until: float | None, times: int, why: str, by: str) -> None:
-        """Be what the journal says it was; nobody is told."""
+    def restore(
+        self,
+        state: State,
+        since: float,
+        until: float | None,
+        times: int,
+        why: str,
+        by: str,
+        grown: int | None = None,
+    ) -> None:
+        """Be what the journal says it was; nobody is told.
+
+        Args:
+            grown: None where an older program wrote that: as often as it opened.
+        """
         self.why, self.by, self.until = why, by, until
+        self.grown = times if grown is None else grown
         # Who tried before is gone, so the next one does.
         self._turn("open" if state == "half_open" else state, since)
         self.times = times
@@ -228,13 +247,22 @@ class Breaker:
 
     def _open(self, now: float, why: str, retry_after: float) -> None:
         policy = self.policy
-        wait = min(policy.longest, policy.cooldown * policy.growth ** min(self.times, 64))
+        steps = self.steps(now)
+        wait = min(policy.longest, policy.cooldown * policy.growth ** min(steps, 64))
         wait *= 1.0 + policy.jitter * (2.0 * self.chance() - 1.0)
         self.times += 1
+        self.grown = steps + 1
         self.until = now + max(wait, min(retry_after, policy.longest))
         self.why, self.by = why, BY_HAND
         self._turn("open", now)
         self.changed(self, "opened")
+
+    def steps(self, now: float) -> int:
+        """By how many steps its next wait is longer than the first: fewer after a time in which it was closed."""
+        if self.state != "closed" or not self.grown:
+            return self.grown
+        calm = self.policy.calm
+        return max(0, self.grown - int(max(0.0, now - self.since) / calm)) if calm else 0
 
     def _close(self, now: float, by: str) -> None:
         self.times = self.failures = 0

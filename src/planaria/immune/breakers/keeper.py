@@ -58,6 +58,7 @@ class BreakerView(msgspec.Struct, frozen=True):
         times: opened since it was closed last.
         why: the last failure, or the word of who moved it.
         by: who opened or closed it by hand; empty for itself.
+        grown: steps by which its next wait is longer than the first.
     """
 
     name: str
@@ -71,6 +72,7 @@ class BreakerView(msgspec.Struct, frozen=True):
     times: int = 0
     why: str = ""
     by: str = ""
+    grown: int = 0
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -82,10 +84,11 @@ class Standing(msgspec.Struct, frozen=True):
     times: int = 0
     why: str = ""
     by: str = ""
+    grown: int | None = None
 
 
 class Standings(Folded):
-    """All breakers that are not closed, folded."""
+    """All breakers that are not closed, or were closed by a try and remember their growth, folded."""
 
     open: dict[str, Standing] = msgspec.field(default_factory=dict)
 
@@ -94,10 +97,15 @@ class Standings(Folded):
         try:
             if event.kind == BreakerOpened.kind:
                 said = BreakerOpened.of(event)
-                standing = Standing("open", event.at, said.until, said.times, said.why, said.by)
+                standing = Standing(
+                    *("open", event.at, said.until, said.times, said.why, said.by, said.grown)
+                )
                 self.open[said.name] = standing
             elif event.kind == BreakerClosed.kind:
-                self.open.pop(BreakerClosed.of(event).name, None)
+                closed = BreakerClosed.of(event)
+                self.open.pop(closed.name, None)
+                if closed.grown:
+                    self.open[closed.name] = Standing("closed", event.at, grown=closed.grown)
         except EventMismatch:
             pass  # of a later program: whatever it guards is tried
 
@@ -124,7 +132,9 @@ class Breakers(GenServer):
         chance = random.Random(node.seed).random
         self.table = BreakerTable(settings, node.clock.wall, self._changed, chance)
         for name, was in self.standings.open.items():
-            self.table.make(name).restore(was.state, was.since, was.until, was.times, was.why, was.by)
+            self.table.make(name).restore(
+                was.state, was.since, was.until, was.times, was.why, was.by, was.grown
+            )
         self.pen = Pen(label="breakers write")
         publish(self.pid, self.table)
 
@@ -220,14 +230,15 @@ def said_of(breaker: Breaker, how: How) -> tuple[NewEvent, str]:
     words = ""
     if how == "opened":
         event = BreakerOpened(
-            breaker.name, breaker.why, breaker.until, breaker.failures, breaker.times, breaker.by
+            *(breaker.name, breaker.why, breaker.until, breaker.failures, breaker.times, breaker.by),
+            grown=breaker.grown,
         )
         if breaker.times == 1 or breaker.by:
             words = _opened(breaker)
     elif how == "half_opened":
         event = BreakerHalfOpened(breaker.name)
     else:
-        event = BreakerClosed(breaker.name, breaker.why if breaker.by else "", breaker.by)
+        event = BreakerClosed(breaker.name, breaker.why if breaker.by else "", breaker.by, breaker.grown)
         who = f"{breaker.by} closed its breaker" if breaker.by else "a try worked"
         words = f"{breaker.name} is in use again: {who}."
     return event.new(session=BREAKERS, id=new_id()), words
@@ -252,6 +263,7 @@ def breaker_view(breaker: Breaker, now: float) -> BreakerView:
         breaker.times,
         breaker.why,
         breaker.by,
+        breaker.steps(now),
     )
 
 

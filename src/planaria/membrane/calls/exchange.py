@@ -313,7 +313,11 @@ class Exchange:
         permits = self.permits
         if permits is None:
             return None
-        if place.until and (rest := place.until - wall_time()) > 0.0:
+        if (
+            place.until
+            and (rest := place.until - wall_time()) > 0.0
+            and not permits.is_void(provider, place.until)
+        ):
             permits.rest(provider, limits, rest, "it asked for time")  # said to a node that was killed since
         permit = permits.acquire_nowait(provider, limits, caller.flow, tokens)
         if permit is None:

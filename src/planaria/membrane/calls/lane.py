@@ -58,7 +58,7 @@ class Day(msgspec.Struct):
 class Lane:
     """The permits of one provider."""
 
-    __slots__ = ("day", "held", "limits", "name", "queue", "requests", "tokens", "until", "why")
+    __slots__ = ("day", "held", "limits", "name", "queue", "requests", "tokens", "until", "void", "why")
 
     def __init__(self, name: str, limits: ProviderLimits, at: float) -> None:
         self.name = name
@@ -70,6 +70,7 @@ class Lane:
         self.day = Day()
         self.until = 0.0  # seconds on the node's clock before which it is left alone
         self.why = ""
+        self.void = 0.0  # unix seconds: what it asked for up to then was ended by hand
 
     def amend(self, limits: ProviderLimits, at: float) -> None:
         """Other limits from now on; what is under way goes on."""

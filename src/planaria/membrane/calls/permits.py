@@ -21,6 +21,8 @@ from planaria.otp import NoProcess, now, self_, send, wall_time
 
 CALLS = "calls"
 """Registered name of the process that those who wait are served by."""
+ROUNDING = 1.0
+"""Seconds by which two clocks may tell one moment differently."""
 
 
 class Freed:
@@ -89,7 +91,10 @@ class Permits:
             raise HeldBack(f"{lane.name} is left out until tomorrow: {full}", retry_after=self.tomorrow())
         if lane.until - at > LONGEST_WAIT:
             wait = lane.until - at
-            raise HeldBack(f"{lane.name} is left out for {wait:.0f} s more: {lane.why}", retry_after=wait)
+            mend = f"`planaria provider release {lane.name}` ends that"
+            raise HeldBack(
+                f"{lane.name} is left out for {wait:.0f} s more: {lane.why}; {mend}", retry_after=wait
+            )
 
     def give_back(self, permit: Permit, usage: Usage | None = None, cost_micro: int | None = None) -> None:
         """The call is over; done twice, it counts once.
@@ -110,6 +115,22 @@ class Permits:
         lane = self.lanes.get(provider) or self.lane(provider, limits)
         if now() + seconds > lane.until:
             lane.until, lane.why = now() + seconds, why
+
+    def release(self, provider: str) -> tuple[float, str]:
+        """Ask a provider again that was to be left alone: for how many seconds more, and why; 0.0 if it was not."""
+        lane = self.lanes.get(provider)
+        if lane is None or (rest := lane.until - now()) <= 0.0:
+            return 0.0, ""
+        why = lane.why
+        # Turns that were told to wait know until when; they are not to have it left alone again.
+        lane.void = wall_time() + rest + ROUNDING
+        lane.until, lane.why = 0.0, ""
+        return rest, why
+
+    def is_void(self, provider: str, until: float) -> bool:
+        """Whether the time a provider asked for, until this unix second, was ended by hand."""
+        lane = self.lanes.get(provider)
+        return lane is not None and until <= lane.void
 
     def prune(self, lane: Lane) -> bool:
         """Take back the permits of processes that are dead; whether there were any."""

@@ -125,6 +125,13 @@ class Calls(GenServer):
         return answer
 
     @call
+    def release(self, provider: str) -> tuple[float, str]:
+        """Ask a provider again that is left alone; see `Permits.release`. Who waits for it is served."""
+        released = self.permits.release(provider)
+        self._move(provider)
+        return released
+
+    @call
     def views(self) -> list[QueueChanged]:
         """How all queues stand."""
         return [view(lane) for lane in self.permits.lanes.values()]

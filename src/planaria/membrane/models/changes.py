@@ -58,6 +58,23 @@ class ProviderKeySet(EventType, frozen=True, omit_defaults=True):
     by: str = ""
 
 
+class ProviderReleased(EventType, frozen=True, omit_defaults=True):
+    """A provider that was left alone is asked again, since somebody said so.
+
+    Attributes:
+        seconds: for which it would have been left alone; `why` that was. Neither if only breakers held it back.
+        breakers: that were closed with it.
+    """
+
+    kind = "provider.released"
+
+    name: str
+    seconds: float = 0.0
+    why: str = ""
+    breakers: tuple[str, ...] = ()
+    by: str = ""
+
+
 class StoredProviders(Folded):
     """What the database says of providers, by name; in the order in which they came."""
 

@@ -40,6 +40,7 @@ METHODS: dict[str, Method[Any]] = {
     "provider.show": Method(models.WhichProvider, models.show),
     "provider.set": Method(models.Setting, models.set_),
     "provider.remove": Method(models.WhichProvider, models.remove),
+    "provider.release": Method(models.WhichProvider, models.release),
     "provider.key": Method(models.Keying, models.key),
     "provider.test": Method(models.Trying, models.test),
     "route": Method(models.Routing, models.routing),

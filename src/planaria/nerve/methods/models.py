@@ -6,7 +6,7 @@ from planaria.agents.definition import AgentError, read_agent
 from planaria.membrane.models.catalogue import ABILITIES, Ability
 from planaria.membrane.models.router import Request
 from planaria.nerve.methods.method import Channel, Nothing, Services
-from planaria.nerve.model_desk import ModelDesk, Removed, Tried
+from planaria.nerve.model_desk import ModelDesk, Released, Removed, Tried
 from planaria.nerve.model_views import ProviderRow, RouteView
 from planaria.nerve.protocol import ControlError
 from planaria.records.errors import RecordsError
@@ -84,6 +84,11 @@ async def remove(params: WhichProvider, services: Services, channel: Channel) ->
 async def key(params: Keying, services: Services, channel: Channel) -> ProviderRow:
     """Keep a provider's key, sealed; in force when this answers."""
     return await _desk(services).key(params.name, params.key, params.by)
+
+
+async def release(params: WhichProvider, services: Services, channel: Channel) -> Released:
+    """Have a provider asked again that is left alone."""
+    return await _desk(services).release(params.name, params.by)
 
 
 async def test(params: Trying, services: Services, channel: Channel) -> Tried:

@@ -123,6 +123,12 @@ def routes(site: Site) -> list[Route]:
             site, request, f"What was said here of {name} is gone.", lambda: desk.remove(name, ME)
         )
 
+    async def release(request: Request) -> Response:
+        name = request.path_params["name"]
+        return await _told(
+            site, request, f"{name} is asked again.", lambda: desk.release(name, f"person:{ME}")
+        )
+
     async def test(request: Request) -> Response:
         name = request.path_params["name"]
         try:
@@ -140,6 +146,7 @@ def routes(site: Site) -> list[Route]:
         Route("/models/change", change, methods=["POST"]),
         Route("/models/key", key, methods=["POST"]),
         Route("/models/{name}/test", test, methods=["POST"]),
+        Route("/models/{name}/release", release, methods=["POST"]),
         Route("/models/{name}/remove", remove, methods=["POST"]),
         Route("/models/{name}/{way}", switch, methods=["POST"]),
     ]
