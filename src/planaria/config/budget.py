@@ -39,6 +39,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     def over(self, other: "Limits") -> "Limits":
         """These limits, and where they say nothing, the other's."""
+        if self == NO_LIMITS:
+            return other
         return msgspec.structs.replace(other, **self.given())
 
     def fault(self) -> str:

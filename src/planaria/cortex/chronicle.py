@@ -83,6 +83,11 @@ class Chronicle(GenServer):
 
     def _notice(self, event: KernelEvent) -> None:
         """Called by the kernel wherever it happens: only counts, or puts a message into the own mailbox."""
+        # Nearly all of them are tasks that begin and end, and nothing is kept of those.
+        if type(event) is otp.ProcessStarted or (
+            type(event) is otp.ProcessExited and event.reason == "normal"
+        ):
+            return
         if event_process(event) is self.pid:
             return
         if (counted := tally_of(event)) is not None:

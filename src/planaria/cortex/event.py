@@ -172,12 +172,18 @@ def repeatable_id(*parts: str) -> str:
     time of the first such and so lies beside it in an index; else it is a hash throughout.
     """
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
-    bits = int.from_bytes(digest[:16])
-    text = "".join([_PAIRS[bits >> shift & 1023] for shift in range(120, -1, -10)])
+    # Ten bits at a time, written out: every event has such an id. The last 80 bits are a ULID's tail.
+    a, b = int.from_bytes(digest[6:11]), int.from_bytes(digest[11:16])
+    tail = (
+        f"{_PAIRS[a >> 30]}{_PAIRS[a >> 20 & 1023]}{_PAIRS[a >> 10 & 1023]}{_PAIRS[a & 1023]}"
+        f"{_PAIRS[b >> 30]}{_PAIRS[b >> 20 & 1023]}{_PAIRS[b >> 10 & 1023]}{_PAIRS[b & 1023]}"
+    )
     for part in parts:
-        if _LED_BY_ULID.match(part):
-            return part[:10] + text[10:]
-    return text
+        if len(part) >= _ULID and _LED_BY_ULID.match(part):
+            return part[:10] + tail
+    a = int.from_bytes(digest[1:6])
+    start = f"{_PAIRS[a >> 30]}{_PAIRS[a >> 20 & 1023]}{_PAIRS[a >> 10 & 1023]}{_PAIRS[a & 1023]}"
+    return f"{_PAIRS[digest[0]]}{start}{tail}"
 
 
 def former_id(*parts: str) -> str:
@@ -186,6 +192,7 @@ def former_id(*parts: str) -> str:
 
 
 FORMER_DIGITS = 32
+_ULID = 26
 _LED_BY_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}(?![0-9A-Za-z])")
 
 

@@ -474,10 +474,14 @@ class Journal(GenServer):
 
     def handle_info(self, message: Any) -> None:
         match message:
-            case TaskDone(ref=ref) if ref is self.commit_task:
+            case _ if message is _COMMITTED:
                 self._settle()
                 self._plan()
-            case _ if message is _COMMITTED:
+            case _ if message is _COMMIT_NOW:
+                self.commit_planned, self.commit_timer = False, None
+                if self.commit is None and self.waiting:
+                    self._begin()
+            case TaskDone(ref=ref) if ref is self.commit_task:
                 self._settle()
                 self._plan()
             case TaskDone(ref=ref, value=value) if ref is self.opening:
@@ -497,10 +501,6 @@ class Journal(GenServer):
                 pass  # a read has answered for itself
             case Down(reason=reason) | ExitSignal(reason=reason):
                 self.stop(reason)  # a task met what no store reports: start afresh
-            case _ if message is _COMMIT_NOW:
-                self.commit_planned, self.commit_timer = False, None
-                if self.commit is None and self.waiting:
-                    self._begin()
             case _:
                 super().handle_info(message)
 
@@ -519,8 +519,9 @@ class Journal(GenServer):
 
     def _begin(self) -> None:
         """Hand the first of those that wait to the store, together."""
+        before = self.waiting_events
         self.commit = commit = self._take()
-        events = sum(map(len, commit.appends))
+        events = before - self.waiting_events
         self.span = begin_span(
             "journal.commit", {"planaria.appends": len(commit.appends), "planaria.events": events}
         )
@@ -530,7 +531,12 @@ class Journal(GenServer):
             self.commit_task = Task.start_link(commit.write, self.store, self.keyring, label="journal commit")
 
     def _take(self) -> Commit:
-        taken: list[Append] = []
+        if self.waiting_events <= self.options.max_batch:
+            taken = [*self.waiting]
+            self.waiting.clear()
+            self.waiting_events = 0
+            return Commit(taken)
+        taken = []
         room = self.options.max_batch
         while self.waiting and len(self.waiting[0]) <= room:
             append = self.waiting.popleft()

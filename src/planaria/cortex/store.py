@@ -35,6 +35,7 @@ class Draft(msgspec.Struct, frozen=True):
     Attributes:
         payload: as it will be kept: a JSON object, or sealed.
         contents: what the payload refers to. All of them every time, whether the store has them already or not.
+        header: of the event, see `cortex/codec/chain.py`, if whoever made the draft had it at hand.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Draft(msgspec.Struct, frozen=True):
     version: int = 1
     subject: str = ""
     contents: tuple[ContentDraft, ...] = ()
+    header: bytes = b""
 
 
 class Stored(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ and journal nothing: routing, budgets and breakers wrap them from outside.
 
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import cache
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -94,11 +95,13 @@ class Patience(msgspec.Struct, frozen=True):
         connect: until there is a connection.
         first_byte: from the request until the answer begins.
         between_bytes: between two pieces of the answer; a server's signs of life count as pieces.
+        between_words: in which there are signs of life alone.
     """
 
     connect: float | None = None
     first_byte: float | None = None
     between_bytes: float | None = None
+    between_words: float | None = None
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
@@ -296,8 +299,10 @@ async def push(provider: Provider, request: ModelRequest, sink: Sink) -> ModelRe
     Raises:
         ProviderError: as in `Provider.stream`.
     """
-    if isinstance(provider, Pushing):
-        return await provider.push(request, sink)
+    if _pushes(type(provider)):
+        pushing: Any = provider
+        whole: ModelResponse = await pushing.push(request, sink)
+        return whole
     answer: ModelResponse | None = None
     async for piece in provider.stream(request):
         if isinstance(piece, ModelResponse):
@@ -307,6 +312,12 @@ async def push(provider: Provider, request: ModelRequest, sink: Sink) -> ModelRe
     if answer is None:
         raise AssertionError(f"provider {provider.name!r} broke its contract: no ModelResponse at the end")
     return answer
+
+
+@cache
+def _pushes(kind: type) -> bool:
+    """Whether a class of providers hands its pieces on itself. Looked up once: it takes as long as an event."""
+    return issubclass(kind, Pushing)
 
 
 async def complete(provider: Provider, request: ModelRequest) -> ModelResponse:

@@ -1,6 +1,8 @@
 """A store in memory: the journal's contract without a disk, and with faults on request."""
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -39,6 +41,8 @@ class MemoryStore:
         self.clock = wall_time
         self._events: list[Stored] = []
         self._places: dict[str, int] = {}
+        self._of_session: dict[str, list[int]] = {}
+        self._of_trace: dict[str, list[int]] = {}
         self._sessions: dict[str, SessionRow] = {}
         self._contents: dict[str, bytes] = {}
         self._referred: dict[int, tuple[str, ...]] = {}
@@ -72,6 +76,23 @@ class MemoryStore:
         self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None] = ()
     ) -> list[Outcome]:
         """See `EventStore.append`."""
+        return self._append(batch, fences)
+
+    def post_append(
+        self,
+        batch: Sequence[Sequence[Draft]],
+        done: Callable[[list[Outcome] | BaseException], None],
+        fences: Sequence[Fence | None] = (),
+    ) -> None:
+        """See `PostingStore.post_append`. A subclass with an `append` of its own is not posted to."""
+        try:
+            outcome = self._append(batch, fences)
+        except StoreError as error:
+            done(error)
+        else:
+            done(outcome)
+
+    def _append(self, batch: Sequence[Sequence[Draft]], fences: Sequence[Fence | None]) -> list[Outcome]:
         self._check()
         if batch:
             self.batches.append(len(batch))
@@ -102,9 +123,12 @@ class MemoryStore:
                 digest,
             )
             self._places[draft.id] = seq
-            for content in draft.contents:
-                self._contents.setdefault(content.hash, content.data)
-            self._referred[seq] = tuple(content.hash for content in draft.contents)
+            self._of_session.setdefault(draft.session, []).append(seq)
+            self._of_trace.setdefault(draft.trace_id, []).append(seq)
+            if draft.contents:
+                for content in draft.contents:
+                    self._contents.setdefault(content.hash, content.data)
+                self._referred[seq] = tuple(content.hash for content in draft.contents)
             self._events.append(
                 Stored(
                     seq,
@@ -127,10 +151,19 @@ class MemoryStore:
     async def read(self, query: Query) -> list[Stored]:
         """See `EventStore.read`."""
         self._check()
-        found = [event for event in self._events if _matches(query, event)]
-        if query.newest_first:
-            found.reverse()
-        return found if query.limit is None else found[: max(0, query.limit)]
+        found = (event for seq in self._asked(query) if _matches(query, event := self._events[seq - 1]))
+        limit = None if query.limit is None else max(0, min(query.limit, len(self._events)))
+        return list(islice(found, limit))
+
+    def _asked(self, query: Query) -> Iterable[int]:
+        """The places to look at, in the order of the answer."""
+        places: Sequence[int] = range(1, len(self._events) + 1)
+        if query.trace_id is not None:
+            places = self._of_trace.get(query.trace_id, ())
+        elif query.session is not None:
+            places = self._of_session.get(query.session, ())
+        places = places[bisect_right(places, query.after_seq) :]
+        return reversed(places) if query.newest_first else places
 
     async def find(self, id: str) -> Stored | None:
         """See `EventStore.find`."""
@@ -272,7 +305,7 @@ class MemoryStore:
             self._events[seq - 1] = msgspec.structs.replace(
                 event, payload=payload_hash(event.payload), stripped=True
             )
-            self._referred[seq] = ()
+            self._referred.pop(seq, None)
             for at in [at for at in self._snapshots if at[0] == event.session]:
                 del self._snapshots[at]
             count += 1

@@ -33,7 +33,7 @@ def stored(drafts: list[Draft]) -> list[Stored]:
     before = START
     for seq, draft in enumerate(drafts, start=1):
         fields: dict[str, Any] = msgspec.structs.asdict(draft)
-        del fields["contents"]
+        del fields["contents"], fields["header"]
         before = link(before, draft)
         events.append(Stored(seq=seq, digest=before, **fields))
     return events

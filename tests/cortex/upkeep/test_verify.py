@@ -22,7 +22,7 @@ class Rows:
         draft = Draft(f"id-{seq}", 1000.0 + seq, "t", None, "n", "p", session, "test.done", payload)
         digest = link(START if last is None else last.digest, draft)
         fields = msgspec.structs.asdict(draft)
-        del fields["contents"]
+        del fields["contents"], fields["header"]
         self.rows.append(Stored(seq=seq, digest=digest, **fields))
         first, events = (seq, 1) if last is None else (last.first_seq, last.events + 1)
         self.ends[session] = SessionRow(session, events, first, seq, draft.at, digest)

@@ -137,7 +137,7 @@ class Turn(msgspec.Struct, frozen=True):
     @property
     def id(self) -> str:
         """The turn is named after its message, and which attempt at it this is."""
-        return turn_id(self.message.id, self.attempt)
+        return self.message.id if self.attempt == 1 else turn_id(self.message.id, self.attempt)
 
 
 class Think(msgspec.Struct, frozen=True):

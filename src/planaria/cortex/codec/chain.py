@@ -45,7 +45,8 @@ def header_of(event: Event | Draft | Stored) -> bytes:
 
 def link(before: bytes, draft: Draft) -> bytes:
     """The digest of an event that follows the one with the digest `before`."""
-    return _sha256(before + _sha256(draft.payload).digest() + header_of(draft)).digest()[:DIGEST_SIZE]
+    header = draft.header or header_of(draft)
+    return _sha256(before + _sha256(draft.payload).digest() + header).digest()[:DIGEST_SIZE]
 
 
 def payload_hash(payload: bytes) -> bytes:

@@ -108,12 +108,13 @@ class Append:
         """Make the drafts, unless they are made; False if a key must be fetched first."""
         if self.drafts is not None:
             return True
-        if self.lacking(keyring):
-            return False
-        self.drafts = [
-            draft_of(event, encoded, keyring.sealing(event.subject))
-            for event, encoded in zip(self.prepared.events, self.prepared.encoded, strict=True)
-        ]
+        drafts: list[Draft] = []
+        for event, encoded in zip(self.prepared.events, self.prepared.encoded, strict=True):
+            cipher = keyring.sealing(event.subject)
+            if cipher is None and event.subject and keyring.seals:
+                return False
+            drafts.append(draft_of(event, encoded, cipher))
+        self.drafts = drafts
         return True
 
 
@@ -146,8 +147,11 @@ class Commit:
         Returns:
             False if that cannot be: then `write` it.
         """
-        if not _posts(type(store)) or not all(append.draft(keyring) for append in self.appends):
+        if not _posts(type(store)):
             return False
+        for append in self.appends:
+            if append.drafts is None and not append.draft(keyring):
+                return False
 
         def finish(outcome: list[Outcome] | BaseException) -> None:
             self.outcome = outcome
@@ -171,5 +175,11 @@ class Commit:
 
 @cache
 def _posts(kind: type) -> bool:
-    """Whether a class of stores can post. Looked up once: it takes as long as encoding an event."""
-    return issubclass(kind, PostingStore)
+    """Whether a class of stores can post. Looked up once: it takes as long as encoding an event.
+
+    One that puts an `append` of its own before an inherited `post_append` wants all appends to go through that.
+    """
+    first = next(
+        (each for each in kind.__mro__ if "append" in vars(each) or "post_append" in vars(each)), kind
+    )
+    return issubclass(kind, PostingStore) and "post_append" in vars(first)

@@ -10,7 +10,7 @@ import zlib
 from planaria.cortex.codec.words import WORDS
 
 _PLAIN, _DEFLATED = 0, 1
-_SHORTEST = 40
+_SHORTEST = 64
 """Bytes below which deflating saves nothing worth its time."""
 _SMALL = 2048
 """Bytes up to which a small window serves as well, at a fraction of the cost."""

@@ -71,8 +71,9 @@ def draft_of(event: Event, encoded: bytes, cipher: SubjectCipher | None) -> Draf
         encoded = _to_json(kept)
         contents = tuple(_content(digest, text, cipher) for digest, text in texts.items())
     packed = pack(encoded)
+    header = header_of(event)
     if cipher is not None:
-        packed = cipher.seal(packed, header_of(event))
+        packed = cipher.seal(packed, header)
     return Draft(
         event.id,
         event.at,
@@ -86,6 +87,7 @@ def draft_of(event: Event, encoded: bytes, cipher: SubjectCipher | None) -> Draf
         event.version,
         event.subject,
         contents,
+        header,
     )
 
 
@@ -108,8 +110,7 @@ def prepare(
     prepared: list[Event] = []
     texts: list[bytes] = []
     for number, event in enumerate(events, start=1):
-        fault = _fault(event)
-        if fault is not None:
+        if not _is_plain(event) and (fault := _fault(event)) is not None:
             return Refused(f"event {number} of {len(events)} {fault.reason}", fault.mend)
         encoded = encode_payload(event.payload)
         if isinstance(encoded, str):
@@ -141,18 +142,30 @@ def prepare(
     return Prepared(tuple(prepared), tuple(texts))
 
 
+def _is_plain(event: Any) -> bool:
+    """Whether an event is as nearly all are, its texts of the plainest kind: asked of them together, that is quick."""
+    if type(event) is not NewEvent or type(event.version) is not int or type(event.payload) is not dict:
+        return False
+    kind, cause = event.kind, event.cause_id
+    texts = (kind, event.session, event.process, event.trace_id, event.id, event.subject)
+    try:
+        plain = "".join(texts if cause is None else (*texts, cause)).isascii()
+    except TypeError:
+        return False
+    return plain and 0 < event.version < 2**15 and kind != "" and kind == kind.strip()
+
+
 def _fault(event: Any) -> Refused | None:
     """What is wrong with an event beside its payload's content: a Struct does not check what it is made of."""
     if not isinstance(event, NewEvent):
         return Refused(f"is a {type(event).__name__}", "append NewEvent values")
     texts = event.kind, event.session, event.process, event.trace_id, event.id, event.subject
     cause_id: Any = event.cause_id
-    if not _all_ascii(texts if cause_id is None else (*texts, cause_id)):
-        for name, value in zip(_TEXTS, texts, strict=True):
-            if not isinstance(value, str) or not _is_text(value):
-                return Refused(f"has the {name} {value!r}", f"pass text as {name}")
-        if cause_id is not None and (not isinstance(cause_id, str) or not _is_text(cause_id)):
-            return Refused(f"has the cause_id {cause_id!r}", "pass text or None as cause_id")
+    for name, value in zip(_TEXTS, texts, strict=True):
+        if not isinstance(value, str) or not _is_text(value):
+            return Refused(f"has the {name} {value!r}", f"pass text as {name}")
+    if cause_id is not None and (not isinstance(cause_id, str) or not _is_text(cause_id)):
+        return Refused(f"has the cause_id {cause_id!r}", "pass text or None as cause_id")
     if not event.kind or event.kind != event.kind.strip():
         return Refused(f"has the kind {event.kind!r}", "name what happened, such as 'tool.started'")
     version: Any = event.version
@@ -165,14 +178,6 @@ def _fault(event: Any) -> Refused | None:
 
 
 _TEXTS = ("kind", "session", "process", "trace_id", "id", "subject")
-
-
-def _all_ascii(texts: tuple[Any, ...]) -> bool:
-    """Whether all of these are text of the plainest kind, as nearly all are: asked of them together, that is quick."""
-    try:
-        return "".join(texts).isascii()
-    except TypeError:
-        return False
 
 
 def encode_payload(payload: dict[str, Any]) -> bytes | str:

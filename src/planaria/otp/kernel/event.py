@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from planaria.otp.kernel.process import Process
 
+# The two that every task makes are never changed, but not frozen: that would make each six times as dear.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(eq=True, unsafe_hash=True, slots=True)
 class ProcessStarted:
     """`process.started`: a process exists; a server has finished its `init`."""
 
@@ -18,7 +20,7 @@ class ProcessStarted:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=True, unsafe_hash=True, slots=True)
 class ProcessExited:
     """`process.exited`: a process ended."""
 

@@ -15,6 +15,7 @@ class Groups:
     def __init__(self) -> None:
         self._members: dict[str, dict[Process, int]] = {}  # how often each has joined
         self._groups_of: dict[Process, set[str]] = {}
+        self._repeated: set[str] = set()  # groups somebody has joined more than once
 
     def join(self, group: str, process: Process, *, once: bool = False) -> None:
         """Add a member; `once`: nothing happens if it is one already. The dead join nothing."""
@@ -25,6 +26,8 @@ class Groups:
         if times and once:
             return
         members[process] = times + 1
+        if times:
+            self._repeated.add(group)
         groups = self._groups_of.get(process)
         if groups is None:
             groups = self._groups_of[process] = set()
@@ -48,7 +51,11 @@ class Groups:
 
     def members(self, group: str) -> list[Process]:
         """The members, one entry per membership."""
-        members = self._members.get(group, {})
+        members = self._members.get(group)
+        if members is None:
+            return []
+        if group not in self._repeated:
+            return [*members]
         return [process for process, times in members.items() for _ in range(times)]
 
     def names(self) -> list[str]:
@@ -59,6 +66,7 @@ class Groups:
         del members[process]
         if not members:
             del self._members[group]
+            self._repeated.discard(group)
 
     def _forget(self, process: Process) -> None:
         for group in self._groups_of.pop(process, ()):

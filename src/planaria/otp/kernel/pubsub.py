@@ -15,7 +15,7 @@ Source: Phoenix.PubSub on one node: subscribe, unsubscribe, broadcast, broadcast
 from __future__ import annotations
 
 from planaria.otp.kernel.ambient import self_, send
-from planaria.otp.kernel.process import Process
+from planaria.otp.kernel.process import DEAD, Process, running
 from planaria.otp.kernel.reason import MailboxFull
 from planaria.otp.kernel.tap import pour
 
@@ -34,10 +34,14 @@ def unsubscribe(topic: str, pid: Process | None = None) -> None:
 
 def broadcast(topic: str, message: object) -> int:
     """Send `message` to every subscriber of `topic`; how many that are."""
-    node = self_().node
+    me = running.process
+    if me is None or me.status == DEAD:
+        me = self_()  # raises
+    node = me.node
     if topic in node.taps:
         pour(node.taps[topic], topic, message)
-    return _send_all(node.topics.members(topic), message)
+    members = node.topics.members(topic)
+    return _send_all(members, message) if members else 0
 
 
 def broadcast_from(topic: str, message: object, but: Process | None = None) -> int:

@@ -8,7 +8,7 @@ serve all, as in OTP: `dynamic(template=lambda visitor: child(Session, settings,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
 from planaria.otp.kernel.ambient import Server, node_, now, resolve, self_
@@ -177,19 +177,21 @@ class DynamicSupervisor(GenServer):
         added = self.children[process] = Child(spec)
         added.process = process
 
-    async def handle_info(self, message: Any) -> None:
+    def handle_info(self, message: Any) -> Coroutine[Any, Any, None] | None:
         """The end of a child, or another try at a restart."""
+        # No coroutine for those that are not started again, as all tasks are.
         if isinstance(message, ExitSignal):
             known = self.children.pop(message.sender, None)
             if known is not None:
                 kind = known.spec.restart
                 if kind == "permanent" or (kind == "transient" and not is_orderly(message.reason)):
-                    await self._restart(known, message.reason)
-                elif known.spec.significant and self._shuts_down():
+                    return self._restart(known, message.reason)
+                if known.spec.significant and self._shuts_down():
                     self.stop("shutdown")
         elif isinstance(message, TryAgainChild) and message.child in self.waiting:
             self.waiting.remove(message.child)
-            await self._restart(message.child, message.failed)
+            return self._restart(message.child, message.failed)
+        return None
 
     def _shuts_down(self) -> bool:
         """Whether the end of a significant child ends this supervisor."""

@@ -15,6 +15,7 @@ unless one is given.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from planaria.otp.isolation.choice import Isolation, worker_for
@@ -272,13 +273,19 @@ def adopt(under: Server, process: Process, owner: Process) -> None:
     supervisor = owner.node.names.get(under) if isinstance(under, str) else under
     body = None if supervisor is None or supervisor.status == DEAD else server_of(supervisor)
     if isinstance(body, DynamicSupervisor) and not body.full:
-        body.adopt(process, ChildSpec(process.label, _never, "temporary", "brutal_kill"))
+        body.adopt(process, _spec_of(process.label))
         process.node.scheduler.enqueue(process)
         return
     if process.coro is not None:
         process.coro.close()
         process.coro = None
     signal(process, None, "max_children" if isinstance(body, DynamicSupervisor) else "noproc")
+
+
+@lru_cache(maxsize=256)
+def _spec_of(label: str) -> ChildSpec:
+    """How a task stands below its supervisor. Kept by label: a session starts the same few again and again."""
+    return ChildSpec(label, _never, "temporary", "brutal_kill")
 
 
 async def _never(*, link: bool = True) -> Process | None:
