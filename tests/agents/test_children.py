@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from planaria.agents.children import with_household
+from planaria.agents.guard.halting import Target
 from planaria.agents.kinship import ChildFinished, child_stream
 from planaria.agents.later import CHILD, children
+from planaria.agents.stop import stop
 from planaria.cortex.durable.work import Handler, Work
 from planaria.membrane.gate.gate import Gate
 from planaria.membrane.provider import ModelRequest
@@ -412,3 +414,57 @@ async def test_children_end_with_the_turn_that_is_stopped(family: World):
     assert family.node.whereis(stream) is None
     (end,) = await finished(family)
     assert end.outcome == "stopped"
+
+
+async def at_work(world: World, *, at_once: int = 16) -> None:
+    """Start all, with the queue that runs children nobody waits for."""
+    services = with_household(world.garden, Gate(world.tools), {Book: world.book})
+    work = child(Work, {CHILD: Handler(children(services), at_once=at_once)}, name="work")
+    await world.node.start(
+        supervisor(world.tree(), work, name="all", strategy="rest_for_one", max_restarts=100)
+    )
+    await world.node.advance(0.5)
+
+
+@pytest.mark.parametrize("how", ["session", "room", "agent", "all", "child's agent", "/stop"])
+@pytest.mark.parametrize("idle", [True, False], ids=["parent idle", "parent at work"])
+async def test_children_that_nobody_waits_for_are_stopped_and_begin_nothing_again(
+    family: World, how: str, idle: bool
+):
+    """Three were asked for, one has begun; with the stop all end, and nobody is woken to hear of it."""
+    spawn = Call("agents.ask", {"agent": "helper", "task": "look", "wait": False})
+    model = cast(
+        family,
+        scout=[Calls((spawn, spawn, spawn)), "They are at it." if idle else Call("work.once", {}), "again?"],
+        helper=[Call("work.again", {"what": "x"}), "found it"] * 3,
+    )
+    family.book.held = {"again", "once"}
+    await at_work(family, at_once=1)
+    await family.post("go")
+    await family.node.advance(5.0)
+    assert (family.book.count("again"), family.book.count("once")) == (1, 0 if idle else 1)
+    targets = {
+        "session": Target("session", "scout@garden"),
+        "room": Target("room", "garden"),
+        "agent": Target("agent", "scout"),
+        "child's agent": Target("agent", "helper"),
+        "all": Target("all"),
+    }
+    if how == "/stop":
+        await family.post("/stop")
+    else:
+        await family.run(stop, targets[how], by="ada")
+    family.book.held.clear()
+    for victim in ("work", SESSION, "journal"):
+        await family.kill(victim)
+        await family.node.advance(60.0)
+    assert (family.book.count("again"), len(model.asked("helper"))) == (1, 1)
+    assert [end.outcome for end in await finished(family)] == ["stopped"] * 3
+    alone = how == "child's agent" and not idle
+    assert len(model.asked("scout")) == (3 if alone else 2)
+    assert await family.run(Work.jobs, "work") == ()
+    said = [m.text.rpartition("\n")[2] for m in await family.said() if m.author_kind != "person"]
+    if idle:
+        assert said == ["They are at it."] + ["(stopped by ada)"] * 3
+    elif not alone:
+        assert said == ["(stopped by ada)"]

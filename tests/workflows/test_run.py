@@ -1,5 +1,6 @@
 """A run as a process: it survives kills, calls nothing twice that was finished, and can be stopped."""
 
+import asyncio
 import itertools
 import tempfile
 from collections.abc import Collection
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from planaria.cortex.durable.questions import Questions
 from planaria.cortex.errors import StoreFull
+from planaria.membrane.events import ApprovalAsked, tool_event_id
 from planaria.membrane.tool import Context, Done, Failed
-from planaria.otp import exit_signal, whereis
+from planaria.otp import child, exit_signal, whereis
 from planaria.workflows.engine import Workflows
 from planaria.workflows.messages import Refused
 from tests.workflows.graphs import random_outcome, random_workflow
@@ -233,6 +236,60 @@ async def test_cancelling_kills_the_call_and_ends_the_run(garden):
     assert view.steps[0].status == "cancelled"
     assert await Workflows.cancel(garden.node["workflows"], run_id) is False
     assert isinstance(await Workflows.cancel(garden.node["workflows"], "nothing"), Refused)
+
+
+async def test_a_cancelled_run_is_told_only_when_the_journal_has_it_and_its_call_ends_at_once(garden):
+    garden.hold("a")
+    await begin(garden, graph(LINE))
+    run_id = await garden.start("test")
+    await garden.node.settle()
+    commit = garden.store.hold_commits("workflow.run.finished")
+    cancelling = asyncio.ensure_future(Workflows.cancel(garden.node["workflows"], run_id))
+    await garden.node.settle()
+    assert garden.left == ["a"]
+    assert not cancelling.done()
+    assert run_id in await Workflows.active(garden.node["workflows"])  # it does not wait for the run
+    commit.set()
+    assert await cancelling is True
+    assert len(await garden.events("workflow.run.finished")) == 1
+
+
+async def test_a_run_that_is_killed_while_it_is_cancelled_is_told_again(garden):
+    garden.hold("a")
+    await begin(garden, graph(LINE))
+    run_id = await garden.start("test")
+    await garden.node.settle()
+    commit = garden.store.hold_commits("workflow.run.finished")
+    cancelling = asyncio.ensure_future(Workflows.cancel(garden.node["workflows"], run_id))
+    await garden.node.settle()
+    garden.store.kind = ""
+    await kill(garden, f"run:{run_id}")
+    commit.set()
+    await garden.node.advance(30.0)
+    assert await cancelling is True
+    view = await garden.finished(run_id)
+    assert (view.status, len(garden.calls)) == ("cancelled", 1)
+
+
+async def test_what_the_call_of_a_cancelled_run_has_asked_people_is_asked_no_longer(garden):
+    garden.hold("a")
+    await begin(garden, graph(LINE))
+    await garden.node.start(child(Questions, name="questions"))
+    run_id = await garden.start("test")
+    await garden.node.settle()
+    (made,) = garden.calls
+
+    async def asked(key: str, detail: str = "") -> str:
+        return await Questions.ask("May I?", key=key, by="workflow:test", detail=detail)
+
+    approval = tool_event_id(made.session, made.call_id, ApprovalAsked.kind)
+    await garden.node.run(asked, made.effect)
+    await garden.node.run(asked, "the gate's", approval)
+    other = await garden.node.run(asked, "of another run")
+    assert await Workflows.cancel(garden.node["workflows"], run_id) is True
+    await garden.node.settle()
+    left = await Questions.pending(garden.node["questions"])
+    assert [question.id for question in left] == [other]
 
 
 async def test_while_the_journal_is_out_the_run_waits_and_calls_nothing_twice(garden):

@@ -60,6 +60,7 @@ class World:
         self.arguments: list[dict[str, Any]] = []
         self.decide: Callable[[Context, str], Outcome] = lambda context, step: Done(step)
         self.held: dict[str, asyncio.Event] = {}
+        self.left: list[str] = []  # steps whose held calls have ended
 
     def hold(self, step: str) -> asyncio.Event:
         """Let calls of a step wait until the event is set."""
@@ -78,7 +79,10 @@ class World:
             self.calls.append(context)
             self.arguments.append({"step": step, "item": item})
             if step in self.held:
-                await self.held[step].wait()
+                try:
+                    await self.held[step].wait()
+                finally:
+                    self.left.append(step)
             return self.decide(context, step)
 
         return stepping

@@ -5,7 +5,7 @@ last. Both, and all between, are in the trace of the parent's message.
 """
 
 import hashlib
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -87,6 +87,10 @@ class ChildFinished(EventType, frozen=True, omit_defaults=True):
     steps: int = 0
     tokens: int = 0
     cost_micro: int = 0
+
+
+CHILD: Literal["agents.child"] = "agents.child"
+"""The kind of the jobs that run children nobody waits for; the payload names the `child`."""
 
 
 def task_of(event: Event) -> RoomMessage:

@@ -36,6 +36,7 @@ from planaria.agents.guard.guarding import (
     tripped,
 )
 from planaria.agents.guard.halting import Halted, Halting, note_stops
+from planaria.agents.guard.unbegun import end_unbegun
 from planaria.agents.kinship import ChildAsked, Layer
 from planaria.agents.past.ledgers import known_ledger
 from planaria.agents.past.state import compare
@@ -839,6 +840,11 @@ class AgentProcess(GenServer):
                     send(name, StopAsked(by, mode, why, turn=turn))
                 except NoProcess:
                     pass  # it has ended just now
+
+        def meant(stream: str, asked: ChildAsked) -> bool:
+            return stream.startswith(below) and turn in ("", asked.turn)
+
+        Task.start(end_unbegun, meant, by, under=self.tasks_name, label=f"{self.agent} stops children")
 
     def _halted(self, halting: Halting, message: object) -> None:
         """The journal has that it was stopped: the turn in hand goes on as that says, to its end."""

@@ -76,6 +76,7 @@ def _lines(stopped: dict[str, Any]) -> list[str]:
         elif turns:
             lines.append(f"{name}: stopped, {turns} {'message' if turns == 1 else 'messages'}")
     lines += [f"run {run}: cancelled" for run in stopped["runs"]]
+    lines += [f"run {run}: {why}" for run, why in stopped["unsure"].items()]
     return lines or ["nothing was under way"]
 
 

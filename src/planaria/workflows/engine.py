@@ -32,6 +32,7 @@ from planaria.otp import (
     Down,
     DynamicSupervisor,
     GenServer,
+    Pid,
     Ref,
     StartFailed,
     Task,
@@ -40,8 +41,10 @@ from planaria.otp import (
     call,
     cast,
     child,
+    now,
     run_blocking,
     send_after,
+    sleep,
     subscribe,
     wall_time,
     whereis,
@@ -65,6 +68,10 @@ from planaria.workflows.views import RunSummary, RunView, WorkflowView, edges_of
 
 CHECKPOINT_EVERY = 500
 """Runs after which it is written down how all of them stand, so that a boot reads no more than these."""
+LONGEST = 10.0
+"""Seconds a run may take to say that its end is in the journal."""
+TELL_AGAIN = 0.05
+"""Seconds until a run that is being restarted is told again that it ends."""
 LOOK_AGAIN = 1.0
 """Seconds until it is looked whether a start is in the journal that nobody could tell about."""
 
@@ -188,16 +195,33 @@ class Workflows(GenServer):
         return fact.run
 
     @call
-    async def cancel(self, run_id: str, reason: str = "cancelled by hand") -> bool | Refused:
-        """End a run: its call is killed, no further step is taken. False if it was over already."""
-        if run_id not in self.ledger.active:
-            if run_id in self.ledger.recent:
-                return False
-            return Refused(f"there is no run {run_id!r} going on; the runs of late are in the list of runs")
-        try:
-            return await Run.cancel(run_name(run_id), reason)
-        except CallError as error:
-            return Refused(f"the run did not answer ({error}); try again")
+    def cancel(self, run_id: str, reason: str = "cancelled by hand") -> Deferred[bool | Refused]:
+        """End a run: its call is killed at once, no further step is taken. False if it was over already.
+
+        Answered when the journal has it, by a run that is being restarted meanwhile, too; after ten seconds it is
+        refused, as it is not certain then: the call has ended all the same.
+        """
+        answer: Deferred[bool | Refused] = self.defer()
+        if run_id in self.ledger.active:
+            Task.start_link(_cancel, self.pid, run_id, reason, answer, label=f"cancel {run_id}")
+        elif run_id in self.ledger.recent:
+            answer.reply(False)
+        else:
+            answer.reply(
+                Refused(f"there is no run {run_id!r} going on; the runs of late are in the list of runs")
+            )
+        return answer
+
+    @call
+    def standing(self, run_id: str) -> str:
+        """How a run stands, or ended, of late; empty if that is long ago."""
+        run = self.ledger.active.get(run_id) or self.ledger.recent.get(run_id)
+        return "" if run is None else run.status
+
+    @call
+    def active(self) -> tuple[str, ...]:
+        """The ids of all runs that go on."""
+        return tuple(self.ledger.active)
 
     @call
     def runs(self, limit: int = 50) -> tuple[RunSummary, ...]:
@@ -220,8 +244,8 @@ class Workflows(GenServer):
     @call
     def list(self) -> tuple[WorkflowView, ...]:
         """All workflows by name, broken ones included."""
-        now = wall_time()
-        return tuple(self._view(entry, now) for _, entry in sorted(self.catalogue.entries.items()))
+        at = wall_time()
+        return tuple(self._view(entry, at) for _, entry in sorted(self.catalogue.entries.items()))
 
     @call
     def definition(self, name: str) -> Workflow | Refused:
@@ -311,7 +335,7 @@ class Workflows(GenServer):
         names = tuple(name for name, entry in self.catalogue.entries.items() if entry.path == path)
         broadcast(TOPIC, DefinitionsChanged(names))
 
-    def _view(self, entry: Entry, now: float) -> WorkflowView:
+    def _view(self, entry: Entry, at: float) -> WorkflowView:
         last = self.ledger.last.get(entry.name)
         if entry.source is None:
             return WorkflowView(entry.name, entry.path, problems=entry.problems, last_run=last)
@@ -324,7 +348,7 @@ class Workflows(GenServer):
             runnable=True,
             cron=schedule.cron if schedule else None,
             zone=workflow.zone,
-            next_at=next_slot(schedule.cron, workflow.zone, now) if schedule else None,
+            next_at=next_slot(schedule.cron, workflow.zone, at) if schedule else None,
             hash=definition_hash(workflow),
             inputs=workflow.inputs,
             start=workflow.start,
@@ -443,6 +467,26 @@ class Workflows(GenServer):
         except (StartFailed, CallError):
             # Accepted all the same: the supervisor is being restarted, or the process is there already.
             send_after(1.0, self.pid, StartMissing())
+
+
+async def _cancel(engine: Pid, run_id: str, reason: str, answer: Deferred[bool | Refused]) -> None:
+    """Tell a run that it ends; restarted meanwhile it would go on, so the next process is told."""
+    until = now() + LONGEST
+    while True:
+        try:
+            answer.reply(await Run.cancel.within(max(until - now(), TELL_AGAIN))(run_name(run_id), reason))
+            return
+        except CallError as error:
+            problem = (
+                f"{run_id} ends, but it is not certain that it was written down ({error}); cancel it again"
+            )
+        if now() >= until:
+            answer.reply(Refused(problem, retry=True))
+            return
+        await sleep(TELL_AGAIN)
+        if (standing := await Workflows.standing(engine, run_id)) != "running":
+            answer.reply(standing == "cancelled")
+            return
 
 
 async def _show(run_id: str, answer: Deferred[RunView | None]) -> None:

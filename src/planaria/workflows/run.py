@@ -36,6 +36,7 @@ from planaria.otp import (
     CallError,
     CallFailed,
     Crash,
+    Deferred,
     Down,
     ExitSignal,
     GenServer,
@@ -63,6 +64,7 @@ from planaria.workflows.advance import (
     Wait,
     advance,
 )
+from planaria.workflows.cancelling import withdraw
 from planaria.workflows.definition import FAILED, Workflow, unpack
 from planaria.workflows.events import (
     Fact,
@@ -126,6 +128,8 @@ class Run(GenServer):
         self.answered = False  # whether what is not saved has the end of a call in it
         self.count = 0  # facts of this run in the journal
         self.cancelled: str | None = None
+        self.cancelling: list[Deferred[bool]] = []  # who waits until that is in the journal
+        self.dropped: Call | None = None  # what was under way then
         self.spans = RunSpans()
         self.tries = 0
         self.continue_with("resume")
@@ -134,15 +138,21 @@ class Run(GenServer):
         await self._resume()
 
     @call
-    async def cancel(self, reason: str = "cancelled by hand") -> bool:
-        """End the run: the call in hand is killed, no further step is taken. False if it was over already."""
+    async def cancel(self, reason: str = "cancelled by hand") -> Deferred[bool]:
+        """End the run: the call in hand is killed at once, no further step is taken. False if it was over already.
+
+        Answered when the journal has it: from then on it holds, whatever is killed.
+        """
+        answer: Deferred[bool] = self.defer()
         if self.state is not None and self.state.status != "running":
-            return False
+            answer.reply(False)
+            return answer
         self.cancelled = reason
+        self.cancelling.append(answer)
         self._drop_call()
         if self.state is not None and self.unsaved is None:
             await self._go(Cancel(at=wall_time(), reason=reason))
-        return True
+        return answer
 
     async def handle_info(self, message: Any) -> None:
         match message:
@@ -199,6 +209,8 @@ class Run(GenServer):
         self.answers, self.cut_off = known.answers, frozenset(known.begun - known.answers.keys())
         self.trace_id, self.cause_id, self.count = known.trace_id, known.cause_id, known.facts
         self.spans.begin(known.state, known.trace_id)
+        if known.state.status != "running":  # the process before this one was killed before it could say so
+            self._tell()
         if self.cancelled is not None:
             await self._go(Cancel(at=wall_time(), reason=self.cancelled))
         else:
@@ -215,6 +227,9 @@ class Run(GenServer):
         while self.workflow is not None and self.state is not None:
             taken_up = isinstance(event, Begin) and self.state.current is not None
             decision = advance(self.workflow, self.state, event)
+            if isinstance(event, Cancel) and self.dropped is None:
+                under_way = advance(self.workflow, self.state, Look(at=event.at)).effect
+                self.dropped = under_way if isinstance(under_way, Call) else None
             if decision.facts or ended:
                 # Whoever takes a step up does not know whether its call was begun; the gate finds out.
                 follows = None if taken_up else decision.effect
@@ -233,6 +248,9 @@ class Run(GenServer):
                 case Wait(until=until):
                     send_after(max(0.0, until - wall_time()), self.pid, RetryDue(until))
                 case Over():
+                    self._tell_over(self.state.status == "cancelled")
+                    if self.dropped is not None:
+                        await withdraw(self.session, self.dropped)
                     self.stop("normal")
             return
 
@@ -297,10 +315,17 @@ class Run(GenServer):
                 self.count += 1
         self.unsaved = None
         self.tries = 0
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
+        """Say how the run stands, by the journal."""
+        assert self.state is not None
         changed = RunChanged(self.run_id, summary(self.state))
         broadcast(TOPIC, changed)
         broadcast(self.session, changed)
-        return True
+        if self.state.status != "running":
+            self._tell_over(self.state.status == "cancelled")
 
     async def _journal_again(self) -> None:
         if self.state is None:
@@ -332,6 +357,7 @@ class Run(GenServer):
         except EventRefused as error:
             if error.duplicate_of is None:
                 raise
+        self._tell_over(False)
         broadcast(
             TOPIC, RunChanged(self.run_id, RunSummary(self.run_id, name, "failed", "", first.at, now, why))
         )
@@ -340,6 +366,11 @@ class Run(GenServer):
     def terminate(self, reason: object) -> None:
         """What is not over now goes on in another process, or at another time."""
         self.spans.end(reason)
+
+    def _tell_over(self, cancelled: bool) -> None:
+        waiting, self.cancelling = self.cancelling, []
+        for answer in waiting:
+            answer.reply(cancelled)
 
     def _pause(self) -> None:
         send_after(JOURNAL_PAUSE[min(self.tries, len(JOURNAL_PAUSE) - 1)], self.pid, JournalAgain())

@@ -5,15 +5,21 @@ from typing import Literal
 import msgspec
 
 from planaria.agents.guard.halting import PREFIX, Halted, Kind, Target
+from planaria.agents.keeper import Agents
 from planaria.agents.stop import stop
 from planaria.agents.trees import known_sessions
 from planaria.nerve.methods.method import Channel, Services
 from planaria.nerve.protocol import ControlError
-from planaria.otp import CallError, whereis
+from planaria.otp import CallError, Task, TaskRef, now, sleep, whereis
 from planaria.rooms.rooms import list_rooms
 from planaria.workflows.engine import Workflows
+from planaria.workflows.messages import Refused
 
-MOST_RUNS = 1000
+FLOOR = "workflow_floor"
+"""Name of who supervises the workflows."""
+LONGEST = 5.0
+"""Seconds the workflows may be away."""
+AGAIN = 0.05
 
 
 class Stopping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,20 +39,34 @@ class Stopping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StoppedWork(msgspec.Struct, frozen=True):
-    """What was stopped: sessions with the turns that were ended, and ids of runs that were cancelled."""
+    """What was stopped: sessions with the turns that were ended, and ids of runs that were cancelled.
+
+    Attributes:
+        unsure: runs whose end is not certain to be in the journal, each with the reason.
+    """
 
     kind: Kind
     name: str
     sessions: tuple[Halted, ...]
     runs: tuple[str, ...] = ()
+    unsure: dict[str, str] = {}
 
 
 async def stop_work(params: Stopping, services: Services, channel: Channel) -> StoppedWork:
     """End what agents do and what waits for them; answered when it is in the journal."""
     target = await _target(params)
-    halted = await stop(target, by=params.by or "somebody", mode=params.mode, why=params.why)
-    runs = await _cancel_runs() if target.kind == "all" else ()
-    return StoppedWork(target.kind, target.name, halted, runs)
+    by = params.by or "somebody"
+    runs = {name: _cancel(name, by, params.why) for name in await _active()} if target.kind == "all" else {}
+    halted = await stop(target, by=by, mode=params.mode, why=params.why)
+    ended = {name: await task.result() for name, task in runs.items()}
+    if ended:  # a run may have set agents to work before it ended
+        later = await stop(target, by=by, mode=params.mode, why=params.why)
+        halted = (*halted, *(each for each in later if each.turns or each.problem))
+    return StoppedWork(
+        *(target.kind, target.name, halted),
+        runs=tuple(name for name, answer in ended.items() if answer is True),
+        unsure={name: answer.error for name, answer in ended.items() if isinstance(answer, Refused)},
+    )
 
 
 async def _target(params: Stopping) -> Target:
@@ -55,11 +75,12 @@ async def _target(params: Stopping) -> Target:
     Raises:
         ControlError: there is no such thing, or several.
     """
-    sessions = known_sessions()
-    agents = {name.removeprefix(PREFIX).partition("@")[0] for name in sessions}
-    rooms = set(await list_rooms())
     if params.kind == "all" or (not params.kind and params.name == "all"):
         return Target("all")
+    sessions = known_sessions()
+    agents = await _agents()
+    agents |= {name.removeprefix(PREFIX).partition("@")[0] for name in sessions}
+    rooms = set(await list_rooms())
     found: list[Target] = []
     if params.kind in ("", "agent") and params.name in agents:
         found.append(Target("agent", params.name))
@@ -78,17 +99,27 @@ async def _target(params: Stopping) -> Target:
     raise ControlError("not_found", f"no {what} {params.name!r}", mend)
 
 
-async def _cancel_runs() -> tuple[str, ...]:
-    """End the runs that go on; their ids."""
-    if whereis("workflows") is None:
-        return ()
-    ended: list[str] = []
-    for run in await Workflows.runs("workflows", MOST_RUNS):
-        if run.status != "running":
-            continue
+async def _agents() -> set[str]:
+    """The agents of the garden, those too that have no room: they may work as children of others."""
+    try:
+        return {each.name for each in await Agents.definitions("agents")}
+    except CallError:
+        return set()  # it is being restarted, and its sessions are there
+
+
+async def _active() -> tuple[str, ...]:
+    """The runs that go on. While the workflows are being restarted they are waited for: they take all up again."""
+    until = now() + LONGEST
+    while True:
         try:
-            if await Workflows.cancel("workflows", run.id) is True:
-                ended.append(run.id)
+            return await Workflows.active("workflows")
         except CallError:
-            continue  # it has ended by itself
-    return tuple(ended)
+            if whereis(FLOOR) is None or now() >= until:
+                return ()
+        await sleep(AGAIN)
+
+
+def _cancel(run: str, by: str, why: str) -> TaskRef:
+    """Begin to end a run."""
+    reason = f"stopped by {by}{f': {why}' if why else ''}"
+    return Task.start_link(Workflows.cancel, "workflows", run, reason, label=f"cancel {run}")
