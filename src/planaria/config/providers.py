@@ -22,7 +22,8 @@ class LimitSettings(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkn
         requests_per_minute, tokens_per_minute: tokens of prompt and answer together.
         requests_per_day, tokens_per_day, usd_per_day: of the garden's day.
         queue: calls that may wait; 100 if nobody says.
-        first_byte_s: seconds until an answer begins; idle_s: seconds between two pieces of it.
+        first_byte_s: seconds until an answer begins; idle_s: seconds between two pieces of it; wordless_s: seconds in
+            which it may give signs of life and not a word.
     """
 
     concurrency: Count | None = None
@@ -34,6 +35,7 @@ class LimitSettings(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkn
     queue: Count | None = None
     first_byte_s: Seconds | None = None
     idle_s: Seconds | None = None
+    wordless_s: Seconds | None = None
 
 
 class ModelDetails(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -35,7 +35,7 @@ from planaria.membrane.models.changes import GivenKey
 from planaria.membrane.models.models import Choice, Models
 from planaria.membrane.models.prices import ModelPrice
 from planaria.membrane.models.router import Request
-from planaria.membrane.provider import Delta, Message, ModelRequest, ModelResponse, Piece, Usage
+from planaria.membrane.provider import Delta, Message, ModelRequest, ModelResponse, Patience, Piece, Usage
 from planaria.membrane.providers.openai_compatible import OpenAICompatible
 from planaria.otp import (
     GenServer,
@@ -457,3 +457,16 @@ async def test_no_storm_of_failures_kills_and_restarts_leaves_anything_held(node
 
 async def _kill(pid: Pid) -> None:
     exit_signal(pid, "kill")
+
+
+async def test_a_provider_is_waited_for_as_long_as_its_limits_say(node: TestNode):
+    limits = ProviderLimits(first_byte_s=1.0, idle_s=2.0, wordless_s=3.0)
+    for said, patience in ((limits, Patience(None, 1.0, 2.0, 3.0)), (ProviderLimits(), None)):
+        market = Market(said, near=["Here."])
+        exchange = Exchange(market)
+
+        async def ask(exchange: Exchange = exchange) -> None:
+            await call_model(exchange, Request("near/m"), REQUEST, Caller("run:1"))
+
+        await node.run(ask)
+        assert market.providers["near"].requests[0].patience == patience

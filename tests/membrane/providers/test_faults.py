@@ -152,8 +152,8 @@ async def test_signs_of_life_without_a_word_end_too(way: str, sign: bytes):
 
     listening = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
-    provider = Anthropic("fake", f"http://127.0.0.1:{port}", limits=Limits(between_words=0.05, body=100_000))
+    provider = Anthropic("fake", f"http://127.0.0.1:{port}", limits=Limits(body=100_000))
     with pytest.raises(TimedOut, match=r"fake gave signs of life for 0\.05 s and not a word"):
-        await read(provider, ask("m"), way, [])
+        await read(provider, ask("m", patience=Patience(between_words=0.05)), way, [])
     provider.close()
     listening.close()

@@ -24,6 +24,8 @@ from planaria.membrane.models.router import Candidate
 from planaria.membrane.provider import ModelRequest, Patience, Usage
 from planaria.otp import broadcast
 
+UNSAID = (None, None, None)
+
 
 class Seat:
     """The right to ask `choice` once.
@@ -68,10 +70,11 @@ class Seat:
 
     def patient(self, request: ModelRequest) -> ModelRequest:
         """The request with as much patience for silence as the provider's limits say."""
-        first, between = self.limits.first_byte_s, self.limits.idle_s
-        if (first is None and between is None) or request.patience is not None:
+        limits = self.limits
+        said = (limits.first_byte_s, limits.idle_s, limits.wordless_s)
+        if said == UNSAID or request.patience is not None:
             return request
-        return msgspec.structs.replace(request, patience=Patience(first_byte=first, between_bytes=between))
+        return msgspec.structs.replace(request, patience=Patience(None, *said))
 
     def end(
         self,

@@ -38,7 +38,8 @@ class ProviderLimits(msgspec.Struct, frozen=True, omit_defaults=True):
         queue: calls that may wait for their turn; one more is not taken.
         requests_per_minute, tokens_per_minute: tokens of prompt and answer together.
         requests_per_day, tokens_per_day, micro_usd_per_day: once reached, the provider is left out until tomorrow.
-        first_byte_s: seconds until the answer begins; idle_s: seconds between two pieces. None: the wire's own.
+        first_byte_s: seconds until the answer begins; idle_s: seconds between two pieces; wordless_s: seconds of signs
+            of life without a word. None: the wire's own.
     """
 
     concurrency: int | None = 8
@@ -50,6 +51,7 @@ class ProviderLimits(msgspec.Struct, frozen=True, omit_defaults=True):
     queue: int | None = 100
     first_byte_s: float | None = None
     idle_s: float | None = None
+    wordless_s: float | None = None
 
 
 class CatalogueModel(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -255,7 +255,7 @@ def patient(limits: Limits, patience: Patience | None) -> Limits:
         return limits
     told = {
         name: seconds
-        for name in ("connect", "first_byte", "between_bytes")
+        for name in ("connect", "first_byte", "between_bytes", "between_words")
         if (seconds := getattr(patience, name)) is not None
     }
     return msgspec.structs.replace(limits, **told) if told else limits
