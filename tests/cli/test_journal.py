@@ -162,6 +162,22 @@ def texts(kept: Kept) -> list[str]:
     ]
 
 
+def test_a_copy_that_cannot_be_made_or_is_none_of_this_garden_is_named_in_plain_words(
+    kept: Kept, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "none" / "copy.db"
+    assert f"{nowhere}.part cannot be made: No such file" in kept.run("backup", str(nowhere), code=6)
+    kept.run("export", str(tmp_path / "events.jsonl"))
+    refused = kept.run("restore", str(tmp_path / "events.jsonl"), "--force", code=6)
+    assert "events.jsonl is damaged, or is no backup" in refused
+    assert "planaria journal import" in refused
+    kept.run("backup", str(tmp_path / "copy.db"))
+    key = kept.file.with_name("journal.key")
+    key.write_bytes(bytes(reversed(key.read_bytes())))
+    refused = kept.run("restore", str(tmp_path / "copy.db"), "--force", code=6)
+    assert "copy.db was made with another master key" in refused
+
+
 def test_a_garden_moves_into_a_database_by_a_backup_and_back(
     kept: Kept, tmp_path: Path, postgres: Postgres
 ) -> None:

@@ -116,6 +116,8 @@ def _state(letter: dict[str, Any]) -> str:
 
 
 def _outcome(view: dict[str, Any]) -> str:
+    if again := view.get("again"):
+        return f"given up again: `planaria dead show {again}`"
     if not view["outcome"]:
         return f"under way, work {view['letter']['work']}"
     said = f": {view['outcome_text']}" if view["outcome_text"] else ""

@@ -145,6 +145,8 @@ async def test_work_that_is_given_up_again_is_a_new_letter_that_counts(rig: Rig)
     ]
     assert letters[0].target == letters[1].target == event.id
     rig.works = True
+    first = await rig.run(partial(Dead.show, "dead", "1"))
+    assert first.again == 2
     await rig.replay("2")
     assert rig.replayed == [("x", 2)]
     assert await rig.states() == [(2, "replayed"), (1, "replayed")]

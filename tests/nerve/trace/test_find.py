@@ -47,6 +47,18 @@ async def test_an_event_is_found_by_its_id_however_old_it_is(monkeypatch):
     assert await find_trace(reader(events), finder(events), "e3") == find.Found(FIRST, "e3")
 
 
+async def test_a_notice_that_nobody_asked_for_is_no_question():
+    story = told()
+    notice = {"author": "breakers", "author_kind": "notice", "text": "local is not used for 10 s", "to": []}
+    story.add("room.message", GARDEN, None, id="B", trace="01K0CCCCCCCCCCCCCCCCCCCCCC", **notice)
+    assert (await find_trace(reader(story.events), finder(story.events), "")).trace_id == SECOND
+    assert (await find_trace(reader(story.events), finder(story.events), "garden")).trace_id == SECOND
+    found = await latest(reader(story.events), 10, now=2000.0, look=None)
+    assert [trace.question for trace in found] == ["second?", "first?"]
+    alone = story.events[-1:]
+    assert (await find_trace(reader(alone), finder(alone), "garden")).trace_id == alone[0].trace_id
+
+
 async def test_a_piece_of_several_ids_names_them():
     with pytest.raises(NoTrace, match="2 traces have an id that begins or ends with '01K0'") as caught:
         await find_trace(reader(told().events), finder(told().events), "01K0")

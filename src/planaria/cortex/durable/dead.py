@@ -15,7 +15,14 @@ from typing import Any, ClassVar
 import msgspec
 
 from planaria.cortex.durable.job import Job, Retry, end_id, submission
-from planaria.cortex.durable.letters import SESSION, DeadLettered, LetterDropped, LetterReplayed, closing_id
+from planaria.cortex.durable.letters import (
+    SESSION,
+    DeadLettered,
+    LetterDropped,
+    LetterReplayed,
+    closing_id,
+    letter_id,
+)
 from planaria.cortex.durable.work import GiveUp
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import Event, NewEvent
@@ -67,12 +74,18 @@ class Letter(msgspec.Struct, frozen=True):
 
 
 class LetterView(msgspec.Struct, frozen=True):
-    """A letter in full. `outcome` is what became of its replay: an event's kind, empty while that goes on."""
+    """A letter in full.
+
+    Attributes:
+        outcome: what became of its replay: an event's kind, empty while that goes on.
+        again: the number of the letter that what was replayed came to, given up once more; 0 for none.
+    """
 
     letter: Letter
     evidence: dict[str, Any]
     outcome: str = ""
     outcome_text: str = ""
+    again: int = 0
 
 
 class Box(Folded):
@@ -138,11 +151,15 @@ class Dead(GenServer):
         if event is not None:
             with suppress(EventMismatch):  # erased, or of a later program: then there is none to show
                 evidence = DeadLettered.of(event).evidence
-        end = await Journal.find(journal, end_id(letter.work)) if letter.work else None
-        if end is None:
+        if not letter.work:
             return LetterView(letter, evidence)
+        end = await Journal.find(journal, end_id(letter.work))
+        later = await Dead.find(dead, letter_id(letter.letter, letter.target, letter.attempt + 1))
+        again = 0 if later is None else later.number
+        if end is None:
+            return LetterView(letter, evidence, again=again)
         said = end.payload.get("error") or end.payload.get("result") or ""
-        return LetterView(letter, evidence, end.kind, str(said))
+        return LetterView(letter, evidence, end.kind, str(said), again)
 
     @staticmethod
     async def replay(dead: Server, which: str, *, by: str) -> str:

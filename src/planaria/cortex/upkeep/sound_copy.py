@@ -11,7 +11,7 @@ import msgspec
 from planaria.cortex.codec.keyring import Keyring
 from planaria.cortex.codec.reading import events_from
 from planaria.cortex.codec.seal import MasterKey
-from planaria.cortex.errors import SealError, StoreError, StoreFailed, StoreFull
+from planaria.cortex.errors import SealError, StoreDamaged, StoreError, StoreFailed, StoreFull
 from planaria.cortex.query import Query
 from planaria.cortex.store import EventStore, SubjectKey
 from planaria.cortex.stores.sqlite.store import SqliteStore
@@ -51,12 +51,20 @@ async def make_sound_copy(
     remove(copy)
     copy_file(backup, copy)
     store = SqliteStore(copy)
-    await store.open()
+    try:
+        await store.open()
+    except StoreDamaged as error:
+        mend = "use another backup; what `planaria journal export` wrote is taken in by `planaria journal import`"
+        raise StoreDamaged(f"{backup} is damaged, or is no backup", mend) from error
     try:
         if problems := await store.check():
             raise StoreFailed(f"{backup} is damaged: {problems[0]}", "use another backup")
         keyring = Keyring(store, master_key)
-        await keyring.check()
+        try:
+            await keyring.check()
+        except SealError as error:
+            mend = "put the journal.key of the garden it was made in into .planaria, if you have it"
+            raise SealError(f"{backup} was made with another master key than this garden's", mend) from error
         done: list[str] = []
         for subject, generation in sorted(erased.items()):
             keys = await store.subject_keys(subject)

@@ -7,7 +7,7 @@ import msgspec
 
 from planaria.cortex.event import Event
 from planaria.cortex.query import Query
-from planaria.nerve.trace.reading import Read, beginnings
+from planaria.nerve.trace.reading import HEADS, Read, beginnings, begins
 
 type Find = Callable[[str], Awaitable[Event | None]]
 
@@ -58,10 +58,17 @@ async def find_trace(read: Read, find: Find, what: str) -> Found:
             return Found(event.trace_id, event.id)
     for session in (what, f"room:{what}", f"run:{what}"):
         events = await read(Query(session=session, limit=20, newest_first=True, contents=False))
-        for event in events:
-            # Joining a room is an event of its own; what people mean is what was said or done there.
-            if not event.kind.startswith(("room.joined", "room.left", "room.opened")):
+        # Joining a room is an event of its own; what people mean is what was said or done there.
+        done = [
+            event
+            for event in events
+            if not event.kind.startswith(("room.joined", "room.left", "room.opened"))
+        ]
+        for event in done:
+            if event.kind not in HEADS or begins(event):
                 return Found(event.trace_id)
+        if done:
+            return Found(done[0].trace_id)
     return await _by_piece(read, what)
 
 

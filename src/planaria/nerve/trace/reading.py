@@ -20,7 +20,7 @@ type Look = Callable[[Iterable[str]], Sequence[Doing]]
 """Asks what living processes do for these sessions; None where no node runs."""
 
 HEADS = ("room.message", "workflow.run.started")
-"""Kinds that a trace people ask about begins with."""
+"""Kinds that a trace people ask about begins with; see `begins`."""
 MOST_EVENTS, MOST_SHORT = 20_000, 2_000
 """Events of one trace that are read: to draw it, and for its line in a list."""
 MOST_NOTES = 500
@@ -145,6 +145,11 @@ async def short(read: Read, trace_id: str, *, now: float, look: Look | None) -> 
     return msgspec.structs.replace(trace, nodes=())
 
 
+def begins(event: Event) -> bool:
+    """Whether a trace people ask about may begin here: with a message that is no mere notice, or with a run."""
+    return event.kind in HEADS and event.payload.get("author_kind") != "notice"
+
+
 async def beginnings(read: Read, before_seq: int | None = None) -> AsyncIterator[tuple[str, int]]:
     """Ids of traces that begin with a message or a run, each once with the place of its latest such event."""
     seen: set[str] = set()
@@ -154,7 +159,7 @@ async def beginnings(read: Read, before_seq: int | None = None) -> AsyncIterator
             Query(kinds=HEADS, before_seq=before_seq, limit=PAGE, newest_first=True, contents=False)
         )
         for event in page:
-            if event.trace_id not in seen:
+            if begins(event) and event.trace_id not in seen:
                 seen.add(event.trace_id)
                 yield event.trace_id, event.seq
         if len(page) < PAGE:

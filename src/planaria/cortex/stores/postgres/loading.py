@@ -119,11 +119,11 @@ class _Load:
         """Copy everything; leases get later tokens than both journals have given."""
         rows = self.rows
         contents = rows.content_pages()
-        while page := await self._read(_next, contents):
+        while page := await self._page(contents):
             await self._copy("contents", ("hash", "size", "data"), [(c.hash, c.size, c.data) for c in page])
         total = await self._read(rows.count)
         events, done = rows.event_pages(), 0
-        while kept := await self._read(_next, events):
+        while kept := await self._page(events):
             records = [self._event(one) for one in kept]
             await self._flush_names()
             await self._copy("events", _EVENT_COLUMNS, records)
@@ -158,6 +158,11 @@ class _Load:
 
     async def _read[R](self, work: Callable[..., R], *arguments: Any) -> R:
         return await run_blocking(work, *arguments, executor=self.thread)
+
+    async def _page[T](self, pages: Iterator[list[T]]) -> list[T]:
+        """The next one; empty after the last."""
+        nothing: list[T] = []
+        return await self._read(lambda: next(pages, nothing))
 
     async def _copy(self, table: str, columns: Sequence[str], records: Iterable[tuple[Any, ...]]) -> None:
         async with timeout(_WITHIN):
@@ -197,7 +202,3 @@ class _Load:
             b"".join(kept.contents),
             event.payload,
         )
-
-
-def _next[T](pages: Iterator[list[T]]) -> list[T]:
-    return next(pages, [])

@@ -13,7 +13,7 @@ import apsw
 from planaria.cortex.codec.id_codec import pack_id
 from planaria.cortex.errors import StoreFailed
 from planaria.cortex.store import SessionRow, Stored, SubjectKey
-from planaria.cortex.stores.sqlite.faults import from_os, from_target
+from planaria.cortex.stores.sqlite.faults import from_making, from_os, from_target
 from planaria.cortex.stores.sqlite.writer import RowWriter
 from planaria.cortex.stores.whole import Kept, KeptContent, KeptSnapshot
 
@@ -36,7 +36,7 @@ def begin_file(path: Path) -> None:
     except FileExistsError as error:
         raise StoreFailed(f"{path} is there already", "name a new file") from error
     except OSError as error:
-        raise from_os(error, path) from error
+        raise from_making(error, path) from error
 
 
 def remove_file(path: Path) -> None:

@@ -62,3 +62,11 @@ def from_target(error: apsw.Error, path: Path) -> StoreError:
             f"no room left to write {path}", "free some disk space, or name a file on another disk"
         )
     return from_sqlite(error, path)
+
+
+def from_making(error: OSError, path: Path) -> StoreError:
+    """What the system raised when a new file was to be made."""
+    mend = "name a file in a folder that is there and that this user may write"
+    if isinstance(error, PermissionError):
+        return StoreReadOnly(f"{path} cannot be made: {error.strerror}", mend)
+    return StoreFailed(f"{path} cannot be made: {error.strerror}", mend)

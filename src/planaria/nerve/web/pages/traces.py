@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from planaria.cortex.event import Event
 from planaria.nerve.trace.doing import doing_now
-from planaria.nerve.trace.reading import beginnings, short
+from planaria.nerve.trace.reading import beginnings, begins, short
 from planaria.nerve.trace.shape import Trace
 from planaria.nerve.web.live import LiveResponse
 from planaria.nerve.web.parts import Part
@@ -80,10 +80,7 @@ class TracesFeed:
         """What is written makes its trace worth another look."""
         for message in messages:
             if isinstance(message, Event) and self.order is not None:
-                if message.trace_id not in self.traces and message.kind in (
-                    "room.message",
-                    "workflow.run.started",
-                ):
+                if message.trace_id not in self.traces and begins(message):
                     self.order.insert(0, message.trace_id)
                     self.changed.add(message.trace_id)
                 elif message.trace_id in self.traces:
