@@ -110,6 +110,8 @@ def tree(
         redactor=redactor,
         login_link=link,
         usage=partial(permits.usage, True),
+        gate=gate,
+        context=told,
     )
     token = environ.get(settings.web.metrics_token_env or "", "")
     return supervisor(

@@ -34,6 +34,7 @@ SECTIONS = {
     "Models and tools": {
         "provider": "planaria.cli.provider:provider",
         "route": "planaria.cli.route:route",
+        "tools": "planaria.cli.tools:tools",
         "mcp": "planaria.cli.mcp:mcp",
     },
     "What waits for you": {

@@ -16,6 +16,7 @@ from planaria.nerve.methods import (
     rooms,
     sessions,
     stopping,
+    tools,
     trace,
     workflows,
 )
@@ -82,6 +83,10 @@ METHODS: dict[str, Method[Any]] = {
     "questions.withdraw": Method(durable.Withdrawing, durable.withdraw),
     "questions.show": Method(grants.WhichQuestion, grants.question),
     "grants.show": Method(grants.WhichAgent, grants.explained),
+    "tools.list": Method(Nothing, tools.list_),
+    "tools.show": Method(tools.WhichTool, tools.show),
+    "tools.call": Method(tools.Calling, tools.call),
+    "tools.key": Method(tools.KeyOf, tools.key),
     "approvals.list": Method(Nothing, grants.approvals),
     "approvals.revoke": Method(grants.WhichApproval, grants.revoke),
     "totp.status": Method(Nothing, grants.second_factor),

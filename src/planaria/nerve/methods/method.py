@@ -8,6 +8,7 @@ import msgspec
 
 from planaria.config.settings import Settings
 from planaria.cortex.redact import Redactor
+from planaria.membrane.gate.gate import Gate
 from planaria.membrane.models.router import ProviderUsage
 
 
@@ -20,6 +21,8 @@ class Services(msgspec.Struct, frozen=True):
         redactor: knows the secrets of this node.
         login_link: makes a link that logs one browser in to the dashboard, once.
         usage: how much providers are used now, by name.
+        gate: where tools are called; None: this node has none, as one with the journal alone.
+        context: what tools that people call may ask for; see `Context.services`.
     """
 
     garden: Path
@@ -28,6 +31,8 @@ class Services(msgspec.Struct, frozen=True):
     redactor: Redactor
     login_link: Callable[[], Awaitable[str]] | None = None
     usage: Callable[[], Mapping[str, ProviderUsage]] | None = None
+    gate: Gate | None = None
+    context: Mapping[type, object] = {}
 
 
 class Channel:
