@@ -58,7 +58,19 @@ def test_kill_and_restart_say_who_came_after(live):
 
 
 def test_stop_returns_when_the_node_is_gone(live):
-    assert live.run("stop").output.startswith("stopped: the node")
+    assert live.run("stop", "--yes").output.startswith("stopped: the node")
+    assert find_holder(live.path) is None
+
+
+def test_the_node_is_not_ended_unasked(live, monkeypatch):
+    told = live.run("stop")
+    assert told.exit_code == 6
+    assert "nobody is here to be asked" in told.stderr and "planaria stop --yes" in told.stderr
+    monkeypatch.setattr("planaria.cli.stop._is_terminal", lambda: True)
+    asked = live.run("stop", input="n\n")
+    assert asked.exit_code == 1 and "nobody is at work. End it?" in asked.stderr
+    assert find_holder(live.path) is not None
+    assert "stopped: the node" in live.run("stop", input="y\n").stdout
     assert find_holder(live.path) is None
 
 

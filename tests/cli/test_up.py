@@ -110,7 +110,7 @@ def test_after_a_kill_it_starts_again_and_knows_what_was_said(garden, start):
 def test_stop_ends_it_from_another_terminal(garden, start):
     program = start()
     program.wait_ready()
-    assert garden.run("stop").output.startswith("stopped: the node")
+    assert garden.run("stop", "--yes").output.startswith("stopped: the node")
     assert program.process.wait(timeout=30) == 0
 
 

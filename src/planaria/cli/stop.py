@@ -1,5 +1,6 @@
 """`planaria stop`: ends the node in order; or, with a target, what agents do, at once."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import click
 
 from planaria.cli import output
 from planaria.cli.client import Client
-from planaria.cli.errors import NO_ANSWER, CliError
+from planaria.cli.errors import NO_ANSWER, REFUSED, CliError
 from planaria.cli.garden import garden_option, json_option
 from planaria.cli.who import by_option
 from planaria.config.lock import find_holder
@@ -16,17 +17,23 @@ from planaria.config.lock import find_holder
 STOP_TIME = 60.0
 """Seconds a node may take to end in order before the command gives up watching."""
 KINDS = ("agent", "room", "session")
+IDLE = ("idle", "down")
+SHOWN = 3
+"""Names that are told of those at work."""
 
 
 @click.command()
 @click.argument("target", nargs=-1)
 @click.option("--kill", is_flag=True, help="Let nothing unwind: work under way has no time to clean up.")
 @click.option("--why", default="", help="A word about the reason; the room is told.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask whether to end the node.")
 @by_option
 @garden_option
 @json_option
-def stop(target: tuple[str, ...], kill: bool, why: str, by: str, garden: Path, as_json: bool) -> None:
-    """Without TARGET: end the node in order, and return when it is gone.
+def stop(
+    target: tuple[str, ...], kill: bool, why: str, yes: bool, by: str, garden: Path, as_json: bool
+) -> None:
+    """Without TARGET: end the node in order, and return when it is gone. You are asked before; a script says --yes.
 
     With TARGET the node goes on, and what agents do ends at once: connections to models are closed, commands are
     killed. What an agent had written by then stays in the room. Messages that were stopped are not handled again.
@@ -40,7 +47,7 @@ def stop(target: tuple[str, ...], kill: bool, why: str, by: str, garden: Path, a
     if not target:
         if kill or why:
             raise click.UsageError("--kill and --why are for a target, as in `planaria stop all --kill`")
-        _end_node(garden, as_json)
+        _end_node(garden, as_json, sure=yes)
         return
     kind, name = _read(target)
     with Client(garden) as client, output.working("stopping"):
@@ -80,8 +87,10 @@ def _lines(stopped: dict[str, Any]) -> list[str]:
     return lines or ["nothing was under way"]
 
 
-def _end_node(garden: Path, as_json: bool) -> None:
+def _end_node(garden: Path, as_json: bool, *, sure: bool) -> None:
     with Client(garden) as client:
+        if not sure:
+            _ask(client, garden)
         client.ask("stop")
     deadline = time.monotonic() + STOP_TIME
     with output.working("the node is ending"):
@@ -95,3 +104,32 @@ def _end_node(garden: Path, as_json: bool) -> None:
     else:
         click.echo("stopped: the node, with all its agents; `planaria up` goes on where they stood")
         click.echo("to end only what one of them does: `planaria stop NAME`", err=True)
+
+
+def _ask(client: Client, garden: Path) -> None:
+    """Make sure that the whole node is meant.
+
+    Raises:
+        CliError: nobody can be asked.
+    """
+    if not _is_terminal():
+        mend = "write `planaria stop --yes`; for what agents do: `planaria stop NAME`, `planaria stop all`"
+        raise CliError(REFUSED, "this ends the whole node, and nobody is here to be asked", mend, "not_sure")
+    click.confirm(f"This ends the node of {garden}; {_at_work(client)}. End it?", abort=True, err=True)
+
+
+def _at_work(client: Client) -> str:
+    """Who is at work, in words."""
+    try:
+        rows = client.ask("live", table="sessions", limit=1000)
+    except CliError:
+        return "who is at work cannot be seen now"
+    busy = sorted(row["key"].removeprefix("session:") for row in rows if row["status"] not in IDLE)
+    if not busy:
+        return "nobody is at work"
+    more = f" and {len(busy) - SHOWN} more" if len(busy) > SHOWN else ""
+    return f"{', '.join(output.clean(name) for name in busy[:SHOWN])}{more} {'is' if len(busy) == 1 else 'are'} at work"
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
