@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -49,7 +51,7 @@ async def test_an_event_is_found_by_its_id_however_old_it_is(monkeypatch):
 
 async def test_a_notice_that_nobody_asked_for_is_no_question():
     story = told()
-    notice = {"author": "breakers", "author_kind": "notice", "text": "local is not used for 10 s", "to": []}
+    notice: dict[str, Any] = {"author": "breakers", "author_kind": "notice", "text": "local is not used"}
     story.add("room.message", GARDEN, None, id="B", trace="01K0CCCCCCCCCCCCCCCCCCCCCC", **notice)
     assert (await find_trace(reader(story.events), finder(story.events), "")).trace_id == SECOND
     assert (await find_trace(reader(story.events), finder(story.events), "garden")).trace_id == SECOND
