@@ -72,7 +72,7 @@ class Ask(msgspec.Struct, frozen=True):
         agent: an agent of the garden; or any name, if there are `instructions`.
         instructions: makes a child for this task only, with the tools and the model of its parent.
         tools: names or patterns of the tools it may use of its parent's; empty for all of them.
-        schema: JSON schema of the answer.
+        schema: JSON schema of the answer; None: the one of the agent's record, if it has one.
         budget: what it may spend of its parent's, some of `BUDGET`.
         wait: whether the parent waits for it.
     """
@@ -188,9 +188,10 @@ def asked_of(
         by=own.name,
         depth=depth,
         above=above,
-        schema=ask.schema,
+        schema=ask.schema if ask.schema is not None else definition.answer,
         budget=ask.budget,
         wait=ask.wait,
+        hops=context.hops,
     )
 
 
@@ -202,7 +203,8 @@ def _definition(parent: Parent, ask: Ask, known: Mapping[str, AgentDefinition]) 
         if ask.agent in RESERVED or (ask.agent in known and ask.agent != own.name):
             # What people have approved for that one would be approved for this one.
             return Refused(f"the name {ask.agent!r} is taken; give instructions another, or leave them out")
-        return msgspec.structs.replace(own, name=ask.agent or own.name, instructions=ask.instructions.strip())
+        told = ask.instructions.strip()
+        return msgspec.structs.replace(own, name=ask.agent or own.name, instructions=told, answer=None)
     found = known.get(ask.agent)
     if found is None:
         names = ", ".join(sorted(known)) or "there is none"

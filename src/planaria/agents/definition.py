@@ -15,6 +15,7 @@ from planaria.immune.guards.thresholds import Thresholds, read_thresholds
 from planaria.immune.ledger.budget import LimitsError, read_limits
 from planaria.membrane.authority import Authority
 from planaria.membrane.grants import Grant, read_grants
+from planaria.membrane.structured import BadSchema, check_schema
 from planaria.records.errors import Problem
 from planaria.records.record import Record
 from planaria.rooms.message import Arrivals
@@ -46,6 +47,7 @@ class AgentDefinition(msgspec.Struct, frozen=True):
         privacy: `local`: only models on this machine or the private network are asked, whatever else is wished.
         fallback: by tool, the one that is called in its place while a breaker holds it back.
         budget: what it may spend, by turn and day; the ledger reads it from the record itself (`immune/`).
+        answer: JSON schema that its answers have to fit; None: they are text.
     """
 
     name: str
@@ -68,6 +70,7 @@ class AgentDefinition(msgspec.Struct, frozen=True):
     privacy: Literal["local"] | None = None
     budget: Limits = NO_LIMITS
     fallback: dict[str, str] = {}
+    answer: dict[str, Any] | None = None
 
     @property
     def local_only(self) -> bool:
@@ -91,7 +94,7 @@ _IGNORED = ("class", "title", "tags", "created", "updated")
 _FIELDS = (
     *("description", "model", "tools", "rooms", "host", "max_steps", "max_tokens", "temperature"),
     *("arrivals", "parallel", "limits", "prompt", "grants", "guards", "restart", "privacy"),
-    *("budget", "fallback"),
+    *("budget", "fallback", "answer"),
 )
 BUDGETED = (
     *("contract", "soul", "user", "memory", "room", "instructions", "amendments", "plan", "handoff"),
@@ -202,6 +205,13 @@ def _checked(values: dict[str, Any], wrong: Callable[[str, str, str], None]) -> 
                 checked[key] = float(value)
             case "privacy", "local":
                 checked[key] = value
+            case "answer", dict():
+                try:
+                    check_schema(value)
+                except BadSchema as error:
+                    wrong(key, f"answer is {error}", _SHAPES[key])
+                else:
+                    checked[key] = value
             case "arrivals", str() if value in POLICIES:
                 checked[key] = value
             case "limits", dict() if all(_positive(each) for each in value.values()):
@@ -232,6 +242,7 @@ def _positive(value: object) -> bool:
 
 _SHAPES = {
     "description": "Write a sentence",
+    "answer": "Write a JSON schema, such as `answer: {type: object, properties: {city: {type: string}}}`",
     "privacy": "Write `local`, or leave it out",
     "model": "Write `provider/model`, a tier (local, light, medium, heavy), or leave it out",
     "tools": "Write a list such as [notes.*, web.fetch]",

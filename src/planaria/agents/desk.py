@@ -80,6 +80,11 @@ class Desk:
         return self.definition.name
 
     @property
+    def schema(self) -> dict[str, Any] | None:
+        """The JSON schema its answers have to fit; None: they are text."""
+        return self.definition.answer if self.child is None else self.child.schema
+
+    @property
     def told_room(self) -> str:
         """The room it is told it sits in: a branch is told of the one it began in, so that nothing else changes."""
         return self.fork.origin or self.room if self.fork is not None else self.room

@@ -177,7 +177,7 @@ def ask(desk: Desk, turn: Turn, brief: Brief, choice: Choice) -> tuple[ModelRequ
         temperature=definition.temperature,
         # The tools stay on offer: providers want those that were called before, and have cached them.
         tool_choice="none" if turn.last is not None else None,
-        response_schema=None if desk.child is None else desk.child.schema,
+        response_schema=desk.schema,
         composition=COMPOSITION,
         parts=sizes,
     )

@@ -1,4 +1,7 @@
-"""How a child ends: its last words, checked against the schema it was given, in one append with the end of its turn."""
+"""Answers that have to fit a schema: checked, in rooms and of children; and how a child ends.
+
+A child's last words are in one append with the end of its turn.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,15 +19,25 @@ from planaria.membrane.structured import BadSchema, Fit, Unfit, read, repair
 
 def checked(desk: Desk, turn: Turn, response: ModelResponse) -> list[NewEvent]:
     """What is noted of an answer that was to fit a schema, and does not; nothing if it does, or need not."""
-    if desk.child is None or desk.child.schema is None or response.tool_calls:
+    schema = desk.schema
+    if schema is None or response.tool_calls:
         return []
-    found = _read(response.text, desk.child.schema)
+    found = _read(response.text, schema)
     if not isinstance(found, Unfit):
         return []
     step = len(turn.steps) + 1
-    return [
-        desk.event(turn, TurnChecked(turn.id, step, repair(found, desk.child.schema)), f"{turn.id}/{step}")
-    ]
+    return [desk.event(turn, TurnChecked(turn.id, step, repair(found, schema)), f"{turn.id}/{step}")]
+
+
+def formed(desk: Desk, words: Say) -> Say:
+    """An answer as it is said in a room: its JSON alone; of one that does not fit, that it does not. Pure."""
+    if desk.schema is None or words.outcome != "answered":
+        return words
+    found = _read(words.text, desk.schema)
+    if isinstance(found, Fit):
+        return Say(msgspec.json.encode(found.value).decode(), words.model)
+    faults = "; ".join(found.faults)
+    return Say(f"I could not answer in the form that was asked for: {faults}", None, "failed")
 
 
 def _read(text: str, schema: dict[str, Any]) -> Fit | Unfit:

@@ -21,7 +21,7 @@ from planaria.agents.past.source import JournalSource
 from planaria.agents.past.state import compare
 from planaria.agents.prompt.plan import plan_path
 from planaria.agents.thinking.brief import garden_texts
-from planaria.agents.thinking.outcome import finish
+from planaria.agents.thinking.outcome import finish, formed
 from planaria.agents.thinking.stand_in import named
 from planaria.agents.turn.arrivals import in_order
 from planaria.agents.turn.events import SessionDiverged, SessionForked, TurnFinished, TurnStarted
@@ -313,7 +313,7 @@ async def _speak(desk: Desk, turn: Turn, words: Say, before: tuple[NewEvent, ...
     if desk.child is not None:
         await finish(desk, turn, words)
         return
-    message = turn.message
+    message, words = turn.message, formed(desk, words)
     while True:
         try:
             await Room.say(
