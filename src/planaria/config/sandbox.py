@@ -7,7 +7,7 @@ processes = 64            # threads included
 cpu_seconds = 30.0
 seconds = 600.0           # the longest a run may take, whatever a call asks for
 disk_mb = 256             # by which the disk may fill up meanwhile
-read = ["/opt/node"]      # can be read beside the system's own; nothing of the garden, which agents' grants say
+read = ["/srv/node"]      # can be read beside the system's own; nothing of the garden, which agents' grants say
 """
 
 from typing import Annotated, Literal

@@ -397,7 +397,7 @@ def _check_sandbox(settings: Settings, reader: TomlReader) -> None:
             raise reader.fault(("sandbox", "read"), fault, "write an absolute path without ..")
         if plain == "/" or plain.split("/")[1] in ("proc", "dev", "sys"):
             raise reader.fault(
-                ("sandbox", "read"), fault, "name the folder that programs need, such as /opt/node"
+                ("sandbox", "read"), fault, "name the folder that programs need, such as /srv/node"
             )
         if os.path.isabs(garden) and os.path.commonpath((plain, garden)) in (plain, garden):
             mend = "name a folder apart from the garden; what is read of that, files.read of each agent says"
