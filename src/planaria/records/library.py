@@ -34,6 +34,7 @@ class Library(GenServer):
     async def init(self, garden: Path) -> None:
         self.garden = Path(garden)
         self.good: dict[str, Record | int] = {}  # of a note only the hash of its text, to see a change
+        self.listed: dict[Kind, Records] = {}  # what `list` answers, until something changes
         self.broken: dict[str, RecordError] = {}
         self.reported: dict[str, Problems] = {}
         self.lane = Lane()
@@ -150,8 +151,12 @@ class Library(GenServer):
             paths = [path for path in self.good if path.startswith("notes/")]
             self.lane.put(partial(_read_all, self.garden, sorted(paths)), answer.reply)
             return
-        held = [(path, record) for path, record in self.good.items() if isinstance(record, Record)]
-        answer.reply([record for path, record in sorted(held) if (kind_of(path) or ("",))[0] == kind])
+        records = self.listed.get(kind)
+        if records is None:
+            # Each turn of each agent asks: the files are gone through once, not each time.
+            paths = sorted(path for path in self.good if (kind_of(path) or (None,))[0] == kind)
+            records = self.listed[kind] = [held for path in paths if isinstance(held := self.good[path], Record)]
+        answer.reply(records.copy())
 
     def _update(self, found: Found, gone: tuple[str, ...] | Names) -> None:
         for path in gone:
@@ -177,6 +182,7 @@ class Library(GenServer):
     def _tell(self, path: str, record: Record | None, error: RecordError | None) -> None:
         place = kind_of(path)
         if place is not None:
+            self.listed.pop(place[0], None)
             broadcast(TOPIC, RecordChanged(place[0], place[1], path, record, error))
 
 

@@ -51,6 +51,7 @@ from planaria.otp import (
     sleep,
     supervisor,
     wall_time,
+    whereis,
 )
 from planaria.otp.kernel.table import publish
 from planaria.testing.models import Fail, ScriptedProvider
@@ -185,6 +186,18 @@ async def test_who_asked_for_time_is_waited_for_only_if_nobody_else_is_there(nod
     assert text == "At once." and book.lines == ["1 b/m k/1"]
 
 
+async def exit_of(node: TestNode, name: str) -> None:
+    """Kill the process of this name."""
+
+    async def kill() -> None:
+        pid = whereis(name)
+        assert pid is not None
+        exit_signal(pid, "kill")
+
+    await node.run(kill)
+    await node.settle()
+
+
 async def _rest(permits: Permits, market: Market) -> None:
     permits.rest("a", market.catalogue.providers[0].limits, 30.0, "it asked for time")
 
@@ -199,7 +212,7 @@ async def test_a_full_queue_is_told_and_asked_again_later(node: TestNode):
     async def busy() -> None:
         permit = permits.acquire_nowait("a", limits, "busy", 1)
         permit = permit or await wait_for_permit("a", limits, "busy", 1)
-        await sleep(10.0)
+        await sleep(40.0)
         permits.give_back(permit)
 
     async def late() -> None:
@@ -216,10 +229,37 @@ async def test_a_full_queue_is_told_and_asked_again_later(node: TestNode):
         await node.settle()
     node.spawn(late)
     await node.settle()
-    assert [(each.round, each.seconds) for each in told if not each.provider] == [(1, 1.0)]
+    assert [(each.round, each.seconds) for each in told if not each.provider] == [(0, 30.0)]
     assert "a is busy: 1 calls are under way and 1 wait already" in told[-1].why
-    await node.advance(60.0)
+    await node.advance(30.0)
+    assert [(each.round, each.seconds) for each in told if not each.provider][1:] == [(1, 30.0)]
+    await node.advance(10.0)  # a call is over, so there is a place in the queue
+    assert told[-1].provider == "a"
+    await node.advance(40.0)
     assert told[-1].why == "seated"
+
+
+async def test_a_crowd_before_a_full_queue_is_served_as_fast_as_calls_end_and_in_order(node: TestNode):
+    await node.start(supervisor(child(Calls, permits := Permits(), name="calls"), name="root"))
+    market = Market(a=["Yes."])
+    served: list[int] = []
+
+    async def one(number: int) -> None:
+        seat = await Exchange(market, permits).seat(Request(), Caller(f"s{number}"))
+        await sleep(1.0)
+        seat.end()
+        seat.close()
+        served.append(number)
+
+    for number in range(100):
+        node.spawn(one, number)
+        await node.settle()
+    await node.advance(50.0)
+    assert len(served) == 50
+    await exit_of(node, "calls")  # those who stood outside ask again
+    await node.advance(60.0)
+    assert sorted(served) == list(range(100))
+    assert served[:30] == list(range(30))  # after half a minute each asks anew, and the order is not kept
 
 
 async def test_one_who_waits_in_the_queue_is_told_before_whom(node: TestNode):

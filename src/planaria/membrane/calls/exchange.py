@@ -2,7 +2,8 @@
 
 The best candidate that has not failed yet is waited for, in the queue before its provider; when that is full, when the
 provider asked for time, or when its breaker is open, the next one is tried. When all refuse, whoever asks is told
-(`Waiting`) and waits, longer each time, before it goes round again: that is the back-pressure on agents.
+(`Waiting`) and waits, longer each time, before it goes round again: that is the back-pressure on agents. Who found
+nothing but full queues goes round again as soon as there is a place in one of them, and is never given up.
 Asks no process unless it has to wait.
 """
 
@@ -18,7 +19,7 @@ from planaria.immune.breakers.table import BreakerTable, breakers_of
 from planaria.immune.ledger.ledger import AccountPath, Exhausted, accounts_of
 from planaria.membrane.calls.lane import Permit
 from planaria.membrane.calls.permits import Permits
-from planaria.membrane.calls.process import wait_for_permit
+from planaria.membrane.calls.process import wait_for_permit, wait_for_room
 from planaria.membrane.calls.routes import is_lasting, rounded
 from planaria.membrane.calls.seat import Seat
 from planaria.membrane.calls.treatment import LONGEST_WAIT, Place, Tried, places
@@ -29,6 +30,7 @@ from planaria.membrane.errors import (
     ModelNotFound,
     NotNow,
     ProviderError,
+    QueueFull,
 )
 from planaria.membrane.models.catalogue import Catalogue, ProviderLimits
 from planaria.membrane.models.directory import models_now
@@ -84,7 +86,7 @@ class Waiting(msgspec.Struct, frozen=True):
         provider: whose queue it stands in; empty if every candidate has refused.
         why: for people.
         seconds: until it asks again; 0 if its turn will be told.
-        round: of refusals, from 1.
+        round: of refusals, from 1; 0 while a place in a full queue was not waited for long.
     """
 
     provider: str
@@ -187,20 +189,27 @@ class Exchange:
         Raises:
             ProviderError: nobody can be asked: the last reason why, or the router's.
         """
-        pause = FIRST_PAUSE
-        for number in range(1, MOST_ROUNDS + 1):
+        pause, number, given_up, late = FIRST_PAUSE, 0, 0, False
+        while True:
             refused = await self._round(request, caller, tried, keep, tell)
             if isinstance(refused, Seat):
                 return refused
-            error = min(refused, key=lambda each: (not each.retry, each.retry_after or 0.0))
-            wait = max(pause, error.retry_after or 0.0)
-            if not error.retry or wait > LONGEST_WAIT or number == MOST_ROUNDS:
+            full = [name for name, each in refused if isinstance(each, QueueFull)]
+            error = min(
+                (each for _, each in refused), key=lambda each: (not each.retry, each.retry_after or 0.0)
+            )
+            wait = LONGEST_PAUSE if len(full) == len(refused) else max(pause, error.retry_after or 0.0)
+            given_up += not full
+            number += not full or late
+            if not error.retry or wait > LONGEST_WAIT or given_up == MOST_ROUNDS:
                 raise error
             await tell(Waiting("", str(error), wait, number))
-            await sleep(wait)
+            if full:
+                late = not await wait_for_room(full, wait)
+            else:
+                await sleep(wait)
             self._refresh()
             pause = min(pause * 2, LONGEST_PAUSE)
-        raise AssertionError("the last round raises")
 
     async def _round(
         self,
@@ -209,8 +218,8 @@ class Exchange:
         tried: Sequence[Tried],
         keep: tuple[str, str] | None,
         tell: Tell,
-    ) -> Seat | list[ProviderError]:
-        """Go through all candidates once; a seat, or why each has refused."""
+    ) -> Seat | list[tuple[str, ProviderError]]:
+        """Go through all candidates once; a seat, or why each has refused, with the name of its provider."""
         found = self.route(request)
         # Those that are left out for a while are waited for where there is nobody else.
         candidates = found.candidates or found.later
@@ -222,15 +231,16 @@ class Exchange:
             order.sort(key=lambda place: refs[place.number] != keep)
         if not order:
             raise _exhausted(found, tried)
-        refused: list[ProviderError] = []
+        refused: list[tuple[str, ProviderError]] = []
         for place in order:
+            candidate = candidates[place.number]
             others = [refs[each.number] for each in order if each is not place]
             try:
-                return await self._sit(candidates[place.number], place, others, request, caller, tell)
+                return await self._sit(candidate, place, others, request, caller, tell)
             except NotNow as error:
-                refused.append(error)
+                refused.append((candidate.provider, error))
             except ProviderError as error:  # it went away since the route was made
-                refused.append(error)
+                refused.append((candidate.provider, error))
         return refused
 
     async def _sit(

@@ -1,12 +1,14 @@
 """Those who wait for a provider: a bounded queue for each, fair between sessions, served as permits come free.
 
 Started under the name `calls`, with the node's `Permits`, which it does not own: killed, it forgets who waited (they
-ask again) and nothing else. It watches those who wait and, while somebody waits, those who hold permits, so the death
-of any of them moves the queue on.
+ask again) and nothing else. When a queue is full, further callers stand outside, in the order in which they came, and
+are told when there is a place. It watches those who wait and, while somebody waits, those who hold permits, so the
+death of any of them moves the queue on.
 Emits on the topic `calls`: `QueueChanged`, at most every quarter of a second for a provider.
 Does badly: a waiter that asks again after a restart of this process stands at the end of its session's line.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -23,10 +25,12 @@ from planaria.otp import (
     Deferred,
     Down,
     GenServer,
+    NoProcess,
     Pid,
     Ref,
     broadcast,
     call,
+    cast,
     monitor,
     node_,
     now,
@@ -90,6 +94,7 @@ class Calls(GenServer):
         self.known: set[Pid] = set()
         self.telling: set[str] = set()
         self.looking: dict[str, float] = {}  # provider -> when it is looked at next
+        self.outside: dict[str, dict[Pid, Deferred[None]]] = {}  # those whom a full queue has refused
         subscribe(MODELS)
         for lane in permits.lanes.values():
             lane.queue.remove(lambda _: True)
@@ -123,6 +128,30 @@ class Calls(GenServer):
             self._watch(permit.holder)
         self._serve(lane)
         return answer
+
+    @call
+    def room(self, providers: tuple[str, ...], holder: Pid) -> Deferred[None]:
+        """Answered when one of these providers' full queues has a place; who came first is told first.
+
+        Args:
+            holder: who asks. It has one place outside, until it is told or says `leave`.
+        """
+        answer: Deferred[None] = self.defer()
+        self._watch(holder)
+        for provider in providers:
+            self.outside.setdefault(provider, {})[holder] = answer
+        for provider in providers:
+            self._invite(provider)
+        return answer
+
+    @cast
+    def leave(self, holder: Pid) -> None:
+        """It waits outside no longer."""
+        self._leave(holder)
+
+    def _leave(self, holder: Pid) -> None:
+        for waiting in self.outside.values():
+            waiting.pop(holder, None)
 
     @call
     def release(self, provider: str) -> tuple[float, str]:
@@ -174,6 +203,7 @@ class Calls(GenServer):
 
     def _gone(self, holder: Pid) -> None:
         self.known.discard(holder)
+        self._leave(holder)
         for lane in self.permits.lanes.values():
             lane.queue.remove(lambda waiter: waiter.holder == holder)
             for permit in [permit for permit in lane.held if permit.holder == holder]:
@@ -207,7 +237,18 @@ class Calls(GenServer):
             lane.queue.pop()
             permit = lane.take(ticket.flow, waiter.tokens, waiter.holder, at, day, at - waiter.at)
             waiter.answer.reply(permit)
+        self._invite(lane.name)
         self._tell(lane)
+
+    def _invite(self, provider: str) -> None:
+        """Tell as many of those outside as there are places; one that comes too late stands outside again."""
+        outside, lane = self.outside.get(provider), self.permits.lanes.get(provider)
+        places = NEVER if lane is None else lane.queue.most - len(lane.queue)
+        while outside and places > 0:
+            holder, answer = next(iter(outside.items()))
+            self._leave(holder)
+            answer.reply(None)
+            places -= 1
 
     def _send_away(self, lane: Lane, error: ProviderError) -> None:
         for ticket in lane.queue.remove(lambda _: True):
@@ -236,6 +277,22 @@ async def wait_for_permit(provider: str, limits: ProviderLimits, flow: str, toke
             return await Calls.wait.within(None)(CALLS, provider, limits, flow, tokens, self_())
         except CallError:
             await sleep(ASK_AGAIN)  # it is being restarted
+
+
+async def wait_for_room(providers: Sequence[str], within: float) -> bool:
+    """Stand outside full queues until one has a place, or so many seconds have passed; whether there is one."""
+    began = now()
+    try:
+        await Calls.room.within(within)(CALLS, tuple(providers), self_())
+    except CallError:
+        try:
+            Calls.leave(CALLS, self_())
+        except NoProcess:
+            pass
+        if now() - began < ASK_AGAIN:
+            await sleep(ASK_AGAIN)  # it is being restarted
+        return False
+    return True
 
 
 def view(lane: Lane) -> QueueChanged:
