@@ -151,6 +151,7 @@ class Desk:
             cause_id=turn.id,
             call_id=place,
             subject=turn.message.subject,
+            hops=turn.hops,
             services=self.services,
             authority=self.authority,
         )

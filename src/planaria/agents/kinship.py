@@ -40,6 +40,7 @@ class ChildAsked(EventType, frozen=True, omit_defaults=True):
         schema: JSON schema the answer has to fit; None: it is text.
         budget: the slice of its parent's budget that it has: `usd`, `tokens`, `calls`, `seconds`; no word, no limit.
         wait: whether the parent waits for it; otherwise the result is said to the parent in its room.
+        hops: turns of agents that led to it.
     """
 
     kind: ClassVar[str] = "child.asked"
@@ -56,6 +57,7 @@ class ChildAsked(EventType, frozen=True, omit_defaults=True):
     budget: dict[str, float] = msgspec.field(default_factory=dict)
     wait: bool = True
     above: tuple[Layer, ...] = ()
+    hops: int = 0
 
     @property
     def family(self) -> frozenset[str]:
@@ -106,6 +108,7 @@ def task_of(event: Event) -> RoomMessage:
         *(event.seq, event.at, "", asked.by, "person", asked.task),
         trace_id=event.trace_id,
         subject=event.subject,
+        hops=asked.hops,
     )
 
 

@@ -57,7 +57,11 @@ async def _say(stream: str, asked: ChildAsked, finished: ChildFinished) -> dict[
     text = f"{stream}, which you asked to {asked.task[:200]!r}, {how}:\n\n{finished.text}"
     try:
         said = await Room.post(
-            room_name(asked.room), asked.agent, text, client_id=stream, author_kind="workflow", to=to
+            *(room_name(asked.room), asked.agent, text),
+            client_id=stream,
+            author_kind="workflow",
+            to=to,
+            hops=asked.hops,
         )
     except RoomRefused as error:
         raise GiveUp(str(error)) from error

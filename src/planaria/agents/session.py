@@ -73,6 +73,7 @@ from planaria.cortex.errors import JournalUnavailable
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.telemetry.span import NO_SPAN, Span
 from planaria.immune.guards.guard import Guard, Pulse, Verdict
+from planaria.immune.guards.loops import Finding
 from planaria.immune.guards.restart import Cause
 from planaria.immune.ledger.stopping import OverLimit
 from planaria.membrane.gate.gate import Gate
@@ -628,6 +629,9 @@ class AgentProcess(GenServer):
             case Pressed():
                 evidence = {"tokens": value.tokens, "window": value.window, "assumed": value.assumed}
                 self._trip(turn, Tripped("context", value.words, evidence, model_of(turn)))
+                return
+            case Finding():
+                self._trip(turn, tripped(value, turn))
                 return
             case Noted(events=events):
                 self.results = ()

@@ -118,6 +118,7 @@ class Context:
         services: what `get` finds, by type: settings and functions of floors the membrane does not know.
         authority: what the caller may do; the gate sets it for tools that need capabilities. A tool that works on
             more than its arguments say, such as a sandbox, asks it.
+        hops: turns of agents that lead to what this call begins, its own included; 0 if no turn makes it.
     """
 
     caller: str
@@ -131,6 +132,7 @@ class Context:
     subject: str = ""
     services: Mapping[type, object] = field(default_factory=dict)
     authority: Authority | None = None
+    hops: int = 0
 
     @property
     def effect(self) -> str:

@@ -31,6 +31,7 @@ class LaterSaid(msgspec.Struct, frozen=True, omit_defaults=True):
     author_kind: AuthorKind = "agent"
     to: tuple[str, ...] = ()
     cause_id: str | None = None
+    hops: int = 0
 
 
 async def say(job: Job) -> dict[str, str]:
@@ -61,7 +62,9 @@ async def post(job: Job) -> dict[str, str]:
     if said.to and not set(said.to) & set(await Room.members(place)):
         raise GiveUp(f"{', '.join(said.to)} sits in the room {said.room!r} no more")
     try:
-        accepted = await Room.post(place, said.author, said.text, job.id, said.author_kind, said.to)
+        accepted = await Room.post(
+            *(place, said.author, said.text, job.id, said.author_kind, said.to), hops=said.hops
+        )
     except RoomRefused as error:
         raise GiveUp(str(error)) from error
     return {"message": accepted.id}

@@ -61,6 +61,7 @@ class MessageSaid(EventType, frozen=True, omit_defaults=True):
         attempt: the delivery that is answered with it, from 1.
         arrivals: what becomes of it if it arrives while its agent is at work; empty leaves that to the agent.
         answers: further messages that are answered with it, each with its attempt: those the turn took in.
+        hops: turns of agents that led to it, each by what the one before had begun.
     """
 
     kind: ClassVar[str] = "room.message"
@@ -75,6 +76,7 @@ class MessageSaid(EventType, frozen=True, omit_defaults=True):
     attempt: int = 1
     arrivals: Arrivals | Literal[""] = ""
     answers: dict[str, int] = msgspec.field(default_factory=dict)
+    hops: int = 0
 
     @classmethod
     def upcast(cls, version: int, payload: dict[str, Any]) -> dict[str, Any]:

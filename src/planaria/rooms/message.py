@@ -24,6 +24,7 @@ class RoomMessage(msgspec.Struct, frozen=True):
             nobody's. What was erased has the text `(erased)`.
         arrivals: what becomes of it if it arrives while its agent is at work; empty leaves that to the agent.
         answers: further messages this one answers, each with the attempt at it.
+        hops: turns of agents that led to it, each by what the one before had begun; 0 for what people say.
     """
 
     id: str
@@ -40,6 +41,7 @@ class RoomMessage(msgspec.Struct, frozen=True):
     subject: str = ""
     arrivals: Arrivals | Literal[""] = ""
     answers: dict[str, int] = {}
+    hops: int = 0
 
 
 class Accepted(msgspec.Struct, frozen=True):

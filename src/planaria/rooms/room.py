@@ -163,6 +163,7 @@ class Room(GenServer):
         author_kind: AuthorKind = "person",
         to: tuple[str, ...] | None = None,
         arrivals: Arrivals | Literal[""] = "",
+        hops: int = 0,
     ) -> Deferred[Accepted]:
         """Say something; answered when it is durable.
 
@@ -174,6 +175,7 @@ class Room(GenServer):
                 both get the same answer.
             to: the members who are to answer, instead of what the text says.
             arrivals: what becomes of it with those who are at work; by default as each of them does it.
+            hops: turns of agents that led to it.
         Raises:
             RoomUnavailable: it is not accepted; try again.
             RoomRefused: it is not accepted and never will be.
@@ -203,7 +205,7 @@ class Room(GenServer):
             self._stop(author, text)  # at once: spending does not wait for the disk
         trace_id = event_id
         subject = subject_of(author) if author_kind == "person" else ""
-        said = MessageSaid(author, author_kind, text, asked, client_id, arrivals=arrivals)
+        said = MessageSaid(author, author_kind, text, asked, client_id, arrivals=arrivals, hops=hops)
         events = [self._event(said, trace_id, id=event_id, subject=subject)]
         if from_text and (missing := strangers(text, members)):
             events.append(self._notice(not_here(missing, members), trace_id))

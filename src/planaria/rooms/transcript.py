@@ -250,6 +250,7 @@ def _message(room: str, event: Event, said: MessageSaid | None) -> RoomMessage:
         subject=event.subject,
         arrivals=said.arrivals,
         answers=said.answers,
+        hops=said.hops,
     )
 
 

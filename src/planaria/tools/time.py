@@ -12,6 +12,7 @@ import msgspec
 
 from planaria.cortex.durable.job import Job
 from planaria.cortex.durable.work import Work, WorkRefused
+from planaria.immune.guards.circles import PAUSE
 from planaria.membrane.capability import Touch
 from planaria.membrane.scopes.names import HERE
 from planaria.membrane.tool import Context, Done, Failed, tool
@@ -100,7 +101,7 @@ async def _plan(context: Context, due: float, text: str, wake: bool) -> Done | F
     if wake and kind != "agent":
         return Failed("wake is for agents; leave it out")
     said = (
-        LaterSaid(room, TIMER, text, "workflow", (author,))
+        LaterSaid(room, TIMER, text, "workflow", (author,), hops=_hops(context, due))
         if wake
         else LaterSaid(room, author or kind, text, _KINDS.get(kind, "agent"), cause_id=context.cause_id)
     )
@@ -123,6 +124,11 @@ async def _plan(context: Context, due: float, text: str, wake: bool) -> Done | F
     except WorkRefused as error:
         return Failed(str(error))
     return Done({"id": job, "at": due}, branch="planned", text=f"Planned for {_shown(due)}, id {job}.")
+
+
+def _hops(context: Context, due: float) -> int:
+    """Turns that lead to a message planned now; what comes much later begins anew."""
+    return context.hops if due - wall_time() < PAUSE else 0
 
 
 async def _jobs(context: Context) -> tuple[Job, ...]:

@@ -21,11 +21,13 @@ from planaria.agents.prompt.prompt import (
     system_text,
 )
 from planaria.agents.prompt.request import canonical, digest_of, rebuilt, specs_text, talk_of
+from planaria.agents.thinking.circles import circle, is_looked_at
 from planaria.agents.turn.events import ModelRequested, PartSize, Talk
 from planaria.agents.turn.limits import reached
 from planaria.agents.turn.steering import How, TurnLimited, TurnSteered
 from planaria.agents.turn.turn import Turn, take
 from planaria.cortex.event import NewEvent, repeatable_id
+from planaria.immune.guards.loops import Finding
 from planaria.membrane.models.models import Choice
 from planaria.membrane.provider import ModelRequest
 from planaria.records.library import Library
@@ -59,6 +61,7 @@ class Brief(msgspec.Struct, frozen=True):
         resumed: people may have seen a piece of an answer that is not going on.
         window: tokens the model takes, if that is known.
         characters: of the talk that is shown.
+        circle: what is wrong with the turn, if it is one more of a circle.
     """
 
     shown: tuple[RoomMessage, ...]
@@ -69,6 +72,7 @@ class Brief(msgspec.Struct, frozen=True):
     resumed: bool = False
     window: int | None = None
     characters: int = 0
+    circle: Finding | None = None
 
 
 async def gather(desk: Desk, turn: Turn, window: int | None = None) -> Brief:
@@ -104,7 +108,8 @@ async def gather(desk: Desk, turn: Turn, window: int | None = None) -> Brief:
     seen = sum(message.id not in hidden for message in talk)
     earlier = len(kept) < seen or seen >= MOST_MESSAGES
     told = sum([len(message.text) for message in kept])
-    return Brief(tuple(kept), place, others, earlier, room, turn.begun, window, told)
+    found = circle(desk, turn, talk) if is_looked_at(turn) else None
+    return Brief(tuple(kept), place, others, earlier, room, turn.begun, window, told, found)
 
 
 async def garden_texts() -> dict[str, str]:

@@ -36,6 +36,7 @@ from planaria.agents.turn.turn import Turn, place_of, take
 from planaria.cortex.errors import EventRefused
 from planaria.cortex.event import Event, NewEvent
 from planaria.cortex.event_type import EventType
+from planaria.immune.guards.loops import Finding
 from planaria.membrane.calls.exchange import Caller, Exchange
 from planaria.membrane.calls.treatment import Verdict
 from planaria.membrane.errors import ProviderError
@@ -61,7 +62,7 @@ async def think(
     wait: float,
     results: Sequence[NewEvent] = (),
     taken: Sequence[Delivery] = (),
-) -> Thought | Behind | Pressed:
+) -> Thought | Behind | Pressed | Finding:
     """Make one attempt at a model call, its text streamed into the room.
 
     Args:
@@ -80,6 +81,8 @@ async def think(
     exchange = Exchange(models, permits_of(desk))
     window = window_of(desk, exchange, state.course.excluded)
     brief = brief or await gather(desk, state, window)
+    if brief.circle is not None:
+        return brief.circle
     wish = wish_of(desk, state, brief)
     # Where there is no step to hand on, nothing would be gained.
     if len(state.steps) > state.course.since and (pressed := pressure(desk, wish, window)) is not None:

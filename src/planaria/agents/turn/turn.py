@@ -135,6 +135,12 @@ class Turn(msgspec.Struct, frozen=True):
         return {each.message.id: each.attempt for each in taken_in if each.message is not None}
 
     @property
+    def hops(self) -> int:
+        """Turns that lead to what this one begins, itself included; 1 if a person has said a word in it."""
+        people = (each.message is not None and each.message.author_kind == "person" for each in self.asides)
+        return 1 if any(people) else self.message.hops + 1
+
+    @property
     def id(self) -> str:
         """The turn is named after its message, and which attempt at it this is."""
         return self.message.id if self.attempt == 1 else turn_id(self.message.id, self.attempt)

@@ -52,7 +52,17 @@ _NOTHING = re.compile(
 _NUMBER = re.compile(r"\d{1,15}")
 
 type Kind = Literal[
-    "repeat", "failing", "cycle", "paraphrase", "no_news", "time", "fan_out", "children", "depth"
+    "repeat",
+    "failing",
+    "cycle",
+    "paraphrase",
+    "no_news",
+    "time",
+    "fan_out",
+    "children",
+    "depth",
+    "echo",
+    "rounds",
 ]
 
 

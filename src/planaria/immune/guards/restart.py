@@ -16,9 +16,10 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-type Cause = Literal["loop", "stall", "fan_out", "context", "budget", "provider", "crash"]
+type Cause = Literal["loop", "stall", "fan_out", "context", "budget", "provider", "crash", "circle"]
 """Why a session is ended: its thoughts go in circles; nothing comes of what it does; it starts too much at once; its
-context is full; its money is spent; no model answers; its work crashed too often."""
+context is full; its money is spent; no model answers; its work crashed too often; turn follows turn without a person
+and without coming anywhere."""
 type Mode = Literal["resume", "fresh", "amend", "reroute", "ask", "give_up"]
 """What changes: nothing (the turn goes on where it stood); the steps so far give way to a hand-off note; an instruction
 is added; another model answers; a person decides; the turn ends with a notice."""
@@ -81,6 +82,7 @@ DEFAULTS: tuple[Rule, ...] = (
     Rule("budget", "give_up"),
     Rule("provider", "give_up"),
     Rule("crash", "give_up"),
+    Rule("circle", "ask"),
 )
 """The rules of who declares none."""
 

@@ -23,6 +23,9 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         calls_per_turn: tool calls in one turn.
         children: sub-agents one turn may start; `depth`: their generations.
         context: the share of the model's context, 0 to 1, from which a session hands off.
+        echoes: turns in a row with the same message, of no person, and the same answer.
+        rounds: turns in a row that the session's own turns have led to, no person having said a word since.
+        polling: authors whose messages are meant to come again and again: `timer`, the name of a sub-agent.
     """
 
     repeats: int = 3
@@ -36,9 +39,12 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     children: int = 20
     depth: int = 4
     context: float = 0.8
+    echoes: int = 4
+    rounds: int = 12
+    polling: tuple[str, ...] = ()
 
 
-OFF = Thresholds(0, 0, 0, 0.0, 0, 0.0, 0, 0, 0, 0, 0.0)
+OFF = Thresholds(0, 0, 0, 0.0, 0, 0.0, 0, 0, 0, 0, 0.0, 0, 0)
 """No guard speaks up."""
 
 
@@ -58,10 +64,12 @@ def read_thresholds(value: object) -> Thresholds:
     except msgspec.ValidationError as error:
         raise ValueError(f"{error}; known: {', '.join(Thresholds.__struct_fields__)}") from error
     for name in Thresholds.__struct_fields__:
-        if getattr(found, name) < 0:
+        if name != "polling" and getattr(found, name) < 0:
             raise ValueError(f"{name} must be 0 (off) or more")
     if found.context > 1 or found.paraphrase > 1:
         raise ValueError("context and paraphrase are shares from 0 to 1")
-    if found.repeats == 1 or found.cycles == 1 or found.no_news == 1:
-        raise ValueError("repeats, cycles and no_news are 0 (off) or at least 2: once is no repetition")
+    if 1 in (found.repeats, found.cycles, found.no_news, found.echoes, found.rounds):
+        raise ValueError(
+            "repeats, cycles, no_news, echoes and rounds are 0 (off) or at least 2: once is no repetition"
+        )
     return found
