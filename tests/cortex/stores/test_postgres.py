@@ -184,6 +184,12 @@ async def test_a_newer_schema_is_refused_by_an_older_program(
         await store.open()
 
 
+async def test_tables_that_are_gone_refuse_the_start(store: PostgresStore, postgres: Postgres) -> None:
+    postgres.sql("DROP TABLE planaria.sessions, planaria.secrets")
+    with pytest.raises(StoreDamaged, match=r"lacks tables of a journal: sessions, secrets; restore it"):
+        await store.open()
+
+
 @pytest.mark.parametrize(
     "sql",
     [

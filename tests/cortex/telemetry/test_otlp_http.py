@@ -105,6 +105,14 @@ def test_what_went_wrong_is_a_short_line_and_whether_to_try_again(behave: Behave
     assert sent.problem.startswith(problem) and len(sent.problem) <= 220 and sent.problem.isprintable()
 
 
+def test_an_endpoint_where_nobody_listens_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        endpoint = OtlpEndpoint(f"http://127.0.0.1:{port}/v1/traces", {}, 5.0)
+        assert endpoint.send([]).problem == f"127.0.0.1:{port}: Connection refused"
+
+
 def test_retry_after_is_told_in_seconds():
     assert send(answer("429 Slow\r\nRetry-After: 7")).retry_after == 7.0
     assert send(answer("429 Slow\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT")).retry_after is None

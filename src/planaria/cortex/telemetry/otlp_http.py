@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -103,6 +104,7 @@ class OtlpEndpoint:
 
     def __init__(self, url: str, headers: Mapping[str, str], timeout: float) -> None:
         self._url = url
+        self._where = urllib.parse.urlsplit(url).netloc.rpartition("@")[2]  # without a password
         self._timeout = timeout
         self._headers = {
             "Content-Type": "application/x-protobuf",
@@ -139,7 +141,9 @@ class OtlpEndpoint:
             if self._cut:
                 return self._too_late()
             reason = getattr(error, "reason", error)
-            return Sent(_short(f"{type(error).__name__}: {reason}"), True, None, 0, False)
+            said = getattr(reason, "strerror", None)
+            problem = f"{self._where}: {said}" if said else f"{type(error).__name__}: {reason}"
+            return Sent(_short(problem), True, None, 0, False)
         finally:
             late.cancel()
 

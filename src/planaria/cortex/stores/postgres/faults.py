@@ -19,6 +19,7 @@ class ConnectionLost(StoreFailed):
     """A connection ended in the middle of its use; the next one may be well."""
 
 
+_RESTORE = "restore it from a backup: planaria journal restore FILE --force"
 _START = "start PostgreSQL or mend the network"
 
 # By SQLSTATE, or its class of two characters: which error, what is wrong with the database, the mend.
@@ -56,8 +57,16 @@ _BY_STATE: dict[str, tuple[type[StoreError], str, str]] = {
     "XX001": (StoreDamaged, "is damaged", "restore it from a backup"),
     "XX002": (StoreDamaged, "has a damaged index", "rebuild it: REINDEX DATABASE"),
     "40": (StoreBusy, "had to give way to another", "it is tried again"),
-    "42": (StoreDamaged, "has not the tables of a journal", "restore the schema planaria from a backup"),
-    "3F": (StoreDamaged, "has not the tables of a journal", "restore the schema planaria from a backup"),
+    "42": (
+        StoreDamaged,
+        "has not the tables of a journal",
+        _RESTORE,
+    ),
+    "3F": (
+        StoreDamaged,
+        "has not the tables of a journal",
+        _RESTORE,
+    ),
     "53": (StoreFailed, "lacks resources", "see the server's log"),
 }
 

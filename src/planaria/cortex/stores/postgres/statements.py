@@ -17,6 +17,10 @@ READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_onl
 LONG = 600.0
 """Seconds for what reads a whole table."""
 NO_HURRY = f"SET LOCAL statement_timeout = {int(LONG * 1000)}"
+MISSING = """
+SELECT string_agg(name, ', ') FROM unnest(ARRAY['names', 'events', 'sessions', 'contents', 'snapshots', 'subject_keys',
+    'leases', 'secrets']) AS name WHERE to_regclass('planaria.' || name) IS NULL
+"""
 FIRST = """
 CREATE SCHEMA planaria;
 CREATE TABLE schema_migrations

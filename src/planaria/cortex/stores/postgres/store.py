@@ -100,11 +100,15 @@ class PostgresStore:
             await connection.execute("SELECT pg_advisory_xact_lock($1, 1)", LOCK)
             version = await self._version(connection)
             await apply_migrations(connection, version)
+            missing = await connection.fetchval(sql.MISSING)
         if version > len(migrations):
             problem = (
                 f"{self.database.shown} has schema {version}, this program knows only up to {len(migrations)}"
             )
             raise StoreTooNew(problem, "start the newer planaria that wrote it")
+        if missing:
+            mend = "restore it from a backup: planaria journal restore FILE --force"
+            raise StoreDamaged(f"{self.database.shown} lacks tables of a journal: {missing}", mend)
         return len(migrations)
 
     async def _version(self, connection: Connection) -> int:
