@@ -73,7 +73,7 @@ MEMBRANE = (
 )
 """The files and rooms of `membrane`, lowest first: what everybody speaks of, models, then tools."""
 AGENTS = (
-    *("turn", "kinship", "definition", "prompt", "desk", "past", "thinking", "guard"),
+    *("turn", "kinship", "definition", "answer_file", "prompt", "desk", "past", "thinking", "guard"),
     *("session", "trees", "children", "later", "keeper", "stop"),
 )
 """The files and rooms of `agents`, lowest first: what a turn is, what is sent, who thinks, who keeps whom."""

@@ -1,5 +1,6 @@
 """Agents whose records say by a schema what their answers are: checked and mended in rooms, as children's are."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ async def test_an_answer_that_never_fits_is_given_up_with_a_notice(node: TestNod
     await made.post("how many?")
     (said,) = await made.until_answered()
     assert said.startswith("I could not answer in the form that was asked for")
+    assert "the answer is not JSON" in said and "schema" not in said
     assert [m.author_kind for m in await made.said()][-1] == "notice"
     assert len(model.requests) == 2
     (end,) = await made.events("turn.finished")
@@ -108,6 +110,32 @@ async def test_a_child_answers_as_its_own_record_says_and_one_made_up_in_words(
         ("answered", {"n": 2}, '{"n": 2}'),
         ("answered", None, "la la"),
     ]
+
+
+async def test_a_schema_may_stand_in_a_file_beside_the_record(node: TestNode, tmp_path: Path):
+    named = COUNTER.replace(
+        COUNTER[COUNTER.index("answer:") : COUNTER.index("max_steps")], "answer: count.json\n"
+    )
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "scout.md").write_text(named)
+    model = ScriptedProvider(['{"n": 7}', "seven", '{"n": 8}'])
+    made = World(node, tmp_path, model, TrapStore())
+    await made.start()
+    (problem,) = await made.problems()
+    assert problem.startswith("agents/scout.md:5: agents/count.json cannot be read: No such file")
+    (tmp_path / "agents" / "count.json").write_text(json.dumps(SCHEMA))
+    await made.save("agents/scout.md", named + "\nWell.\n")
+    assert not any("count.json" in each for each in await made.problems())
+    await made.post("how many?")
+    assert await made.until_answered() == ['{"n":7}']
+    await made.save("agents/scout.md", named + "\nWell done.\n")
+    await made.post("and now?")
+    assert (await made.until_answered(2))[-1] == '{"n":8}'
+    assert [request.response_schema for request in model.requests] == [SCHEMA] * 3
+    (tmp_path / "agents" / "count.json").write_text('{"type": 5}')
+    await made.save("agents/scout.md", named + "\nBad.\n")
+    (problem,) = await made.problems()
+    assert "agents/count.json is no JSON schema" in problem
 
 
 @pytest.mark.parametrize("answer", ["{type: nonsense}", "[1]", "{properties: 5}"])

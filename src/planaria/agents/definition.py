@@ -21,6 +21,7 @@ from planaria.records.record import Record
 from planaria.rooms.message import Arrivals
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?\Z")
+_SCHEMA_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\.json\Z")
 DEFAULT_ROOM = "garden"
 RESERVED = {"you": "the person at the dashboard", "all": "everybody in the room"}
 
@@ -48,6 +49,7 @@ class AgentDefinition(msgspec.Struct, frozen=True):
         fallback: by tool, the one that is called in its place while a breaker holds it back.
         budget: what it may spend, by turn and day; the ledger reads it from the record itself (`immune/`).
         answer: JSON schema that its answers have to fit; None: they are text.
+        answer_file: the file of `agents/` that has the schema; see `answer_file.py`.
     """
 
     name: str
@@ -71,6 +73,7 @@ class AgentDefinition(msgspec.Struct, frozen=True):
     budget: Limits = NO_LIMITS
     fallback: dict[str, str] = {}
     answer: dict[str, Any] | None = None
+    answer_file: str = ""
 
     @property
     def local_only(self) -> bool:
@@ -205,6 +208,8 @@ def _checked(values: dict[str, Any], wrong: Callable[[str, str, str], None]) -> 
                 checked[key] = float(value)
             case "privacy", "local":
                 checked[key] = value
+            case "answer", str() if _SCHEMA_FILE.match(value):
+                checked["answer_file"] = value
             case "answer", dict():
                 try:
                     check_schema(value)
@@ -242,7 +247,8 @@ def _positive(value: object) -> bool:
 
 _SHAPES = {
     "description": "Write a sentence",
-    "answer": "Write a JSON schema, such as `answer: {type: object, properties: {city: {type: string}}}`",
+    "answer": "Write a JSON schema, such as `answer: {type: object, properties: {city: {type: string}}}`, or a file "
+    "of agents/, such as `answer: verdict.json`",
     "privacy": "Write `local`, or leave it out",
     "model": "Write `provider/model`, a tier (local, light, medium, heavy), or leave it out",
     "tools": "Write a list such as [notes.*, web.fetch]",

@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from planaria.agents.answer_file import with_answer
 from planaria.agents.children import with_household
 from planaria.agents.definition import AgentDefinition, AgentError, agent_name, bare_grants, read_agent
 from planaria.agents.past.branches import Branches, read_branches
@@ -196,7 +197,7 @@ class Agents(GenServer):
     async def _met(self, record: Record) -> None:
         Library.clear("library", record.path)
         try:
-            agent = read_agent(record)
+            agent = await with_answer(read_agent(record), self.garden, record)
         except AgentError as error:
             for problem in error.problems:
                 Library.report("library", problem)

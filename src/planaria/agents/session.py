@@ -470,6 +470,8 @@ class AgentProcess(GenServer):
             definition = read_agent(change.record)
         except AgentError:
             return  # said by whoever keeps the agents
+        if definition.answer_file:
+            return  # whoever keeps the agents reads that, too, and tells
         self.amend(definition)
 
     # --- the turn -------------------------------------------------------------------------------------

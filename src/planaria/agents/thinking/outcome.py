@@ -14,7 +14,7 @@ from planaria.agents.turn.steering import TurnChecked
 from planaria.agents.turn.turn import MAX_REPAIRS, Say, Turn
 from planaria.cortex.event import NewEvent
 from planaria.membrane.provider import ModelResponse
-from planaria.membrane.structured import BadSchema, Fit, Unfit, read, repair
+from planaria.membrane.structured import BadSchema, Fit, Unfit, instruction, read, repair
 
 
 def checked(desk: Desk, turn: Turn, response: ModelResponse) -> list[NewEvent]:
@@ -31,8 +31,11 @@ def checked(desk: Desk, turn: Turn, response: ModelResponse) -> list[NewEvent]:
 
 def formed(desk: Desk, words: Say) -> Say:
     """An answer as it is said in a room: its JSON alone; of one that does not fit, that it does not. Pure."""
-    if desk.schema is None or words.outcome != "answered":
+    if desk.schema is None:
         return words
+    if words.outcome != "answered":
+        # What the model was told of its faults ends with what it was to do about them.
+        return Say(words.text.replace(instruction(desk.schema), "").rstrip(), words.model, words.outcome)
     found = _read(words.text, desk.schema)
     if isinstance(found, Fit):
         return Say(msgspec.json.encode(found.value).decode(), words.model)
