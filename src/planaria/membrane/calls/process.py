@@ -95,6 +95,7 @@ class Calls(GenServer):
         self.telling: set[str] = set()
         self.looking: dict[str, float] = {}  # provider -> when it is looked at next
         self.outside: dict[str, dict[Pid, Deferred[None]]] = {}  # those whom a full queue has refused
+        self.invited: dict[str, set[Pid]] = {}  # those who were told of a place and have not come yet
         subscribe(MODELS)
         for lane in permits.lanes.values():
             lane.queue.remove(lambda _: True)
@@ -114,6 +115,7 @@ class Calls(GenServer):
             HeldBack: the wait would be longer than a minute.
         """
         answer: Deferred[Permit] = self.defer()
+        self._leave(holder)
         lane, at = self.permits.lane(provider, limits), now()
         try:
             self.permits.check(lane, at, self.permits.day())
@@ -137,6 +139,7 @@ class Calls(GenServer):
             holder: who asks. It has one place outside, until it is told or says `leave`.
         """
         answer: Deferred[None] = self.defer()
+        self._leave(holder)
         self._watch(holder)
         for provider in providers:
             self.outside.setdefault(provider, {})[holder] = answer
@@ -152,6 +155,8 @@ class Calls(GenServer):
     def _leave(self, holder: Pid) -> None:
         for waiting in self.outside.values():
             waiting.pop(holder, None)
+        for invited in self.invited.values():
+            invited.discard(holder)
 
     @call
     def release(self, provider: str) -> tuple[float, str]:
@@ -241,14 +246,15 @@ class Calls(GenServer):
         self._tell(lane)
 
     def _invite(self, provider: str) -> None:
-        """Tell as many of those outside as there are places; one that comes too late stands outside again."""
+        """Tell as many of those outside as there are places that nobody was told of yet."""
         outside, lane = self.outside.get(provider), self.permits.lanes.get(provider)
+        invited = self.invited.setdefault(provider, set())
         places = NEVER if lane is None else lane.queue.most - len(lane.queue)
-        while outside and places > 0:
+        while outside and len(invited) < places:
             holder, answer = next(iter(outside.items()))
             self._leave(holder)
+            invited.add(holder)
             answer.reply(None)
-            places -= 1
 
     def _send_away(self, lane: Lane, error: ProviderError) -> None:
         for ticket in lane.queue.remove(lambda _: True):
