@@ -96,6 +96,8 @@ async def test_answers_in_two_rooms_that_pass_a_limit_together_are_both_stopped(
     view = await world.spent("agent:scout")
     assert 5_000 <= view.today.tokens == view.today_estimated.tokens < 5_700
     assert view.reserved.tokens == 0
+    await world.kill("ledger")
+    assert await world.spent("agent:scout") == view
 
 
 async def test_what_waits_behind_a_turn_that_is_stopped_gets_its_own_turn(world: Rationed):
