@@ -109,7 +109,7 @@ async def _queue(world: World) -> None:
     await world.post("two", "den")
     await world.until(lambda: "waiting" in str(world.doing_in("den")), "the second waits")
     await world.post("three", "shed")
-    await world.until_event("model.delayed")
+    await world.until(lambda: "wait already" in str(world.doing_in("shed")), "the third stands outside")
     world.begin()
     world.first.release()
     await world.answer(one, "garden")
@@ -245,10 +245,9 @@ CASES = (
         "our own limit reached and the queue full",
         _queue,
         "held",
-        ("model.delayed",),
+        ("model.requested",),
         ("/rooms/shed", "from the first"),
         useful=3,
-        waits=1.0,
         setting=Setting(
             alone=True, rooms=("garden", "den", "shed"), limits=LimitSettings(concurrency=1, queue=1)
         ),
