@@ -15,6 +15,7 @@ from planaria.agents.session import AgentProcess
 from planaria.cortex.durable.work import Work
 from planaria.membrane.capability import Touch
 from planaria.membrane.tool import Context, Done, Failed, tool
+from planaria.membrane.web.outside import RETOLD, outside
 
 NEW = "new"
 """What a grant of `agents.spawn` calls a child that is made of instructions alone."""
@@ -92,9 +93,13 @@ async def result(context: Context, child: str) -> Done | Failed:
 
 
 def told(finished: ChildFinished) -> Done | Failed:
-    """A child's result as an outcome: a failure of the child is a failure of the call."""
+    """A child's result as an outcome: a failure of the child is a failure of the call.
+
+    Its words are marked: what it has read elsewhere may speak through it.
+    """
+    text = outside(finished.text, finished.child, RETOLD)
     if finished.outcome != "answered":
-        return Failed(f"{finished.child} ended without a result ({finished.outcome}): {finished.text}")
+        return Failed(f"{finished.child} ended without a result ({finished.outcome}): {text}")
     value = {
         "child": finished.child,
         "result": finished.text if finished.value is None else finished.value,
@@ -102,4 +107,4 @@ def told(finished: ChildFinished) -> Done | Failed:
         "tokens": finished.tokens,
         "cost_micro": finished.cost_micro,
     }
-    return Done(value, branch="answered", text=finished.text)
+    return Done(value, branch="answered", text=text)
