@@ -14,6 +14,7 @@ from planaria.cortex.event import Event
 from planaria.cortex.journal import Journal
 from planaria.cortex.query import Query
 from planaria.cortex.store import SessionRow, Stored
+from planaria.cortex.stores.sqlite.backup_file import remove_file
 from planaria.cortex.upkeep.pruner import ClassTotal, prune
 from planaria.cortex.upkeep.retention import policy_of
 from planaria.cortex.upkeep.verify import Head, Verdict, verify
@@ -243,6 +244,17 @@ async def backup(params: Copying, services: Services, channel: Channel) -> Copie
     part = path.with_name(f"{path.name}.part")
     if await run_blocking(_is_there, path, part):
         raise ControlError("refused", f"{path} is there already", "name a new file: no backup is overwritten")
+    try:
+        failure = await _copied(part, channel)
+        if failure is not None:
+            raise unavailable(failure)
+        return Copied(str(path), await run_blocking(_bytes_of, await run_blocking(part.rename, path)))
+    finally:
+        remove_file(part)  # whoever asked has gone: nobody would take the copy
+
+
+async def _copied(part: Path, channel: Channel) -> JournalUnavailable | None:
+    """Write the copy, and say how far it is; why it could not be written."""
     task = Task.start_link(_copy, part, label="journal backup")
     total = 0
     while True:
@@ -254,15 +266,13 @@ async def backup(params: Copying, services: Services, channel: Channel) -> Copie
             channel.send(Progress(written, max(total, written)))
             continue
         if done.ref is task:
-            break
-    if isinstance(done.value, JournalUnavailable):
-        raise unavailable(done.value)
-    return Copied(str(path), await run_blocking(_bytes_of, await run_blocking(part.rename, path)))
+            value: JournalUnavailable | None = done.value
+            return value
 
 
 def _is_there(path: Path, part: Path) -> bool:
     """Whether the file is there; what an interrupted backup left is taken away."""
-    part.unlink(missing_ok=True)
+    remove_file(part)
     return path.exists()
 
 
