@@ -36,6 +36,32 @@ def test_it_says_what_holds_the_programs_of_tools(garden, monkeypatch, tmp_path)
     assert "apt-get install bubblewrap" in finding["mend"]
 
 
+def test_it_shows_what_the_settings_let_tools_use_and_reach(garden, tmp_path):
+    (tmp_path / "there").mkdir()
+    (garden.path / "planaria.toml").write_text(
+        f'[sandbox]\nmemory_mb = 99\nread = ["{tmp_path}/there", "{tmp_path}/nowhere"]\n'
+        '[search]\nservice = "searxng"\nbase_url = "http://127.0.0.1:8888"\n'
+        '[web_access]\nprivate = ["nas.local:8080"]\n'
+    )
+    findings = garden.json("doctor")
+    told = {finding["what"]: finding["detail"] for finding in findings}
+    assert told["search"] == "searxng at http://127.0.0.1:8888"
+    assert "nas.local:8080, if net.fetch grants it" in told["web access"]
+    if find_sandbox().backend is not None:
+        assert told["sandbox limits"].startswith("99 MB, 64 processes")
+        reads = [(each["level"], each["detail"]) for each in findings if each["what"] == "sandbox reads"]
+        assert reads == [("ok", f"{tmp_path}/there"), ("error", f"{tmp_path}/nowhere is not there")]
+
+
+def test_a_backend_that_does_not_work_here_is_an_error(garden, monkeypatch, tmp_path):
+    (garden.path / "planaria.toml").write_text('[sandbox]\nbackend = "bubblewrap"\n')
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = next(each for each in garden.json("doctor") if each["what"] == "sandbox")
+    assert finding["level"] == "error"
+    assert "bubblewrap does not work here, so tools run no programs: bubblewrap is not" in finding["detail"]
+    assert 'backend = "auto"' in finding["mend"]
+
+
 def test_a_broken_record_is_an_error_with_its_line_and_exit_code_1(garden):
     (garden.path / "notes" / "bad.md").write_text("---\ntitle: [\n---\n")
     result = garden.run("doctor")

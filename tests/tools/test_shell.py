@@ -4,12 +4,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from planaria.config.sandbox import SandboxSettings
 from planaria.membrane.authority import Authority
 from planaria.membrane.grants import read_grants
+from planaria.membrane.sandbox import run
 from planaria.membrane.sandbox.available import find_sandbox
-from planaria.membrane.sandbox.policy import SandboxPolicy
+from planaria.membrane.sandbox.policy import SandboxPolicy, basis_of
 from planaria.tools.shell import words_of
 
 from .conftest import Garden
@@ -267,3 +270,35 @@ async def test_the_whole_repository_must_be_granted(garden: Garden, repository: 
 async def test_a_linked_work_tree_in_the_garden_is_read(garden: Garden, repository: Path) -> None:
     git(repository, "worktree", "add", "-q", "-b", "side", str(garden.folder / "side"))
     assert (await garden.done("git.status", path="side")).value["branch"] == "side"
+
+
+async def test_the_settings_limit_every_program(garden: Garden, tmp_path: Path) -> None:
+    extra = tmp_path / "extra"
+    extra.mkdir()
+    (extra / "data").write_text("extra\n")
+    settings = SandboxSettings(memory_mb=64, processes=8, seconds=1.0, read=(str(extra),))
+    garden.services[SandboxPolicy] = basis_of(settings)
+    grant(garden, shell_run=["*"])
+    done = await garden.done(
+        "shell.run", command=f"cat {extra}/data; echo x > {extra}/data; true", seconds=500
+    )
+    assert done.value["stdout"] == "extra\n" and (extra / "data").read_text() == "extra\n"
+    slow = await garden.done("shell.run", command=["sleep", "30"], seconds=500)
+    assert "longer than 1 s" in slow.value["ended"]
+    words = "import sys; x = bytearray(200_000_000); print(len(x))"
+    large = await garden.done("shell.run", command=["python3", "-c", words])
+    assert large.value["exit_code"] != 0 and "200000000" not in large.value["stdout"]
+
+
+async def test_nothing_is_run_where_what_the_settings_name_is_not_there(
+    garden: Garden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant(garden, shell_run=["*"])
+    garden.services[SandboxPolicy] = basis_of(SandboxSettings(read=(str(tmp_path / "nowhere"),)))
+    refused = await garden.failed("shell.run", command="true")
+    assert f"{tmp_path}/nowhere cannot be granted" in refused.error
+    garden.services[SandboxPolicy] = basis_of(SandboxSettings(backend="landlock"))
+    found = find_sandbox()
+    monkeypatch.setattr(run, "find_sandbox", lambda: msgspec.structs.replace(found, landlock=0))
+    refused = await garden.failed("shell.run", command="true")
+    assert "nothing is run: this kernel has Landlock version 0" in refused.error
