@@ -87,6 +87,7 @@ from planaria.otp import (
     send_after,
     wall_time,
 )
+from planaria.otp.servers.remote import DEFAULT_TIMEOUT
 
 
 class JournalOptions(msgspec.Struct, frozen=True):
@@ -210,7 +211,8 @@ class Journal(GenServer):
             StaleLease: another has the fence's lease; nothing was written.
             CallError: as any call: no journal, no answer in time (the events may be written still), or it ended.
         """
-        match await Journal.submit.within(within)(journal, tuple(events), fence):
+        submit = Journal.submit if within == DEFAULT_TIMEOUT else Journal.submit.within(within)
+        match await submit(journal, tuple(events), fence):
             case Appended(written):
                 return written
             case Refused(reason, mend, duplicate_of):

@@ -3,16 +3,21 @@
 import msgspec
 import pytest
 
-from planaria.agents.prompt.request import canonical
+from planaria.agents.prompt.request import Kept, canonical, rebuilt
+from planaria.agents.turn.events import ModelRequested
+from planaria.agents.turn.turn import Aside, Step, Turn
 from planaria.membrane.provider import (
     FilePart,
     ImagePart,
     Message,
     ModelRequest,
+    ModelResponse,
     Patience,
     ToolCall,
     ToolSpec,
+    Usage,
 )
+from planaria.rooms.message import RoomMessage
 
 PLAIN = ModelRequest(
     "m",
@@ -58,3 +63,29 @@ def test_whatever_is_asked_otherwise_makes_another_form(more):
 def test_what_is_not_asked_makes_no_other_form():
     for more in ({"idempotency_key": "k"}, {"patience": Patience(first_byte=1.0)}):
         assert canonical(msgspec.structs.replace(PLAIN, **more)) == canonical(PLAIN)
+
+
+def test_what_is_kept_from_step_to_step_changes_no_request():
+    def said(number: int, author: str, text: str) -> RoomMessage:
+        return RoomMessage(f"m{number}", number, 0.0, "garden", author, "person", text)
+
+    shown = [said(1, "ada", "one"), said(2, "ada", "two")]
+    asked = ModelRequested("m9", 0, "p", "m", system="S")
+    first = Turn(said(9, "ada", "go"))
+    answered = ModelResponse("then?", (), Usage(1, 1), "stop", "m", "p")
+    later = msgspec.structs.replace(first, steps=(Step(answered),))
+    # Somebody else speaks during the turn: from then on every message has its author's name.
+    joined = msgspec.structs.replace(
+        later, asides=(Aside(1, "message", "me too", said(10, "bob", "me too")),)
+    )
+    kept = Kept()
+    for turn, talk in (
+        *((first, shown), (later, shown), (joined, shown), (first, shown)),
+        *((first, shown[:1]), (later, [said(1, "ada", "one, changed"), shown[1]])),
+    ):
+        known, anew = (
+            rebuilt("session:scout@r", asked, turn, talk, kept),
+            rebuilt("session:scout@r", asked, turn, talk),
+        )
+        assert known == anew
+        assert canonical(known, kept) == canonical(anew)

@@ -3,10 +3,13 @@
 Owned by a session's process, used by the one task that makes its model call. Lost, it is made anew.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from planaria.agents.definition import AgentDefinition
 from planaria.agents.prompt.prompt import CHARACTERS, Told
+from planaria.agents.prompt.request import Kept
 from planaria.agents.turn.estimate import Estimate
 from planaria.agents.turn.events import PartSize
 from planaria.membrane.authority import Authority
@@ -48,6 +51,8 @@ class Drafts:
         window: tokens the model takes, for the catalogue, wish and models left out it was looked up with.
         streaming: the answer that is written now, or was last.
         rereading: what the session may do, and the same with its own results to read.
+        budgets: of the parts, and the record and window they are of.
+        kept: of the requests of the turn in hand; let go with it.
     """
 
     characters: float = CHARACTERS
@@ -59,6 +64,8 @@ class Drafts:
     window: tuple[object, object, int | None] = (None, None, None)
     streaming: "Written | None" = None
     rereading: tuple[Authority, Authority] | None = None
+    budgets: tuple[AgentDefinition, int | None, Mapping[str, int]] | None = None
+    kept: Kept | None = None
 
     def measure(self, request: ModelRequest, usage: Usage) -> None:
         """Learn from an answer how many characters a token has: half from this prompt, half from those before."""

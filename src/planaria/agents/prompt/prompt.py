@@ -237,6 +237,7 @@ def compose(
     system: str,
     composition: int = COMPOSITION,
     room: int | None = None,
+    kept: "Spoken | None" = None,
 ) -> tuple[Message, ...]:
     """The messages of one model call, from what was chosen.
 
@@ -245,14 +246,17 @@ def compose(
         system: from `system_text`.
         composition: how, see above.
         room: characters the tools' results of the turn may have; None: as many as they are.
+        kept: of the steps before.
     """
     messages = [Message("system", system)]
     asides = turn.asides if composition > 1 else ()
     taken_in = tuple(aside.message for aside in asides if aside.message is not None)
     people = {m.author for m in (*shown, turn.message, *taken_in) if m.author_kind == "person"}
     named = len(people) > 1
-    for message in shown:
-        messages.append(_spoken(agent, message, named=named))
+    if kept is None:
+        messages += [_spoken(agent, message, named=named) for message in shown]
+    else:
+        messages += kept.talk(agent, shown, named=named)
     # As it was written: the built-in model takes it as a command.
     messages.append(_spoken(agent, turn.message, named=False))
     gives_way = shortened_places(turn, room) if composition > 1 and room is not None else frozenset()
@@ -271,6 +275,22 @@ def compose(
     if asides:
         messages += [_aside(agent, aside, named) for aside in asides if aside.step >= len(turn.steps)]
     return tuple(messages)
+
+
+class Spoken:
+    """The talk of a room as one of its agents reads it, kept from one step of a turn to the next."""
+
+    def __init__(self) -> None:
+        self._of: tuple[str, Sequence[RoomMessage], bool] = ("", (), False)
+        self._talk: list[Message] = []
+
+    def talk(self, me: str, shown: Sequence[RoomMessage], *, named: bool) -> list[Message]:
+        """The messages that are shown, in their order."""
+        agent, before, with_names = self._of
+        if before is not shown or agent != me or with_names != named:
+            self._of = (me, shown, named)
+            self._talk = [_spoken(me, message, named=named) for message in shown]
+        return self._talk
 
 
 def shortened_places(turn: Turn, room: int) -> frozenset[str]:

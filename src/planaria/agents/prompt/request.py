@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from planaria.agents.prompt.prompt import compose
+from planaria.agents.prompt.prompt import Spoken, compose
 from planaria.agents.turn.events import ModelRequested, PartSize, Talk
 from planaria.agents.turn.turn import Turn
 from planaria.membrane.provider import FilePart, ImagePart, Message, ModelRequest, ToolSpec
@@ -25,14 +25,41 @@ LATER = ("response_schema", "reasoning_effort", "tool_choice", "stop")
 _specs = msgspec.json.Decoder(tuple[ToolSpec, ...])
 
 
-def canonical(request: ModelRequest) -> bytes:
+class Kept:
+    """What the requests of one turn have in common, kept from one step to the next: most of it is the same talk.
+
+    Of one session. It keeps what the last request had, so it grows no further than that, and is let go with the turn.
+    """
+
+    def __init__(self) -> None:
+        self.spoken = Spoken()
+        self._forms: dict[int, tuple[Message, msgspec.Raw]] = {}
+
+    def forms(self, messages: Sequence[Message]) -> list[msgspec.Raw]:
+        """The messages in their canonical form."""
+        before, self._forms = self._forms, {}
+        found: list[msgspec.Raw] = []
+        for message in messages:
+            known = before.get(id(message))
+            if known is None:  # an id is another's only when its message is gone, and all of these are held
+                known = (message, msgspec.Raw(msgspec.json.encode(_message(message), order="sorted")))
+            self._forms[id(message)] = known
+            found.append(known[1])
+        return found
+
+
+def canonical(request: ModelRequest, kept: Kept | None = None) -> bytes:
     """The request in the one form that its digest is made of. Its idempotency key and its patience are no part of it.
 
     A field that came later is there only when it is not at its default, so that digests stored before it stay true.
+
+    Args:
+        kept: of the steps before; it changes the time this takes, and nothing else.
     """
+    messages = request.messages
     value: dict[str, Any] = {
         "model": request.model,
-        "messages": [_message(message) for message in request.messages],
+        "messages": [_message(message) for message in messages] if kept is None else kept.forms(messages),
         "tools": [
             {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
             for tool in request.tools
@@ -126,14 +153,24 @@ def request_of(session: str, asked: ModelRequested, messages: tuple[Message, ...
     )
 
 
-def rebuilt(session: str, asked: ModelRequested, turn: Turn, shown: Sequence[RoomMessage]) -> ModelRequest:
+def rebuilt(
+    session: str,
+    asked: ModelRequested,
+    turn: Turn,
+    shown: Sequence[RoomMessage],
+    kept: Kept | None = None,
+) -> ModelRequest:
     """The request that a description means.
 
+    Args:
+        kept: as for `canonical`.
     Raises:
         msgspec.DecodeError: its tools are no list of tools.
     """
     agent = session.removeprefix("session:").partition("@")[0]
-    messages = compose(agent, turn, shown, asked.system or "", asked.composition, turn_room(asked.parts))
+    system, room = asked.system or "", turn_room(asked.parts)
+    spoken = None if kept is None else kept.spoken
+    messages = compose(agent, turn, shown, system, asked.composition, room, spoken)
     return request_of(session, asked, messages)
 
 

@@ -20,7 +20,7 @@ from planaria.agents.prompt.prompt import (
     choose,
     system_text,
 )
-from planaria.agents.prompt.request import canonical, digest_of, rebuilt, specs_text, talk_of
+from planaria.agents.prompt.request import Kept, canonical, digest_of, rebuilt, specs_text, talk_of
 from planaria.agents.thinking.circles import circle, is_looked_at
 from planaria.agents.turn.events import ModelRequested, PartSize, Talk
 from planaria.agents.turn.limits import reached
@@ -81,7 +81,7 @@ async def gather(desk: Desk, turn: Turn, window: int | None = None) -> Brief:
     Args:
         window: tokens the model takes; None if that is not known.
     """
-    budgets = budgets_of(desk.definition, window)
+    budgets = _budgets(desk, window)
     room = int(budgets["turn"] * desk.drafts.characters)
     if desk.child is not None:
         return Brief((), Talk(), (), room=room, resumed=turn.begun, window=window)
@@ -162,10 +162,13 @@ def ask(desk: Desk, turn: Turn, brief: Brief, choice: Choice) -> tuple[ModelRequ
         Its description, nothing left out, and the request. The description is that of `turn` if it is made again.
     """
     before = turn.asked
+    kept = desk.drafts.kept
+    if kept is None:
+        kept = desk.drafts.kept = Kept()
     if before is not None and turn.open and before.digest:
-        request = rebuilt(desk.session, before, turn, brief.shown)
+        request = rebuilt(desk.session, before, turn, brief.shown, kept)
         same_model = (before.provider, before.model) == (choice.provider.name, choice.model)
-        if same_model and digest_of(canonical(request)) == before.digest:
+        if same_model and digest_of(canonical(request, kept)) == before.digest:
             return before, request
     definition = desk.definition
     system, sizes = _system(desk, turn, brief)
@@ -186,8 +189,8 @@ def ask(desk: Desk, turn: Turn, brief: Brief, choice: Choice) -> tuple[ModelRequ
         composition=COMPOSITION,
         parts=sizes,
     )
-    request = rebuilt(desk.session, asked, turn, brief.shown)
-    digest = digest_of(canonical(request))
+    request = rebuilt(desk.session, asked, turn, brief.shown, kept)
+    digest = digest_of(canonical(request, kept))
     return msgspec.structs.replace(asked, messages=len(request.messages), digest=digest), request
 
 
@@ -204,7 +207,7 @@ def _system(desk: Desk, turn: Turn, brief: Brief) -> tuple[str, tuple[PartSize, 
         earlier=brief.earlier,
         parent="" if desk.child is None else desk.child.by,
     )
-    drafts, budgets = desk.drafts, budgets_of(desk.definition, brief.window)
+    drafts, budgets = desk.drafts, _budgets(desk, brief.window)
     if drafts.told != told:
         parts = assemble(told, drafts.characters, brief.window, desk.mask)
         drafts.told = told
@@ -215,6 +218,14 @@ def _system(desk: Desk, turn: Turn, brief: Brief) -> tuple[str, tuple[PartSize, 
         PartSize("talk", brief.characters, budgets["talk"], 1 if brief.earlier else 0),
         PartSize("turn", brief.room, budgets["turn"]),
     )
+
+
+def _budgets(desk: Desk, window: int | None) -> Mapping[str, int]:
+    """`budgets_of`, which is the same for a record and a window; asked for at every step."""
+    known = desk.drafts.budgets
+    if known is None or known[0] is not desk.definition or known[1] != window:
+        known = desk.drafts.budgets = (desk.definition, window, budgets_of(desk.definition, window))
+    return known[2]
 
 
 def _tools(desk: Desk, turn: Turn) -> str:

@@ -102,8 +102,9 @@ async def think(
             if asked is not turn.asked:
                 asked = chosen(asked, seat)
                 written = await notes.write(lean(asked, turn.asked), asked.key)
-                true = reduce(take, written, turn)
-                if true.steps != state.steps:  # the journal masked more of a result than was foreseen
+                # With a result among what was written: the journal may have masked more of it than was foreseen.
+                true = reduce(take, written, turn) if results else state
+                if true.steps != state.steps:
                     asked, request = ask(desk, msgspec.structs.replace(true, open=False), brief, seat.choice)
                     await notes.write(lean(asked, true.asked), asked.key)
             again = RESUMED if brief.resumed and not turn.steps and not turn.failures else ""

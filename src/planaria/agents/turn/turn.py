@@ -34,6 +34,7 @@ from planaria.rooms.message import RoomMessage
 
 MAX_FAILURES = MOST_TRIES
 """Times one model call was tried by programs that did not write down what they do about a failure."""
+TOOL_STARTED, TOOL_FINISHED = ToolStarted.kind, ToolFinished.kind
 KINDS = (
     *(TurnStarted.kind, ModelRequested.kind, ModelResponded.kind, ModelFailed.kind),
     *(ToolStarted.kind, ToolFinished.kind, TurnFinished.kind),
@@ -304,23 +305,26 @@ def take(turn: Turn, event: Event) -> Turn:
 
 
 def _take(turn: Turn, event: Event) -> Turn:
-    match event.kind:
+    kind = event.kind
+    if kind in (TOOL_STARTED, TOOL_FINISHED):
+        return _take_tool(turn, event)
+    match kind:
+        case ModelRequested.kind:
+            return _requested(turn, ModelRequested.of(event))
+        case ModelResponded.kind:
+            return _responded(turn, ModelResponded.of(event))
         case TurnStarted.kind:
             started = TurnStarted.of(event)
             if (started.message, started.attempt) != (turn.message.id, turn.attempt):
                 return turn
             return msgspec.structs.replace(turn, begun=True)
-        case ModelRequested.kind:
-            return _requested(turn, ModelRequested.of(event))
-        case ModelResponded.kind:
-            return _responded(turn, ModelResponded.of(event))
-        case ModelFailed.kind:
-            return _failed(turn, ModelFailed.of(event), event.at)
         case TurnFinished.kind:
             finished = TurnFinished.of(event)
             if finished.turn != turn.id:
                 return turn
             return msgspec.structs.replace(turn, finished=finished.outcome, open=False)
+        case ModelFailed.kind:
+            return _failed(turn, ModelFailed.of(event), event.at)
         case TurnSteered.kind:
             return _steered(turn, event, TurnSteered.of(event))
         case TurnLimited.kind:
@@ -329,10 +333,8 @@ def _take(turn: Turn, event: Event) -> Turn:
             checked = TurnChecked.of(event)
             aside = Aside(checked.step, "repair", checked.problem)
             return _aside(turn, aside, repairs=turn.repairs + 1, last_error=checked.problem)
-        case kind if kind in COURSE:
-            return _changed(turn, event)
         case _:
-            return _take_tool(turn, event)
+            return _changed(turn, event)
 
 
 def _changed(turn: Turn, event: Event) -> Turn:
