@@ -184,13 +184,11 @@ def _sandbox(environ: Mapping[str, str], settings: SandboxSettings) -> list[Find
         findings = [Finding("ok", what, held.said + ("; as [sandbox] says" if asked else ""))]
     findings.append(Finding("ok", "sandbox limits", limits))
     for path in settings.read:
-        if not os.path.exists(path):
-            mend = "correct it in [sandbox] of planaria.toml: until then no program is run"
-            findings.append(
-                Finding("error", "sandbox", f"{path}, which programs may read, is not there", mend)
-            )
+        if os.path.exists(path):
+            findings.append(Finding("ok", "sandbox reads", path))
         else:
-            findings.append(Finding("ok", "sandbox", f"programs may read {path}"))
+            mend = "correct it in [sandbox] of planaria.toml: until then no program is run"
+            findings.append(Finding("error", "sandbox reads", f"{path} is not there", mend))
     return findings
 
 
