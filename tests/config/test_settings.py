@@ -390,3 +390,11 @@ def test_search_sandbox_and_hosts_near_by_that_cannot_work(text: str, key: str, 
         parse_settings(text, Path("/srv/garden/planaria.toml"))
     assert caught.value.key == key
     assert said in str(caught.value)
+
+
+def test_a_server_that_is_reached_by_its_address_has_no_sandbox_to_speak_of(tmp_path):
+    (tmp_path / "planaria.toml").write_text(
+        '[mcp.servers.far]\nurl = "https://tracker.example.org/mcp"\nsandbox = false\n'
+    )
+    with pytest.raises(SettingsError, match="'sandbox' is about a program, and this server has a url"):
+        load_settings(tmp_path)

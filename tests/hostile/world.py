@@ -440,7 +440,9 @@ async def attacked(folder: Path, cases: Sequence[Case] = (), python: str = "pyth
         price = ModelDetails(usd_in=1.0, usd_out=1.0, context_tokens=200_000)
         provider = ProviderSettings(base_url=model.url, models=("obedient",), about={"obedient": price})
         desk = McpServerSettings(
-            command=(python, "-m", "tests.hostile.mcp_desk", str(plot.desk)), env=("PYTHONPATH",)
+            command=(python, "-m", "tests.hostile.mcp_desk", str(plot.desk)),
+            env=("PYTHONPATH",),
+            sandbox=False,
         )
         environ["PYTHONPATH"] = str(Path(__file__).parents[2])
         settings = Settings(

@@ -2,7 +2,11 @@
 
 [mcp.servers.files]
 command = ["npx", "-y", "@modelcontextprotocol/server-filesystem", "notes"]
+paths = ["notes"]                    what it can read beside the system's programs
+write = ["notes/inbox"]              what it can read and write
+network = ["registry.npmjs.org"]     hosts it can reach; true: all public ones
 env = ["SOME_TOKEN"]                 names of variables it is given; nothing else of the environment is
+sandbox = true                       false: it runs as you, with all your files and the network
 
 [mcp.servers.tracker]
 url = "https://tracker.example.org/mcp"
@@ -24,6 +28,11 @@ class McpServerSettings(msgspec.Struct, frozen=True):
     Attributes:
         command: the program and its arguments; started in the garden's folder.
         env: names of variables of the node's environment that the program is given.
+        paths: what it can read: absolute, or in the garden.
+        write: what it can read and write.
+        network: hosts it can reach over HTTP and HTTPS, as scopes; true: all public ones.
+        memory_mb: what it may use.
+        sandbox: whether it is held by that; false: it runs with the rights of the node's user.
         url: of a server that speaks streamable HTTP.
         token_env: the variable with a bearer token for it.
         tools: names or patterns of its tools that are offered here at all.
@@ -35,6 +44,11 @@ class McpServerSettings(msgspec.Struct, frozen=True):
 
     command: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    network: bool | tuple[str, ...] = False
+    memory_mb: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] = 1024
+    sandbox: bool = True
     url: str | None = None
     token_env: str | None = None
     tools: tuple[str, ...] = ("*",)

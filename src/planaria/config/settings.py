@@ -44,7 +44,7 @@ from planaria.config.breakers import BreakerSettings
 from planaria.config.budget import BudgetSettings, Limits
 from planaria.config.database import check_address
 from planaria.config.errors import SettingsError
-from planaria.config.mcp import McpSettings
+from planaria.config.mcp import McpServerSettings, McpSettings
 from planaria.config.providers import ProviderSettings
 from planaria.config.sandbox import SandboxSettings
 from planaria.config.search import SearchSettings
@@ -358,6 +358,15 @@ def _check_mcp(settings: Settings, reader: TomlReader) -> None:
             raise reader.fault(path, f"'mcp.servers.{name}' needs a command or a url, one of the two", mend)
         if server.url is not None:
             _check_address(server.url, (*path, "url"), reader)
+        for key in ("paths", "write", "network", "sandbox"):
+            if server.url is not None and getattr(server, key) != getattr(McpServerSettings(), key):
+                mend = "leave it out, or run the server as a program with `command`"
+                raise reader.fault(
+                    (*path, key), f"{key!r} is about a program, and this server has a url", mend
+                )
+        for key, given in (("paths", server.paths), ("write", server.write)):
+            if any(not each or "\0" in each for each in given):
+                raise reader.fault((*path, key), f"{key!r} has an empty path", "write paths, or leave it out")
         for key, variables in (("env", server.env), ("token_env", (server.token_env,))):
             if any(each is not None and not _ENV_NAME.fullmatch(each) for each in variables):
                 mend = (

@@ -17,6 +17,7 @@ import msgspec
 
 from planaria.config.errors import SettingsError
 from planaria.config.lock import STATE_FOLDER, PrivateFolderError, find_holder
+from planaria.config.mcp import McpServerSettings
 from planaria.config.sandbox import SandboxSettings
 from planaria.config.settings import Settings, load_settings
 from planaria.cortex.codec.seal import load_master_key
@@ -24,10 +25,12 @@ from planaria.cortex.errors import SealError
 from planaria.cortex.redact import Redactor
 from planaria.cortex.stores.place import KEY_FILE, JournalPlace
 from planaria.cortex.telemetry.export import ExportFigures, exporter
+from planaria.membrane.mcp.hold import program_of
 from planaria.membrane.models.catalogue import OFFLINE
 from planaria.membrane.models.models import Models, ProviderView
 from planaria.membrane.sandbox.available import MEND, find_sandbox, strength_here, why_not
-from planaria.membrane.sandbox.policy import basis_of
+from planaria.membrane.sandbox.errors import PolicyRefused
+from planaria.membrane.sandbox.policy import basis_of, check
 from planaria.nerve.views import TreeView
 from planaria.records.errors import RecordError
 from planaria.records.scan import scan
@@ -69,6 +72,7 @@ def examine(
     else:
         findings += _sandbox(environ, settings.sandbox)
         findings.append(Finding("ok", "settings", str(garden / "planaria.toml")))
+        findings += _mcp(settings, garden, environ)
         findings += _web(settings)
         findings += [_journal(settings, garden), _key(settings, garden)]
         findings += _database(settings, garden, environ)
@@ -190,6 +194,46 @@ def _sandbox(environ: Mapping[str, str], settings: SandboxSettings) -> list[Find
             mend = "correct it in [sandbox] of planaria.toml: until then no program is run"
             findings.append(Finding("error", "sandbox reads", f"{path} is not there", mend))
     return findings
+
+
+def _mcp(settings: Settings, garden: Path, environ: Mapping[str, str]) -> list[Finding]:
+    """What holds the servers of MCP that are programs."""
+    findings: list[Finding] = []
+    basis = basis_of(settings.sandbox)
+    for name, given in settings.mcp.servers.items():
+        what = f"mcp {name}"
+        if not given.command or not given.enabled:
+            continue
+        if not given.sandbox:
+            told = "it runs outside the sandbox, with all this user's files and the network"
+            mend = f"declare paths, write and network, and take sandbox = false out of [mcp.servers.{name}]"
+            findings.append(Finding("warning", what, told, mend))
+            continue
+        program = program_of(name, given, garden.resolve(), environ, basis)
+        policy, problem = program.policy, program.problem
+        try:
+            check(policy)
+        except PolicyRefused as error:
+            problem = problem or str(error)
+        missing = [str(path) for path in (*policy.read, *policy.write) if not os.path.exists(path)]
+        if not problem and missing:
+            problem = f"{missing[0]} is declared, and is not there"
+        if problem:
+            mend = f"correct [mcp.servers.{name}] of planaria.toml: until then it is not run"
+            findings.append(Finding("error", what, problem, mend))
+        elif strength_here(find_sandbox(environ), policy.backend) is None:
+            mend = f"{MEND}; or write sandbox = false to [mcp.servers.{name}]: then it runs as you"
+            findings.append(Finding("error", what, "there is no sandbox here, so it is not run", mend))
+        else:
+            findings.append(Finding("ok", what, f"in the sandbox; {_declared(given)}"))
+    return findings
+
+
+def _declared(given: McpServerSettings) -> str:
+    """What a server's program may get at, in words."""
+    network = "all public hosts" if given.network is True else ", ".join(given.network or ()) or "no host"
+    reads, writes = (", ".join(each) or "nothing" for each in (given.paths, given.write))
+    return f"it reads {reads}, writes {writes}, reaches {network}"
 
 
 def _web(settings: Settings) -> list[Finding]:

@@ -108,7 +108,7 @@ class Setting:
             )
         fallback: dict[str, tuple[str, ...]] = {} if self.alone else {"default": ("second/m",)}
         policy = BreakerPolicy(failures=3, cooldown=COOLDOWN, jitter=0.0)
-        mcp = {"demo": McpServerSettings(self.mcp, timeout=20.0)} if self.mcp else {}
+        mcp = {"demo": McpServerSettings(self.mcp, timeout=20.0, sandbox=False)} if self.mcp else {}
         return Settings(
             web=WebSettings(port=free_port()),  # the same after a restart
             models=ModelSettings("first/m", providers, fallback=fallback),

@@ -63,7 +63,7 @@ class Place:
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     gate = Gate([])
-    settings = McpSettings({"demo": McpServerSettings(COMMAND, tools=("*",), timeout=20.0)})
+    settings = McpSettings({"demo": McpServerSettings(COMMAND, tools=("*",), timeout=20.0, sandbox=False)})
     keys = Secrets(MasterKey(bytes(32), "tests"), Redactor())
     async with Node("test") as node:
         await node.start(

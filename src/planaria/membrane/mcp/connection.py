@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from planaria.membrane.mcp.offer import Answer, Changed, Offer, Progress, Target
+from planaria.membrane.sandbox.errors import SandboxError
+from planaria.membrane.sandbox.staying import staying
 from planaria.otp import (
     Deferred,
     Down,
@@ -202,6 +204,20 @@ async def _hold(target: Target, owner: Pid) -> str:
         faults: tuple[type[BaseException], ...] = sdk.FAULTS
     except ModuleNotFoundError:
         return MISSING
+    if target.policy is None:
+        return await _stay(target, owner, faults)
+    if target.problem:
+        return target.problem
+    try:
+        async with staying(target.command, target.policy) as held:
+            inside = msgspec.structs.replace(target, command=held.command, env=held.environment)
+            why = await _stay(inside, owner, faults)
+            return f"{why}; {said}" if (said := held.why()) else why
+    except SandboxError as error:
+        return f"{error}; or write sandbox = false to [mcp.servers.{target.name}]: then it runs as you"
+
+
+async def _stay(target: Target, owner: Pid, faults: tuple[type[BaseException], ...]) -> str:
     try:
         node = node_()
 

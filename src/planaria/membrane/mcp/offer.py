@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from planaria.membrane.sandbox.policy import SandboxPolicy
+
 
 class OfferedTool(msgspec.Struct, frozen=True):
     """A tool. `schema` is the JSON schema of its arguments; `repeatable` what the server says of itself, unproven."""
@@ -91,6 +93,8 @@ class Target(msgspec.Struct, frozen=True):
 
     Attributes:
         timeout: seconds one answer may take.
+        policy: what holds the program; None: nothing does.
+        problem: why it cannot be run, with the mend.
     """
 
     name: str
@@ -100,6 +104,8 @@ class Target(msgspec.Struct, frozen=True):
     url: str = ""
     headers: dict[str, str] = {}
     timeout: float = 60.0
+    policy: SandboxPolicy | None = None
+    problem: str = ""
 
     def __repr__(self) -> str:
         return f"Target({self.name!r}, {self.url or ' '.join(self.command)!r})"  # no keys

@@ -6,8 +6,8 @@ It is two processes. The front one belongs to the node's process group and dies 
 them; its end is how the other one, the keeper proper, learns that everything must go. So nothing a program does, and no
 kill of ours, leaves processes, cgroups or folders behind. Its output is the program's. Standard library only: it starts
 in some 30 ms, so nothing is imported that need not be.
-Does badly: what is watched rather than limited may be exceeded for 50 ms; what others write meanwhile counts, too, as
-what fills the disk.
+Does badly: what is watched rather than limited may be exceeded for 50 ms (a second, by what stays); what others write
+meanwhile counts, too, as what fills the disk.
 """
 
 import fcntl
@@ -34,6 +34,8 @@ from planaria.membrane.sandbox.starting import (
 
 LOOK = 0.05
 """Seconds between two looks at what the kernel does not limit."""
+SELDOM, STAYS = 1.0, 3600.0
+"""Seconds between two looks at a program that may stay for longer than that: each costs processor time."""
 MANY_FILES = 50_000
 """By so many files a disk may fill up."""
 ANSWER = 3
@@ -116,8 +118,9 @@ class Run:
         poll.register(self.lifeline, select.POLLIN | select.POLLHUP)
         poll.register(ended, select.POLLIN)
         status = -1
+        look = SELDOM if self.plan.limits.wall_seconds > STAYS else LOOK
         while status < 0:
-            ready = {each for each, _ in poll.poll(LOOK * 1000)}
+            ready = {each for each, _ in poll.poll(look * 1000)}
             if self.lifeline in ready:
                 raise SystemExit(0)  # nobody waits for a report any more
             if self.killed_by is None and ended not in ready:

@@ -41,7 +41,7 @@ PYTHON = os.path.realpath(sys.executable)
 """The interpreter, as a program inside can start it if `PYTHON_FILES` can be read."""
 PYTHON_FILES = (Path(sys.base_prefix),)
 _RELAY = Path(__file__).with_name("relay.py")
-_SOURCES = Path(planaria.__file__).parent.parent
+SOURCES = Path(planaria.__file__).parent.parent
 _NOT_STARTED = re.compile(rb"(?:\A|\n)bwrap: execvp .*: ([^:\n]+)\n?\Z")
 _PROXY = f"http://127.0.0.1:{bubblewrap.RELAY_PORT}"
 
@@ -103,11 +103,11 @@ async def run_sandboxed(
     if not argv or any(not isinstance(word, str) or "\0" in word for word in argv) or not argv[0]:
         raise PolicyRefused("a command is a list of texts without zero bytes, the program first")
     found = await run_blocking(find_sandbox)
-    chosen = _choose(found, backend or policy.backend)
+    chosen = choose(found, backend or policy.backend)
     if reach is None and policy.hosts:
         reach = reach_of(policy.hosts)
-    async with _serving(reach) as (proxy, socket):
-        plan = await run_blocking(_plan, list(argv), policy, found, chosen, socket)
+    async with serving(reach) as (proxy, socket):
+        plan = await run_blocking(plan_of, list(argv), policy, found, chosen, socket)
         report, done, said = await _keep(plan, stdin, policy, on_output, answer)
     if report is not None and report.broken and (unfit := _NOT_STARTED.search(done.stderr)):
         # Bubblewrap's words where a shell has 127 and 126.
@@ -142,7 +142,12 @@ async def run_sandboxed(
     )
 
 
-def _choose(found: Found, backend: Backend | None) -> Backend:
+def choose(found: Found, backend: Backend | None) -> Backend:
+    """What holds a program here.
+
+    Raises:
+        NoSandbox: there is none, or not this one.
+    """
     chosen = backend or found.backend
     if chosen is None or not found.has(chosen):
         why = why_not(found, chosen)
@@ -150,7 +155,7 @@ def _choose(found: Found, backend: Backend | None) -> Backend:
     return chosen
 
 
-def _plan(argv: list[str], policy: SandboxPolicy, found: Found, backend: Backend, socket: str) -> Plan:
+def plan_of(argv: list[str], policy: SandboxPolicy, found: Found, backend: Backend, socket: str) -> Plan:
     """What the keeper is told, but for its descriptors."""
     environment = {"PATH": SEARCH, "LANG": "C.UTF-8", "HOME": "/tmp", **policy.environment}
     read = [str(path) for path in policy.read]
@@ -206,7 +211,7 @@ async def _keep(
             [sys.executable, "-S", "-s", "-P", "-m", "planaria.membrane.sandbox.keeper", str(told)],
             cwd="/",
             env={
-                "PYTHONPATH": str(_SOURCES),
+                "PYTHONPATH": str(SOURCES),
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "LC_ALL": "C.UTF-8",
                 "PATH": SEARCH,
@@ -232,7 +237,7 @@ class _Listening:
 
 
 @asynccontextmanager
-async def _serving(reach: Reach | None) -> AsyncGenerator[tuple[Proxy | None, str]]:
+async def serving(reach: Reach | None) -> AsyncGenerator[tuple[Proxy | None, str]]:
     """A proxy, and its socket, while this lasts; none if nothing may be reached."""
     if reach is None:
         yield None, ""
