@@ -209,7 +209,7 @@ class Ledger(GenServer):
             stopped=tuple(paths),
         )
         # Those that are stopped say so themselves.
-        told = exhausted_words(why) if account.kind not in ("turn", "session") else ""
+        told = f"{words}. What spends from it is stopped." if account.kind not in ("turn", "session") else ""
         message_ = Refused(why, first)
         self._tell(said, message_, _room(account.kind, first.session), told, self._period(account, cap))
 
