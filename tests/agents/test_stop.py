@@ -17,6 +17,7 @@ from planaria.membrane.tool import Context, Done, Failed, tool
 from planaria.otp import child, self_
 from planaria.otp.sys import resume, suspend
 from planaria.rooms.message import RoomMessage
+from planaria.rooms.room import Room
 from planaria.testing.models import Call, ScriptedProvider
 from planaria.tools.people import ask
 from tests.agents.support import SCOUT, SESSION, EndlessProvider, World, again, once
@@ -264,6 +265,26 @@ async def test_a_stop_reaches_a_session_that_is_being_restarted(world: World, ho
     assert await world.answers() == ["(stopped by ada)"] * 2
     # What was said after the word is not stopped: it is being answered.
     assert endless.begun == (2 if word else 1)
+
+
+async def test_a_word_in_the_room_holds_though_all_is_killed_before_it_takes_hold(world: World):
+    endless = await streaming(world, "half")
+    await world.post("two")
+    await world.node.settle()
+    await world.run(suspend, SESSION)  # it has no time to write anything
+    await world.post("/stop enough")
+    world.models.provider = world.provider
+    script(world, "Here.")
+    await world.post("three")
+    await world.kill("journal")
+    assert sorted(await world.until_answered(3)) == ["(stopped by ada: enough)"] * 2 + ["Here."]
+    assert endless.begun == endless.left == 1
+    # It has taken hold: what is asked for once more is answered.
+    message = (await world.said())[0]
+    script(world, "Once more.")
+    await world.run(Room.redeliver, "room:garden", message.id, "scout")
+    await world.kill("journal")
+    assert "Once more." in await world.until_answered(4)
 
 
 # --- any kill --------------------------------------------------------------------------------------------------------

@@ -141,11 +141,16 @@ class Room(GenServer):
             self.transcript_.stand(standing)
             self.earlier = self.last_seq + 1
         first = 0
+        said: list[RoomMessage] = []
         async for event in events_of("journal", self.topic, kinds=KINDS, after_seq=self.last_seq):
             first = first or event.seq
             self.last_seq = event.seq
             self.since_kept += 1
-            self.transcript_.take(event)
+            message = self.transcript_.take(event)
+            if message is not None and message.author_kind == "person" and not message.to:
+                said.append(message)
+        for message in said:
+            self._stop_again(message)
         if kept is None and self.transcript_.origin is not None:
             self.earlier = first + 1
         for message_id, message in (await messages(self.transcript_.unread())).items():
@@ -229,6 +234,19 @@ class Room(GenServer):
                 send(member[0], StopAsked(by, why=why, before=place))
             elif place:
                 self.to_stop[agent] = StopAsked(by, why=why, before=place)
+
+    def _stop_again(self, said: RoomMessage) -> None:
+        """A `/stop` that was said, and all was killed before it took hold: it holds for what was said before it.
+
+        Not where something was asked for once more: that may have come after the stop.
+        """
+        found = stop_asked(said.text, list(self.transcript_.members))
+        for agent in found[0] if found is not None else ():
+            pending = self.transcript_.pending
+            waiting = tuple(pending[agent].values()) if agent in pending else ()
+            earlier = any(each.message is None or each.message.seq < said.seq for each in waiting)
+            if found is not None and earlier and all(each.attempt == 1 for each in waiting):
+                self.to_stop[agent] = StopAsked(said.author, why=found[1], before=said.seq)
 
     @call
     def say(

@@ -248,9 +248,9 @@ class Run(GenServer):
                 case Wait(until=until):
                     send_after(max(0.0, until - wall_time()), self.pid, RetryDue(until))
                 case Over():
-                    self._tell_over(self.state.status == "cancelled")
                     if self.dropped is not None:
                         await withdraw(self.session, self.dropped)
+                    self._tell_over(self.state.status == "cancelled")
                     self.stop("normal")
             return
 
@@ -324,8 +324,6 @@ class Run(GenServer):
         changed = RunChanged(self.run_id, summary(self.state))
         broadcast(TOPIC, changed)
         broadcast(self.session, changed)
-        if self.state.status != "running":
-            self._tell_over(self.state.status == "cancelled")
 
     async def _journal_again(self) -> None:
         if self.state is None:
