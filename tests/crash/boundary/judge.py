@@ -98,7 +98,8 @@ def _family(events: list[Event]) -> Iterator[str]:
     )
     ends = [e.payload for e in events if e.kind == "tool.finished" and e.payload["tool"] == "agents.ask"]
     told = [end["outcome"].get("text", end) for end in ends]
-    if told != [SEEN] * turns:
+    # What a child comes back with is marked as from outside.
+    if len(told) != turns or not all(SEEN in str(text) for text in told):
         yield f"mother was told {told}"
 
 

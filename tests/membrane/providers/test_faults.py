@@ -157,3 +157,26 @@ async def test_signs_of_life_without_a_word_end_too(way: str, sign: bytes):
         await read(provider, ask("m", patience=Patience(between_words=0.05)), way, [])
     provider.close()
     listening.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "written"),
+    [
+        ("hang", "openai", len("one two three four")),
+        ("hang", "anthropic", len("one two")),  # which tells the prompt first
+        ("bad_json", "openai", 0),
+        ("huge_event", "openai", 0),
+        ("slow_first_byte", "openai", None),
+        ("server_error", "openai", None),
+    ],
+)
+async def test_it_is_known_how_much_had_come_of_an_answer_that_nobody_has_billed(
+    fault: str, kind: str, written: int | None
+):
+    async with FaultServer() as server:
+        provider = OpenAICompatible("fake", server.url) if kind == "openai" else Anthropic("fake", server.url)
+        with pytest.raises(ProviderError) as raised:
+            await complete(provider, ask(fault, patience=Patience(first_byte=0.05, between_bytes=0.05)))
+        assert raised.value.written == written
+        assert (raised.value.usage is None) == (kind == "openai")
+        provider.close()

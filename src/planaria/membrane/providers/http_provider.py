@@ -73,10 +73,11 @@ class HttpProvider:
     async def stream(self, request: ModelRequest) -> AsyncIterator[Piece]:
         """See `Provider.stream`."""
         path, body, reading = self.begin(request)
+        begun = False
         try:
             async with self._open(path, body, request) as response:
                 await self.expect_ok(response, request.model)
-                if is_event_stream(response.headers):
+                if begun := is_event_stream(response.headers):
                     reader = EventReader(self.name, response)
                     while not reading.done and (events := await reader.next()):
                         for event in events:
@@ -88,16 +89,17 @@ class HttpProvider:
                         yield piece
             yield reading.response()
         except ProviderError as error:
-            bill(error, reading)
+            bill(error, reading, begun)
             raise
 
     async def push(self, request: ModelRequest, sink: Sink) -> ModelResponse:
         """See `Pushing.push`."""
         path, body, reading = self.begin(request)
+        begun = False
         try:
             async with self._open(path, body, request) as response:
                 await self.expect_ok(response, request.model)
-                if is_event_stream(response.headers):
+                if begun := is_event_stream(response.headers):
                     await self._pump(response, reading, sink)
                     await response.finish()
                 else:
@@ -105,7 +107,7 @@ class HttpProvider:
                         sink(piece)
             return reading.response()
         except ProviderError as error:
-            bill(error, reading)
+            bill(error, reading, begun)
             raise
 
     async def _pump(self, response: HttpCall, reading: Reading, sink: Sink) -> None:
@@ -228,13 +230,18 @@ class EventReader:
         return []
 
 
-def bill(error: ProviderError, reading: Reading) -> None:
+def bill(error: ProviderError, reading: Reading, begun: bool) -> None:
     """Note what an answer that failed may cost: what was told, and how much had come.
 
     An error that the provider tells in place of an answer is none that had begun.
+
+    Args:
+        begun: whether the provider had accepted the call and begun to stream.
     """
     error.usage = reading.charged
     written = reading.written
+    if written is None and begun and error.usage is None:
+        written = 0
     if written or isinstance(error, StreamCut | TimedOut | BadAnswer):
         error.written = written
 
