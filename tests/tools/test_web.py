@@ -137,6 +137,15 @@ async def test_a_name_near_by_is_looked_up_once_and_never_leads_where_credential
     assert site.requests[0][1]["host"] == f"localhost:{port}"
 
 
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:a9fe:a9fe", "0.0.0.0"]
+)
+def test_where_credentials_are_given_out_nobody_is_led(address: str) -> None:
+    there = ipaddress.ip_address(address)
+    assert not outbound._may_reach("metadata.local", 80, there, WebRules(allow_private=True))
+    assert not outbound._may_reach(address, 80, there, WebRules(private=frozenset({(address, 80)})))
+
+
 def test_a_private_address_may_be_reached_by_the_name_that_was_given_alone() -> None:
     rules = WebRules(private=frozenset({("nas.local", 8080), ("fd12::1", 80)}))
     near = ipaddress.ip_address("192.168.1.5")

@@ -33,10 +33,10 @@ class WebRules(msgspec.Struct, frozen=True):
     """What tools may fetch. A service of the context; these defaults hold without one.
 
     Attributes:
-        allow_private: also loopback, private and link-local addresses. They are where routers, databases and
-            cloud credentials answer without a password, and a page can talk a model into asking them.
+        allow_private: also loopback and private addresses. They are where routers and databases answer without a
+            password, and a page can talk a model into asking them. Never where credentials are given out.
         private: hosts and ports that a person has named, which may be in this machine's network: the name or
-            address as it stands in the URL. Never where credentials are given out; loopback only if it says so itself.
+            address as it stands in the URL. Loopback only if it says so itself.
         max_bytes: of a body, after decompression.
         seconds: for the whole request, redirects included.
         max_redirects: a longer chain is refused.
@@ -246,7 +246,7 @@ async def _resolved(target: httpx2.URL, rules: WebRules) -> Address:
 
 def _may_reach(host: str, port: int, address: Address, rules: WebRules) -> bool:
     """Whether a connection to this address may be made for this host."""
-    if rules.allow_private or is_public(address):
+    if is_public(address) or (rules.allow_private and not is_forbidden(address)):
         return True
     name = host.strip("[]").lower().removesuffix(".")
     if is_forbidden(address) or (name, port) not in rules.private:
