@@ -16,6 +16,7 @@ from planaria.membrane.gate.gate import Gate
 from planaria.membrane.provider import ModelRequest
 from planaria.membrane.web.outside import RETOLD, outside
 from planaria.otp import child, exit_signal, supervisor
+from planaria.otp.sys import suspend
 from planaria.testing.models import Call, Calls, Line, Say, ScriptedProvider
 from planaria.testing.node import TestNode
 from planaria.tools.agents import ask, result
@@ -470,3 +471,28 @@ async def test_children_that_nobody_waits_for_are_stopped_and_begin_nothing_agai
         assert said == ["They are at it."] + ["(stopped by ada)"] * 3
     elif not alone:
         assert said == ["(stopped by ada)"]
+
+
+@pytest.mark.parametrize("word", ["/stop", "/stop @scout", "/stop @helper", "stop"])
+async def test_children_of_an_idle_parent_end_by_a_word_though_all_is_killed_before_it_takes_hold(
+    family: World, word: str
+):
+    spawn = Call("agents.ask", {"agent": "helper", "task": "look", "wait": False})
+    model = cast(
+        family,
+        scout=[Calls((spawn, spawn)), "They are at it.", *["Well."] * 9],
+        helper=[Call("work.again", {"what": "x"}), *["found it"] * 9],
+    )
+    family.book.held = {"again"}
+    await at_work(family, at_once=1)
+    await family.post("go")
+    await family.node.advance(5.0)
+    await family.run(suspend, SESSION)  # it has no time to do anything
+    await family.post(word)
+    await family.kill("root")
+    family.book.release()
+    await family.node.advance(60.0)
+    stopped = word in ("/stop", "/stop @scout")
+    assert [end.outcome for end in await finished(family)] == ["stopped" if stopped else "answered"] * 2
+    assert stopped is (len(model.asked("helper")) == 1)
+    assert stopped is (len(model.asked("scout")) == 2)

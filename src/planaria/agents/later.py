@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from planaria.agents.children import Household, result_of, run
 from planaria.agents.desk import find, note
-from planaria.agents.guard.unbegun import ending, is_stopped
+from planaria.agents.guard.unbegun import ending, is_stopped, stopped_by
 from planaria.agents.kinship import CHILD as CHILD
 from planaria.agents.kinship import ChildAsked, ChildFinished, asked_id
 from planaria.cortex.durable.job import Job
@@ -36,8 +36,8 @@ def children(services: Mapping[type, object]) -> Callable[[Job], Awaitable[dict[
         except EventMismatch as error:
             raise GiveUp(str(error)) from error
         finished = await result_of(stream)
-        if finished is None and await is_stopped(asked):
-            await note([ending(event, asked.by)])
+        if finished is None and (by := await stopped_by(asked, event.seq)):
+            await note([ending(event, by)])
         if (finished := finished or await result_of(stream)) is None:
             finished = await run(stream, household)
         if finished.outcome == "stopped" and await is_stopped(asked):

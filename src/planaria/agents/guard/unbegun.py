@@ -12,7 +12,10 @@ from planaria.cortex.durable.work import MOST_OPEN, Work
 from planaria.cortex.event import Event, NewEvent, repeatable_id
 from planaria.cortex.event_type import EventMismatch
 from planaria.otp import CallError, NoProcess, now, send, sleep, whereis
-from planaria.rooms.message import StopAsked
+from planaria.rooms.addressing import stop_asked
+from planaria.rooms.message import StopAsked, room_name
+from planaria.rooms.room import Room
+from planaria.rooms.transcript import REMEMBERED
 
 LONGEST = 5.0
 """Seconds the queue of jobs may take to answer."""
@@ -23,6 +26,27 @@ AGAIN = 0.1
 async def is_stopped(asked: ChildAsked) -> bool:
     """Whether the turn that asked for a child was stopped since."""
     return await find(repeatable_id(asked.parent, TurnStopped.kind, asked.turn)) is not None
+
+
+async def stopped_by(asked: ChildAsked, place: int) -> str:
+    """Who has stopped what a child works for, since it was asked for; empty if nobody.
+
+    By what is in the journal: also if all was killed before a `/stop` in the room took hold.
+
+    Args:
+        place: of `asked` in the journal.
+    """
+    if await is_stopped(asked):
+        return asked.by
+    room, agent = room_name(asked.room), asked.parent.removeprefix("session:").partition("@")[0]
+    if not asked.room or whereis(room) is None:
+        return ""
+    members = await Room.members(room)
+    for message in await Room.transcript(room, place, REMEMBERED):
+        found = stop_asked(message.text, members) if message.author_kind == "person" else None
+        if found is not None and agent in found[0]:
+            return message.author
+    return ""
 
 
 async def end_unbegun(meant: Callable[[str, ChildAsked], bool], by: str) -> None:
