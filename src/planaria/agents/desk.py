@@ -113,6 +113,14 @@ class Desk:
 
     def foreseen(self, event: NewEvent) -> Event:
         """An event as the journal will have it, before it is there; it has no place yet."""
+        known = self.drafts.foreseen
+        if known is not None and known[0] is event:
+            return known[1]
+        made = self._foreseen(event)
+        self.drafts.foreseen = (event, made)
+        return made
+
+    def _foreseen(self, event: NewEvent) -> Event:
         redactor = self.services.get(Redactor)
         known = redactor if isinstance(redactor, Redactor) else None
         payload = msgspec.to_builtins(event.payload) if known is None else _masked(known, event.payload)

@@ -685,7 +685,8 @@ class AgentProcess(GenServer):
 
     def _over(self, turn: Turn) -> None:
         end_turn(self.span)
-        self.turn = self.base = self.brief = self._desk.drafts.kept = None
+        self.turn = self.base = self.brief = None
+        self._desk.drafts.kept = self._desk.drafts.foreseen = None
         self.events, self.ready, self.results, self.lost = [], {}, (), False
         self.speaking = False
         self._show("idle", "", turn.message.id)

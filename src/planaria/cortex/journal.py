@@ -87,6 +87,7 @@ from planaria.otp import (
     send_after,
     wall_time,
 )
+from planaria.otp.kernel.ambient import others_ready
 from planaria.otp.servers.remote import DEFAULT_TIMEOUT
 
 
@@ -507,7 +508,7 @@ class Journal(GenServer):
                 super().handle_info(message)
 
     def _plan(self) -> None:
-        """See that what waits is committed: after the interval, or behind the messages that are here already."""
+        """See that what waits is committed: after the interval, or behind whoever may have something to add to it."""
         if not self.waiting or self.commit is not None or self.commit_planned:
             return
         if self.options.commit_interval > 0 and self.waiting_events < self.options.max_batch:
@@ -516,6 +517,9 @@ class Journal(GenServer):
             return
         if self.commit_timer is not None:
             cancel_timer(self.commit_timer)
+        if not others_ready():
+            self._begin()  # nobody is there to share it
+            return
         self.commit_planned = True
         send(self.pid, _COMMIT_NOW)
 

@@ -12,6 +12,7 @@ from planaria.agents.prompt.prompt import CHARACTERS, Told
 from planaria.agents.prompt.request import Kept
 from planaria.agents.turn.estimate import Estimate
 from planaria.agents.turn.events import PartSize
+from planaria.cortex.event import Event, NewEvent
 from planaria.membrane.authority import Authority
 from planaria.membrane.provider import ModelRequest, Usage
 from planaria.membrane.tool import Tool
@@ -53,6 +54,7 @@ class Drafts:
         rereading: what the session may do, and the same with its own results to read.
         budgets: of the parts, and the record and window they are of.
         kept: of the requests of the turn in hand; let go with it.
+        foreseen: an event of the turn in hand, and what the journal is expected to make of it; let go with it.
     """
 
     characters: float = CHARACTERS
@@ -66,6 +68,7 @@ class Drafts:
     rereading: tuple[Authority, Authority] | None = None
     budgets: tuple[AgentDefinition, int | None, Mapping[str, int]] | None = None
     kept: Kept | None = None
+    foreseen: tuple[NewEvent, Event] | None = None
 
     def measure(self, request: ModelRequest, usage: Usage) -> None:
         """Learn from an answer how many characters a token has: half from this prompt, half from those before."""

@@ -278,19 +278,23 @@ def compose(
 
 
 class Spoken:
-    """The talk of a room as one of its agents reads it, kept from one step of a turn to the next."""
+    """The talk of a room as one of its agents reads it, kept from one step of a turn to the next.
+
+    Attributes:
+        last: of the last request.
+    """
 
     def __init__(self) -> None:
         self._of: tuple[str, Sequence[RoomMessage], bool] = ("", (), False)
-        self._talk: list[Message] = []
+        self.last: tuple[Message, ...] = ()
 
-    def talk(self, me: str, shown: Sequence[RoomMessage], *, named: bool) -> list[Message]:
+    def talk(self, me: str, shown: Sequence[RoomMessage], *, named: bool) -> tuple[Message, ...]:
         """The messages that are shown, in their order."""
         agent, before, with_names = self._of
         if before is not shown or agent != me or with_names != named:
             self._of = (me, shown, named)
-            self._talk = [_spoken(me, message, named=named) for message in shown]
-        return self._talk
+            self.last = tuple([_spoken(me, message, named=named) for message in shown])
+        return self.last
 
 
 def shortened_places(turn: Turn, room: int) -> frozenset[str]:

@@ -28,24 +28,25 @@ _specs = msgspec.json.Decoder(tuple[ToolSpec, ...])
 class Kept:
     """What the requests of one turn have in common, kept from one step to the next: most of it is the same talk.
 
-    Of one session. It keeps what the last request had, so it grows no further than that, and is let go with the turn.
+    Of one session. It keeps the talk of the last request alone, and is let go with the turn.
     """
 
     def __init__(self) -> None:
         self.spoken = Spoken()
-        self._forms: dict[int, tuple[Message, msgspec.Raw]] = {}
+        self._talk: tuple[Message, ...] = ()
+        self._form = b""
 
-    def forms(self, messages: Sequence[Message]) -> list[msgspec.Raw]:
-        """The messages in their canonical form."""
-        before, self._forms = self._forms, {}
-        found: list[msgspec.Raw] = []
-        for message in messages:
-            known = before.get(id(message))
-            if known is None:  # an id is another's only when its message is gone, and all of these are held
-                known = (message, msgspec.Raw(msgspec.json.encode(_message(message), order="sorted")))
-            self._forms[id(message)] = known
-            found.append(known[1])
-        return found
+    def form(self, messages: tuple[Message, ...]) -> list[dict[str, Any]] | msgspec.Raw:
+        """The messages in their canonical form. The talk stands behind the system message."""
+        talk = self.spoken.last
+        end = 1 + len(talk)
+        if not talk or len(messages) <= end or messages[1:end] != talk:
+            return [_message(message) for message in messages]
+        if self._talk is not talk:
+            self._talk, self._form = talk, _encoded(talk)[1:-1]
+        return msgspec.Raw(
+            b"%b,%b,%b" % (_encoded(messages[:1])[:-1], self._form, _encoded(messages[end:])[1:])
+        )
 
 
 def canonical(request: ModelRequest, kept: Kept | None = None) -> bytes:
@@ -59,7 +60,7 @@ def canonical(request: ModelRequest, kept: Kept | None = None) -> bytes:
     messages = request.messages
     value: dict[str, Any] = {
         "model": request.model,
-        "messages": [_message(message) for message in messages] if kept is None else kept.forms(messages),
+        "messages": [_message(message) for message in messages] if kept is None else kept.form(messages),
         "tools": [
             {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
             for tool in request.tools
@@ -71,6 +72,10 @@ def canonical(request: ModelRequest, kept: Kept | None = None) -> bytes:
     if not request.cache:
         value["cache"] = False
     return msgspec.json.encode(value, order="sorted")
+
+
+def _encoded(messages: tuple[Message, ...]) -> bytes:
+    return msgspec.json.encode([_message(message) for message in messages], order="sorted")
 
 
 def _message(message: Message) -> dict[str, Any]:

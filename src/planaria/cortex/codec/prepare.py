@@ -189,8 +189,10 @@ def encode_payload(payload: dict[str, Any]) -> bytes | str:
     # JSON has no word for nan and the infinities; the encoder writes null for them. In MessagePack they can be seen.
     if b"null" in encoded and _may_be_infinite(payload):
         return _unsayable(payload, "payload", 0) or encoded
-    if encoded.count(b"{") + encoded.count(b"[") > DEEPEST and _depth(encoded) > DEEPEST:
-        return _unsayable(payload, "payload", 0) or "payload is nested too deep"
+    # What opens must close: a short text cannot be that deep.
+    if len(encoded) > 2 * DEEPEST and encoded.count(b"{") + encoded.count(b"[") > DEEPEST:
+        if _depth(encoded) > DEEPEST:
+            return _unsayable(payload, "payload", 0) or "payload is nested too deep"
     return encoded
 
 

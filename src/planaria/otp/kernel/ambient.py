@@ -222,6 +222,12 @@ def send(to: Server | AnyAlias, message: object) -> None:
 senders.append(send)
 
 
+def others_ready() -> bool:
+    """Whether anything may reach the running process before what it sends itself now: a process or a message waits."""
+    me = self_()
+    return me.pending is not None or bool(me.node.scheduler.ready)
+
+
 def set_trace(trace_id: str | None) -> None:
     """Say to which run of causes the message in hand belongs: what is sent from now on, until it is done with, is too.
 

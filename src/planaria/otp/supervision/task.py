@@ -232,7 +232,7 @@ class Task:
             link: tie it to the running process too (Task.Supervisor.async).
             isolation, limits: as for `start_link`.
         """
-        worker = worker_for(isolation, limits)
+        worker = None if isolation is None and limits is None else worker_for(isolation, limits)
         return begin_task(TaskRef(self_()), fn, args, label=label, under=under, link=link, worker=worker)
 
 
