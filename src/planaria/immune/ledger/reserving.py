@@ -84,5 +84,5 @@ class Reservation:
         self.amount = amount
         self.holder = holder
         self.chain = chain
-        self.streamed = (0, 0)
+        self.streamed: tuple[int, int] = (0, 0)
         self.over = self.told = False
