@@ -8,19 +8,23 @@ from typing import Any
 
 import pytest
 
+from planaria.agents.guard.halting import Target
 from planaria.agents.past.replay import replay
 from planaria.agents.past.source import JournalSource
+from planaria.agents.stop import stop
 from planaria.agents.turn.events import ModelDelayed, ModelFailed, ModelRequested, ModelResponded
 from planaria.config.providers import LimitSettings, ModelDetails, ProviderSettings
 from planaria.config.settings import ModelSettings
 from planaria.cortex.event import Event
+from planaria.immune.amount import Amount
+from planaria.immune.ledger.ledger import accounts_of
 from planaria.membrane.calls.lane import Permit
 from planaria.membrane.calls.permits import Permits
 from planaria.membrane.calls.process import Calls, wait_for_permit
 from planaria.membrane.models.catalogue import Ability, ProviderLimits
 from planaria.membrane.models.models import Models
 from planaria.nerve.trace.build import build
-from planaria.otp import Node, Pid, child, exit_signal, supervisor
+from planaria.otp import Node, Pid, child, exit_signal, node_, supervisor
 from planaria.rooms.message import ReplyDelta, RoomMessage, TurnState
 from planaria.testing.fault_server import FaultServer
 from planaria.testing.faults import FAULTS, RETRY_AFTER, TEXT
@@ -255,6 +259,31 @@ async def test_one_that_waits_for_its_turn_says_before_whom(tmp_path: Path):
         assert asked.waited_ms > 0.0 and await garden.answers() == [TEXT]
 
 
+@pytest.mark.parametrize("how", ["/stop", "stop"])
+async def test_one_that_is_stopped_while_it_waits_leaves_the_queue_and_holds_nothing(
+    tmp_path: Path, how: str
+):
+    async with garden_of(tmp_path, alone=True, queue=5) as (garden, bad):
+        permit = await garden.node.run(_take, garden)
+        waiting = asyncio.create_task(garden.ask())
+        lane = garden.permits.lanes["bad"]
+        while not lane.queue:
+            await asyncio.sleep(0)
+        if how == "/stop":
+            await garden.post("/stop")
+        else:
+            await garden.run(stop, Target("room", "garden"), by="ada")
+        await waiting
+        assert await garden.answers() == ["(stopped by ada)"]
+        assert len(lane.queue) == 0 and [each for each in lane.held if each is not permit] == []
+        book = await garden.run(_reserved)
+        assert book == {}
+        await garden.node.run(_give, garden, permit)
+        assert not lane.held
+        await garden.ask(2)
+        assert (await garden.answers(), len(bad.requests)) == (["(stopped by ada)", TEXT], 1)
+
+
 async def test_one_that_finds_every_queue_full_says_so_and_is_served_when_there_is_a_place(tmp_path: Path):
     async with garden_of(tmp_path, alone=True, queue=1) as (garden, _):
         permit = await garden.node.run(_take, garden)
@@ -285,6 +314,12 @@ async def _take(garden: Garden) -> Permit | None:
 
 async def _give(garden: Garden, permit: Permit) -> None:
     garden.permits.give_back(permit)
+
+
+async def _reserved() -> dict[str, Amount]:
+    """What is set aside, by account."""
+    reserved = accounts_of(node_()).book.reserved()
+    return {name: amount for name, amount in reserved.items() if amount != Amount()}
 
 
 async def _queue_up(garden: Garden) -> None:

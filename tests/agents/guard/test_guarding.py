@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from planaria.agents.guard.halting import Target
 from planaria.agents.guard.handoff import OWN
 from planaria.agents.past.source import StoredSource
+from planaria.agents.stop import stop
 from planaria.agents.turn.guard_events import RestartChosen, SessionHandedOff, SessionTripped, TurnGuided
 from planaria.cortex.durable.letters import DeadLettered
 from planaria.cortex.durable.questions import Questions
@@ -388,6 +390,39 @@ async def test_other_sessions_go_on_while_one_hands_off(world: World):
     await world.post("@keeper hello")
     await world.node.advance(1.0)
     assert await world.answers() == ["from keeper"]
+
+
+@pytest.mark.parametrize("how", ["/stop", "stop", "stop, and all is killed"])
+async def test_a_stop_ends_the_writing_of_a_note_and_nothing_goes_on_with_it(world: World, how: str):
+    record(world, "guards: {context: 0.01}")
+    endless = EndlessProvider(TextDelta("## Goal"))
+    scripted = ScriptedProvider([Call("work.read", {"what": "a"})])
+
+    class Both:
+        name = "scripted"
+
+        def stream(self, request: Any) -> Any:
+            noting = "hand-off" in request.idempotency_key
+            return (endless if noting else scripted).stream(request)
+
+    world.models.provider = Both()  # type: ignore[assignment]
+    await world.start()
+    await world.post()
+    await world.node.advance(1.0)
+    assert (endless.begun, endless.left) == (1, 0)
+    if how == "/stop":
+        await world.post("/stop")
+    else:
+        await world.run(stop, Target("all"), by="ada")
+    assert endless.left == 1
+    if how.endswith("killed"):
+        await world.kill("journal")
+    assert await world.until_answered() == ["(stopped by ada)"]
+    await world.node.advance(120.0)
+    assert (endless.begun, len(scripted.requests)) == (1, 1)
+    assert await world.events(SessionHandedOff.kind, RestartChosen.kind) == []
+    (end,) = await world.events("turn.finished")
+    assert end.payload["outcome"] == "stopped"
 
 
 # --- any kill --------------------------------------------------------------------------------------------------------
