@@ -113,6 +113,15 @@ def test_a_key_that_is_missing_beside_a_journal_is_an_error_and_is_not_made_anew
     assert not key.exists()
 
 
+def test_a_key_that_is_missing_and_a_journal_in_a_database_are_a_warning(garden, unused_tcp_port):
+    settings = garden.path / "planaria.toml"
+    address = f"postgresql://ada@127.0.0.1:{unused_tcp_port}/garden"
+    settings.write_text(f'{settings.read_text()}\n[journal]\ndatabase = "{address}"\n')
+    finding = next(each for each in garden.json("doctor") if each["what"] == "journal key")
+    assert finding["level"] == "warning"
+    assert "put the copy of the key back before the next start" in finding["mend"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "level", "said"),
     [

@@ -276,6 +276,11 @@ def _key(settings: Settings, garden: Path) -> Finding:
     try:
         mode = file.stat().st_mode
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and (
+            settings.journal.database or settings.journal.database_env
+        ):
+            mend = "if the database has this garden's journal, put the copy of the key back before the next start"
+            return Finding("warning", what, f"{file} is missing; a first start makes it", mend)
         if isinstance(error, FileNotFoundError) and not settings.journal.file(garden).exists():
             return Finding("ok", what, f"{file} will be made by the first start")
         mend = "put the copy of it back before the next start: nothing else opens what persons said"
