@@ -155,7 +155,9 @@ class Library(GenServer):
         if records is None:
             # Each turn of each agent asks: the files are gone through once, not each time.
             paths = sorted(path for path in self.good if (kind_of(path) or (None,))[0] == kind)
-            records = self.listed[kind] = [held for path in paths if isinstance(held := self.good[path], Record)]
+            records = self.listed[kind] = [
+                held for path in paths if isinstance(held := self.good[path], Record)
+            ]
         answer.reply(records.copy())
 
     def _update(self, found: Found, gone: tuple[str, ...] | Names) -> None:
