@@ -20,7 +20,7 @@ from planaria.immune.ledger.reserving import Exhausted, Reservation
 from planaria.membrane.calls.call import Listener, NoNotes, call_model
 from planaria.membrane.calls.exchange import Caller, Exchange, Waiting
 from planaria.membrane.calls.permits import Permits
-from planaria.membrane.calls.process import Calls, wait_for_permit
+from planaria.membrane.calls.process import Calls, leave_room, wait_for_permit, wait_for_room
 from planaria.membrane.calls.seat import Seat
 from planaria.membrane.calls.treatment import Tried, Verdict
 from planaria.membrane.errors import (
@@ -260,6 +260,72 @@ async def test_a_crowd_before_a_full_queue_is_served_as_fast_as_calls_end_and_in
     await node.advance(60.0)
     assert sorted(served) == list(range(100))
     assert served[:30] == list(range(30))  # after half a minute each asks anew, and the order is not kept
+
+
+async def test_a_place_that_somebody_was_told_of_and_does_not_take_goes_to_the_next_outside(node: TestNode):
+    """Whoever was told is killed on the way, or has found a seat elsewhere: nobody else waits half a minute for it."""
+    await node.start(supervisor(child(Calls, permits := Permits(), name="calls"), name="root"))
+    market = Market(a=["Yes."])
+    limits = market.catalogue.providers[0].limits
+    served: list[str] = []
+
+    async def hold(name: str, seconds: float) -> None:
+        seat = await Exchange(market, permits).seat(Request(), Caller(name))
+        served.append(name)
+        await sleep(seconds)
+        seat.close()
+
+    async def end(pid: Pid) -> None:
+        exit_signal(pid, "kill")
+
+    async def told_and_gone() -> None:
+        await wait_for_room(["a"], 100.0)
+        await hang()
+
+    async def told_and_seated() -> None:
+        await wait_for_room(["a"], 100.0)
+        assert permits.acquire_nowait("b", limits, "elsewhere", 1) is not None
+        leave_room()
+        await hang()
+
+    for name, seconds in (("holds", 5.0), ("waits", 5.0)):
+        node.spawn(hold, name, seconds)
+        await node.settle()
+    gone = node.spawn(told_and_gone)
+    await node.settle()
+    node.spawn(told_and_seated)
+    await node.settle()
+    node.spawn(hold, "last", 1.0)
+    await node.advance(5.0)
+    await node.run(end, gone)
+    await node.settle()
+    await node.advance(5.0)
+    assert served == ["holds", "waits", "last"]
+
+
+async def test_who_was_told_of_a_place_and_is_seated_at_once_leaves_it_to_the_next(node: TestNode):
+    await node.start(supervisor(child(Calls, permits := Permits(), name="calls"), name="root"))
+    market = Market(a=["no"])
+    served: list[str] = []
+
+    async def hold(name: str, seconds: float) -> None:
+        seat = await Exchange(market, permits).seat(Request(), Caller(name))
+        served.append(name)
+        await sleep(seconds)
+        seat.close()
+
+    async def end(*pids: Pid) -> None:
+        for pid in pids:
+            exit_signal(pid, "kill")
+
+    pids: list[Pid] = []
+    for name, seconds in (("holds", 100.0), ("waits", 100.0), ("first", 100.0), ("second", 1.0)):
+        pids.append(node.spawn(hold, name, seconds))
+        await node.settle()
+    await node.run(end, pids[1], pids[0])  # the first of those outside finds nobody before it
+    await node.settle()
+    assert served == ["holds", "first"]
+    assert len(permits.lanes["a"].queue) == 1
 
 
 async def test_one_who_waits_in_the_queue_is_told_before_whom(node: TestNode):

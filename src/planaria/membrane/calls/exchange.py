@@ -19,7 +19,7 @@ from planaria.immune.breakers.table import BreakerTable, breakers_of
 from planaria.immune.ledger.ledger import AccountPath, Exhausted, accounts_of
 from planaria.membrane.calls.lane import Permit
 from planaria.membrane.calls.permits import Permits
-from planaria.membrane.calls.process import wait_for_permit, wait_for_room
+from planaria.membrane.calls.process import leave_room, wait_for_permit, wait_for_room
 from planaria.membrane.calls.routes import is_lasting, rounded
 from planaria.membrane.calls.seat import Seat
 from planaria.membrane.calls.treatment import LONGEST_WAIT, Place, Tried, places
@@ -189,9 +189,13 @@ class Exchange:
         Raises:
             ProviderError: nobody can be asked: the last reason why, or the router's.
         """
-        pause, number, given_up, late = FIRST_PAUSE, 0, 0, False
+        pause, number, given_up, late, told = FIRST_PAUSE, 0, 0, False, False
         while True:
-            refused = await self._round(request, caller, tried, keep, tell)
+            try:
+                refused = await self._round(request, caller, tried, keep, tell)
+            finally:
+                if told:  # it came, or it did not: the place is the next one's
+                    leave_room()
             if isinstance(refused, Seat):
                 return refused
             full = [name for name, each in refused if isinstance(each, QueueFull)]
@@ -204,8 +208,10 @@ class Exchange:
             if not error.retry or wait > LONGEST_WAIT or given_up == MOST_ROUNDS:
                 raise error
             await tell(Waiting("", str(error), wait, number))
+            told = False
             if full:
-                late = not await wait_for_room(full, wait)
+                told = await wait_for_room(full, wait)
+                late = not told
             else:
                 await sleep(wait)
             self._refresh()

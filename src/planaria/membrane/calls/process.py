@@ -116,6 +116,7 @@ class Calls(GenServer):
         """
         answer: Deferred[Permit] = self.defer()
         self._leave(holder)
+        self._invite_others(provider)
         lane, at = self.permits.lane(provider, limits), now()
         try:
             self.permits.check(lane, at, self.permits.day())
@@ -149,8 +150,9 @@ class Calls(GenServer):
 
     @cast
     def leave(self, holder: Pid) -> None:
-        """It waits outside no longer."""
+        """It waits outside no longer, and does not come to a place it was told of."""
         self._leave(holder)
+        self._invite_others()
 
     def _leave(self, holder: Pid) -> None:
         for waiting in self.outside.values():
@@ -216,6 +218,7 @@ class Calls(GenServer):
             # Whoever is killed gives its permits back, but cannot say so any more.
             if lane.queue:
                 self._serve(lane)
+        self._invite_others()
 
     def _watch(self, holder: Pid) -> None:
         if holder not in self.known:
@@ -256,6 +259,11 @@ class Calls(GenServer):
             invited.add(holder)
             answer.reply(None)
 
+    def _invite_others(self, but: str = "") -> None:
+        """Somebody was told of places and does not come to them, unless it is before this provider."""
+        for provider in [name for name, waiting in self.outside.items() if waiting and name != but]:
+            self._invite(provider)
+
     def _send_away(self, lane: Lane, error: ProviderError) -> None:
         for ticket in lane.queue.remove(lambda _: True):
             ticket.item.answer.fail(error)
@@ -291,14 +299,19 @@ async def wait_for_room(providers: Sequence[str], within: float) -> bool:
     try:
         await Calls.room.within(within)(CALLS, tuple(providers), self_())
     except CallError:
-        try:
-            Calls.leave(CALLS, self_())
-        except NoProcess:
-            pass
+        leave_room()
         if now() - began < ASK_AGAIN:
             await sleep(ASK_AGAIN)  # it is being restarted
         return False
     return True
+
+
+def leave_room() -> None:
+    """Say that the running process does not come to a place in a queue that it was told of."""
+    try:
+        Calls.leave(CALLS, self_())
+    except NoProcess:
+        pass  # it is being restarted, and knows of nobody
 
 
 def view(lane: Lane) -> QueueChanged:
