@@ -8,6 +8,9 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _OPEN_V6 = ipaddress.ip_network("2000::/3")
 """All of IPv6 that is given out to the internet; outside of it lie `::127.0.0.1` and other old wrappings."""
 
+_WIRE_SERVER = ipaddress.ip_address("168.63.129.16")
+"""Belongs to the internet by its number, yet within Azure it answers each machine with that one's own settings and certificates."""
+
 
 def unwrapped(address: Address) -> Address:
     """The IPv4 address that is wrapped in one of IPv6; else the address itself."""
@@ -22,6 +25,8 @@ def unwrapped(address: Address) -> Address:
 def is_public(address: Address) -> bool:
     """Whether an address is on the open internet, with what is wrapped inside of IPv6 unwrapped."""
     address = unwrapped(address)
+    if address == _WIRE_SERVER:
+        return False
     if isinstance(address, ipaddress.IPv6Address) and (address.teredo is not None or address not in _OPEN_V6):
         return False
     return address.is_global and not address.is_multicast
@@ -30,8 +35,12 @@ def is_public(address: Address) -> bool:
 _METADATA = tuple(
     map(
         ipaddress.ip_network,
-        # Where machines in data centres ask for their own credentials; the second and the last are not link-local.
-        ("169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "fe80::/10", "fd00:ec2::254/128"),
+        # Where machines in data centres ask for their own credentials, by no means all of it link-local: Alibaba,
+        # Oracle, Azure (an address that is public elsewhere); all of Amazon's own services, Google.
+        (
+            *("169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),
+            *("fe80::/10", "fd00:ec2::/32", "fd20:ce::254/128"),
+        ),
     )
 )
 
