@@ -55,6 +55,7 @@ def covers(scope: str, url: str) -> bool:
             "http://0177.0.0.1/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://10.0.0.7/",
             "http://169.254.169.254/latest/meta-data", "http://[fe80::1]/", "http://router/", "http://printer.local/",
             "http://db.internal/", "http://LOCALHOST./", "http://a.localhost/", "http://0/", "http://[64:ff9b::7f00:1]/",
+            "http://127。0。0。1/", "http://192。168.1.5/",
         )),
         ("localhost:8080", "http://localhost:8080/", True),
         ("127.0.0.1", "http://2130706433/", True),

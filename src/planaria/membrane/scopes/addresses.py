@@ -9,7 +9,7 @@ _OPEN_V6 = ipaddress.ip_network("2000::/3")
 """All of IPv6 that is given out to the internet; outside of it lie `::127.0.0.1` and other old wrappings."""
 
 _WIRE_SERVER = ipaddress.ip_address("168.63.129.16")
-"""Belongs to the internet by its number, yet within Azure it answers each machine with that one's own settings and certificates."""
+"""An address of the internet by its number; within Azure it answers each machine with its settings and certificates."""
 
 
 def unwrapped(address: Address) -> Address:

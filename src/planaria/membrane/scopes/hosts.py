@@ -181,17 +181,17 @@ def _named(host: str) -> tuple[str, Address | None]:
         address: Address = found.ipv4_mapped or found
         return str(address), address
     small = host.lower().removesuffix(".")
+    if not small.isascii():
+        try:
+            small = idna.encode(small).decode("ascii")  # also 127。0。0。1, which is an address then
+        except idna.IDNAError as error:
+            raise Unreadable(f"{host!r} is no name of a host: {error}") from error
     if _NUMBERS.match(small):  # also 2130706433 and 0x7f.1, which the system takes for 127.0.0.1
         try:
             number = ipaddress.IPv4Address(socket.inet_aton(small))
         except OSError as error:
             raise Unreadable(f"{host!r} is no address") from error
         return str(number), number
-    if not small.isascii():
-        try:
-            small = idna.encode(small).decode("ascii")
-        except idna.IDNAError as error:
-            raise Unreadable(f"{host!r} is no name of a host: {error}") from error
     if len(small) > 253 or not _HOST.match(small) or ".." in small:
         raise Unreadable(f"{host!r} is no name of a host")
     return small, None

@@ -8,7 +8,7 @@ import re
 import unicodedata
 
 _TAG = "outside-content"
-_MARKS = re.compile(rf"<(?=[\s\u2044/]*\s*{_TAG})", re.IGNORECASE)
+_MARKS = re.compile(rf"<(?=[\s\u2044\u2800/\\|]*{_TAG})", re.IGNORECASE)
 # Text that is there for a model and for nobody else is written in characters that show nothing: tags, variation
 # selectors, zero-width and direction marks; controls; characters for private use.
 _UNSEEN = re.compile(
@@ -18,6 +18,27 @@ _UNSEEN = re.compile(
 )
 # A joiner or a dressed picture is seen as what it joins; a row of them is not.
 _JOINERS = re.compile("[\u200c\u200d\ufe0f]{2,}")
+# What looks like a letter or sign of the mark to a reader, and stays another one when it is normalized.
+_LIKE = str.maketrans(
+    {
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043\u02d7\u1806\u30fc_", "-"),
+        **dict.fromkeys("\u2039\u2329\u27e8\u3008\u276e\u2770\u226e\u02c2", "<"),
+        **dict.fromkeys("\u041e\u043e\u039f\u03bf\u0555\u0585", "o"),
+        **dict.fromkeys("\u0421\u0441\u03f9\u03f2", "c"),
+        **dict.fromkeys("\u0415\u0435\u0395", "e"),
+        **dict.fromkeys("\u0422\u0442\u03a4\u03c4", "t"),
+        **dict.fromkeys("\u0406\u0456\u0399\u03b9\u04c0\u04cf\u0130\u0131", "i"),
+        **dict.fromkeys("\u0405\u0455\u054f", "s"),
+        **dict.fromkeys("\u057d\u03c5", "u"),
+        **dict.fromkeys("\u0501", "d"),
+        **dict.fromkeys("\u039d\u0578\u043f", "n"),
+    }
+)
+_LOOKS = re.compile(
+    "".join(f"[{c}{''.join(chr(each) for each, as_ in _LIKE.items() if as_ == c)}]" for c in _TAG),
+    re.IGNORECASE,
+)
+"""The mark in whatever letters; quicker than to translate a text in which it is not."""
 MOST_MARKS = 4
 """Marks on one letter that are kept; more are a way to hide text, or to make it unreadable."""
 _ON_LETTERS = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]"
@@ -52,12 +73,17 @@ def visible(text: str) -> str:
     plain = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u0085", "\n")
     plain = plain.replace("\u2028", "\n").replace("\u2029", "\n")
     plain = _STACKED.sub(r"\1", _JOINERS.sub("", _UNSEEN.sub("", plain)))
-    # A mark written in wide or mathematical letters reads like a mark.
-    return plain if _TAG not in unicodedata.normalize("NFKC", plain).lower() else _respelled(plain)
+    # A mark written in wide, mathematical or foreign letters reads like a mark.
+    return _respelled(plain) if _LOOKS.search(unicodedata.normalize("NFKC", plain)) else plain
+
+
+def _spelled(text: str) -> str:
+    """The text with letters and signs in the form that the mark has them in, where they look like those."""
+    return unicodedata.normalize("NFKC", text).translate(_LIKE)
 
 
 def _respelled(text: str) -> str:
     """Lines that spell the mark in other letters, in the letters it has, so that they can be defused."""
     lines = text.split("\n")
-    plain = (unicodedata.normalize("NFKC", line) for line in lines)
+    plain = map(_spelled, lines)
     return "\n".join(new if _TAG in new.lower() else line for line, new in zip(lines, plain, strict=True))
