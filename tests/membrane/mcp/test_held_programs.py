@@ -151,6 +151,11 @@ def test_a_program_that_it_could_not_read_is_told_before_it_is_tried(garden: Pat
     assert policy.folder == garden and policy.hidden == (garden / ".planaria",)
     # What is declared itself may be written, though it governs agents; with all of the garden it may not.
     assert garden / "agents" not in policy.kept and garden / "planaria.toml" in policy.kept
+    # A plan stands in its agent's prompt: it is written where its folder is named, and nowhere else.
+    plans = garden / "notes" / "plans"
+    assert policy.over == (plans,) and plans.is_dir()
+    assert program_of("x", server(write=("notes/plans", ".")), garden, environ).policy.over == ()
+    assert program_of("x", server(write=("other",)), garden, environ).policy.over == ()
     assert program_of("x", server(network=True), garden, environ).policy.hosts == ("*",)
     assert "there is no program 'tool'" in program_of("x", server(), garden, {"PATH": "/nowhere"}).problem
 

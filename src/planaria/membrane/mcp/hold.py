@@ -2,12 +2,13 @@
 
 Nothing of this machine but the system's programs, unless it is declared; an environment with nothing but what is
 declared; its home is an empty, private /tmp. The node's own folder in a garden is never there, and what governs agents
-stays read-only unless it is declared to be written itself. Looks at the disk; blocking.
+stays read-only unless it is declared to be written itself, and so do the plans of agents. Looks at the disk; blocking.
 """
 
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from planaria.config.mcp import McpServerSettings
 from planaria.membrane.sandbox.policy import MEGABYTE, SEARCH, SYSTEM, SandboxPolicy, is_within
 from planaria.membrane.sandbox.staying import ALWAYS
-from planaria.membrane.scopes.paths import GOVERNING, PRIVATE
+from planaria.membrane.scopes.paths import GOVERNING, PLANS, PRIVATE
 
 ANYWHERE = "*"
 """All public hosts."""
@@ -56,12 +57,20 @@ def program_of(
     read, write = _places(given.paths, garden), _places(given.write, garden)
     folder = garden if any(is_within(path, (garden,)) for path in (*read, *write)) else None
     kept = tuple(sorted(path for path in map(garden.joinpath, GOVERNING) if path not in write))
+    plans = garden.joinpath(*PLANS)
+    over: tuple[Path, ...] = ()
+    if is_within(plans, write) and not any(is_within(path, (plans,)) for path in write):
+        over = (plans,)
+        # What is not there cannot be held: a program would make it, with plans for agents in it.
+        with suppress(OSError):
+            plans.mkdir(exist_ok=True)
     network = (ANYWHERE,) if given.network is True else given.network or ()
     policy = msgspec.structs.replace(
         basis,
         read=(*basis.read, *read),
         write=write,
         kept=kept,
+        over=(*basis.over, *over),
         hidden=(garden / PRIVATE,),
         below=(),
         hosts=network,
