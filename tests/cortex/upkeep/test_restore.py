@@ -60,6 +60,15 @@ def files(node: Node, tmp_path: Path) -> Files:
     return Files(node, tmp_path)
 
 
+async def test_what_was_put_aside_stays_though_another_is_restored_in_the_same_second(files: Files):
+    await files.say("first")
+    backup = await files.copy("backup.db")
+    await files.say("second")
+    aside = [(await files.restore(backup)).aside for _ in range(2)]
+    await files.restore(Path(aside[0] or ""))
+    assert await files.texts() == ["first", "second"] and len(set(aside)) == 2
+
+
 async def test_an_erasure_is_remembered_through_a_backup_that_is_older_than_the_person(files: Files) -> None:
     await files.say("bob was first", who="bob")
     old = await files.copy("old.db")

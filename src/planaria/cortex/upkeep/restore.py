@@ -164,7 +164,9 @@ def compact(journal: Path) -> tuple[int, int]:
 
 def _put_aside(journal: Path, now: float) -> Path | None:
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
-    aside = journal.with_name(f"{journal.name}.before-{stamp}")
+    aside, number = journal.with_name(f"{journal.name}.before-{stamp}"), 1
+    while any(has(aside, suffix) for suffix in BESIDE):  # put aside within the same second, and to be kept
+        aside, number = journal.with_name(f"{journal.name}.before-{stamp}-{number}"), number + 1
     found: Path | None = None
     for suffix in reversed(BESIDE):  # a log must not lie beside a database that is not its own
         old = journal.with_name(journal.name + suffix)
