@@ -151,6 +151,10 @@ async def call(params: Calling, services: Services, channel: Channel) -> Called:
     """
     gate = _gate(services)
     _tool(gate, params.tool)
+    if not params.by.strip() or not params.by.isprintable():
+        raise ControlError(
+            "refused", f"{params.by!r} is no name of a person", "say who you are in one plain line"
+        )
     caller = f"person:{params.by}"
     context = Context(
         caller=caller,
