@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import sysconfig
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,7 @@ class Server:
 
 
 @asynccontextmanager
-async def connected(garden: Path, **given: Any) -> AsyncIterator[tuple[Server, Changed]]:
+async def connected(garden: Path, **given: Any) -> AsyncGenerator[tuple[Server, Changed]]:
     """A server's connection, once it is up or says why it is not."""
     settings = McpServerSettings((sys.executable, str(SPY)), timeout=20.0, **given)
     async with Node("test") as node:
