@@ -31,7 +31,7 @@ ARGUMENTS = dict.fromkeys(
 HURRIED = frozenset({"journal", "kernel", "stream", "turn"})
 """Those that know `--quick`."""
 
-LIMIT = 900.0
+LIMIT = 1800.0
 """Seconds one benchmark may take."""
 
 SAME = frozenset({"bench", "benchmark", "machine", "python", "cores", "cpus"})
