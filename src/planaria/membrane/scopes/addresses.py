@@ -8,9 +8,6 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _OPEN_V6 = ipaddress.ip_network("2000::/3")
 """All of IPv6 that is given out to the internet; outside of it lie `::127.0.0.1` and other old wrappings."""
 
-_WIRE_SERVER = ipaddress.ip_address("168.63.129.16")
-"""An address of the internet by its number; within Azure it answers each machine with its settings and certificates."""
-
 
 def unwrapped(address: Address) -> Address:
     """The IPv4 address that is wrapped in one of IPv6; else the address itself."""
@@ -25,8 +22,8 @@ def unwrapped(address: Address) -> Address:
 def is_public(address: Address) -> bool:
     """Whether an address is on the open internet, with what is wrapped inside of IPv6 unwrapped."""
     address = unwrapped(address)
-    if address == _WIRE_SERVER:
-        return False
+    if is_forbidden(address):
+        return False  # some of these are global by their number, one of them for Pythons before 3.12.4 only
     if isinstance(address, ipaddress.IPv6Address) and (address.teredo is not None or address not in _OPEN_V6):
         return False
     return address.is_global and not address.is_multicast
