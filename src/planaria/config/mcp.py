@@ -4,7 +4,7 @@
 command = ["npx", "-y", "@modelcontextprotocol/server-filesystem", "notes"]
 paths = ["notes"]                    what it can read beside the system's programs
 write = ["notes/inbox"]              what it can read and write
-network = ["registry.npmjs.org"]     hosts it can reach; true: all public ones
+network = ["api.example.org"]        hosts it can reach; true: all public ones
 env = ["SOME_TOKEN"]                 names of variables it is given; nothing else of the environment is
 sandbox = true                       false: it runs as you, with all your files and the network
 
